@@ -1,0 +1,345 @@
+package ppx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// The Go flatbuffers runtime has no verifier: its accessors trust every offset and panic, or read
+// somewhere else, on bytes that a broken or hostile peer sends. So messages are read here, each offset
+// and length checked before use; nothing but the layout of flatbuffers (vtables, relative offsets) is
+// assumed.
+
+// Decoder reads messages into reused storage: after warm-up it does not allocate.
+type Decoder struct {
+	Limits Limits
+	buf    []byte
+	slots  [3]slot // two parameters and a value
+	err    error
+}
+
+type slot struct {
+	data  []float64
+	shape []int32
+}
+
+// Decode reads one message. m and what it refers to are valid until the next call and as long as buf is.
+// Errors are ErrMalformed, or ErrInvalid for a message that is well-formed but lacks what it must have.
+func (d *Decoder) Decode(buf []byte, m *Message) error {
+	if limit := d.Limits.message(); len(buf) > limit {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrMalformed, len(buf), limit)
+	}
+	d.buf, d.err = buf, nil
+	*m = Message{}
+	if len(buf) < 8 {
+		return fmt.Errorf("%w: %d bytes are too few", ErrMalformed, len(buf))
+	}
+	root := d.table(d.indirect(0))
+	m.Type = Type(d.u8(root, 0))
+	body := d.tableField(root, 1)
+	switch {
+	case d.err != nil:
+		return d.err
+	case m.Type == 0 || m.Type >= numTypes:
+		return fmt.Errorf("%w: unknown message type %d", ErrMalformed, m.Type)
+	case body.pos == 0:
+		return fmt.Errorf("%w: %s without a body", ErrMalformed, m.Type)
+	}
+	switch m.Type {
+	case Handshake:
+		m.SystemName = d.str(body, 0, "system_name")
+	case HandshakeResult:
+		m.SystemName = d.str(body, 0, "system_name")
+		m.ModelName = d.str(body, 1, "model_name")
+	case RunResult, SampleResult:
+		m.Value = d.tensor(body, 0, 2, "result")
+	case Sample, Observe, Tag:
+		m.Op = m.Type
+		d.statement(body, &m.Statement)
+	}
+	if d.err != nil {
+		err := d.err
+		if m.Address != "" {
+			return fmt.Errorf("%s at %s: %w", m.Type, Quote(m.Address), err)
+		}
+		return fmt.Errorf("%s: %w", m.Type, err)
+	}
+	return nil
+}
+
+func (d *Decoder) statement(body table, s *Statement) {
+	s.Address = d.str(body, 0, "address")
+	s.Name = d.str(body, 1, "name")
+	if s.Op == Tag {
+		s.Value = d.tensor(body, 2, 2, "value")
+		return
+	}
+	kind := dist.Kind(d.u8(body, 2))
+	params := d.tableField(body, 3)
+	if s.Op == Sample {
+		s.Control = true
+		if at := d.field(body, 4, 1); at != 0 {
+			s.Control = d.buf[at] != 0
+		}
+	} else {
+		s.Value = d.tensor(body, 4, 2, "value")
+	}
+	switch {
+	case d.err != nil:
+		return
+	case !kind.Valid():
+		d.fail("distribution kind %d is none of the eleven", kind)
+		return
+	case kind == dist.None:
+		if s.Op == Sample {
+			d.err = fmt.Errorf("%w: a Sample without distribution", ErrInvalid)
+		}
+		return
+	case params.pos == 0:
+		d.fail("distribution %s without its table", kind)
+		return
+	}
+	s.Dist.Kind = kind
+	for i, name := range kind.Params() {
+		t := d.tensor(params, i, i, name)
+		if d.err == nil && t.Data == nil {
+			d.err = fmt.Errorf("%w: %s: parameter %s is missing", ErrInvalid, kind, name)
+		}
+		s.Dist.Params[i] = t
+	}
+}
+
+// table is a checked table: pos is 0 for an absent one.
+type table struct {
+	pos       int
+	vt, vtLen int
+	size      int
+}
+
+func (d *Decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+	}
+}
+
+func (d *Decoder) u16(at int) int { return int(binary.LittleEndian.Uint16(d.buf[at:])) }
+func (d *Decoder) u32(at int) int { return int(binary.LittleEndian.Uint32(d.buf[at:])) }
+
+// indirect follows the offset stored at a checked position; 0 on error.
+func (d *Decoder) indirect(at int) int {
+	off := d.u32(at)
+	if off == 0 || off > len(d.buf)-at-4 {
+		d.fail("offset at byte %d leaves the buffer", at)
+		return 0
+	}
+	return at + off
+}
+
+// table checks the table at pos and its vtable.
+func (d *Decoder) table(pos int) table {
+	if d.err != nil {
+		return table{}
+	}
+	if pos > len(d.buf)-4 {
+		d.fail("table at byte %d leaves the buffer", pos)
+		return table{}
+	}
+	vt := pos - int(int32(binary.LittleEndian.Uint32(d.buf[pos:])))
+	if vt < 0 || vt > len(d.buf)-4 {
+		d.fail("vtable of the table at byte %d leaves the buffer", pos)
+		return table{}
+	}
+	t := table{pos: pos, vt: vt, vtLen: d.u16(vt), size: d.u16(vt + 2)}
+	if t.vtLen < 4 || t.vtLen%2 != 0 || t.vtLen > len(d.buf)-vt || t.size < 4 || t.size > len(d.buf)-pos {
+		d.fail("vtable at byte %d has wrong lengths", vt)
+		return table{}
+	}
+	return t
+}
+
+// field is the position of field i, known to hold size bytes; 0 when it is absent.
+func (d *Decoder) field(t table, i, size int) int {
+	o := 4 + 2*i
+	if d.err != nil || o+2 > t.vtLen {
+		return 0
+	}
+	f := d.u16(t.vt + o)
+	if f == 0 {
+		return 0
+	}
+	if f < 4 || f+size > t.size {
+		d.fail("field %d of the table at byte %d leaves the table", i, t.pos)
+		return 0
+	}
+	return t.pos + f
+}
+
+func (d *Decoder) u8(t table, i int) uint8 {
+	if at := d.field(t, i, 1); at != 0 {
+		return d.buf[at]
+	}
+	return 0
+}
+
+func (d *Decoder) tableField(t table, i int) table {
+	at := d.field(t, i, 4)
+	if at == 0 {
+		return table{}
+	}
+	pos := d.indirect(at)
+	return d.table(pos)
+}
+
+// vector checks a vector field and returns its first byte and its length in elements; 0, 0 if absent.
+func (d *Decoder) vector(t table, i, elem int) (at, n int) {
+	f := d.field(t, i, 4)
+	if f == 0 {
+		return 0, 0
+	}
+	pos := d.indirect(f)
+	if d.err != nil {
+		return 0, 0
+	}
+	if pos > len(d.buf)-4 {
+		d.fail("vector at byte %d leaves the buffer", pos)
+		return 0, 0
+	}
+	n = d.u32(pos)
+	if n > (len(d.buf)-pos-4)/elem {
+		d.fail("vector of %d elements at byte %d leaves the buffer", n, pos)
+		return 0, 0
+	}
+	return pos + 4, n
+}
+
+// str returns a view of a string field, "" if absent.
+func (d *Decoder) str(t table, i int, what string) string {
+	at, n := d.vector(t, i, 1)
+	if n == 0 {
+		return ""
+	}
+	if n > MaxAddress {
+		d.fail("%s has %d bytes, at most %d", what, n, MaxAddress)
+		return ""
+	}
+	if at+n >= len(d.buf) || d.buf[at+n] != 0 {
+		d.fail("%s does not end in a zero byte", what)
+		return ""
+	}
+	s := unsafe.String(&d.buf[at], n)
+	if !utf8.ValidString(s) {
+		d.fail("%s is not UTF-8: %s", what, Quote(s))
+		return ""
+	}
+	return s
+}
+
+// tensor reads a tensor field into a slot; Data is nil if it is absent.
+func (d *Decoder) tensor(parent table, i, slotAt int, what string) Tensor {
+	t := d.tableField(parent, i)
+	if t.pos == 0 {
+		return Tensor{}
+	}
+	dataAt, n := d.vector(t, 0, 8)
+	shapeAt, rank := d.vector(t, 1, 4)
+	if d.err != nil {
+		return Tensor{}
+	}
+	s := &d.slots[slotAt]
+	if rank > dist.MaxRank {
+		d.fail("%s has %d dimensions, at most %d", what, rank, dist.MaxRank)
+		return Tensor{}
+	}
+	s.shape = grow(s.shape, rank)
+	for k := range s.shape {
+		s.shape[k] = int32(d.u32(shapeAt + 4*k))
+	}
+	if n == 0 && rank == 0 {
+		return Tensor{} // neither data nor shape: no value
+	}
+	want, err := dist.Elements(s.shape)
+	if err != nil {
+		d.fail("%s: %v", what, err)
+		return Tensor{}
+	}
+	if want != n {
+		d.fail("%s: shape %s holds %d elements, the data %d", what, dist.ShapeString(s.shape), want, n)
+		return Tensor{}
+	}
+	s.data = grow(s.data, n)
+	for k := range s.data {
+		s.data[k] = math.Float64frombits(binary.LittleEndian.Uint64(d.buf[dataAt+8*k:]))
+	}
+	return Tensor{Data: s.data, Shape: s.shape}
+}
+
+// grow returns a non-nil slice of length n, reusing s where it can.
+func grow[T any](s []T, n int) []T {
+	if s == nil || cap(s) < n {
+		return make([]T, n, max(n, 4))
+	}
+	return s[:n]
+}
+
+// Quote shows a string from a simulator in one safe, bounded line: control characters and bytes that are
+// not UTF-8 are escaped, and what is beyond 200 bytes is cut.
+func Quote(s string) string {
+	const limit = 200
+	cut := ""
+	if len(s) > limit {
+		n := limit
+		for n > limit-4 && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		cut = fmt.Sprintf("… (%d bytes)", len(s))
+		s = s[:n]
+	}
+	return Printable(s) + cut
+}
+
+// Printable escapes control characters, invalid bytes and bidirectional overrides, so that a string from
+// a simulator can be shown in a terminal.
+func Printable(s string) string {
+	plain := true
+	for _, r := range s {
+		if !safeRune(r) {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return strings.Clone(s)
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case !safeRune(r) && r < 0x80:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case !safeRune(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteString(s[i : i+n])
+		}
+		i += n
+	}
+	return b.String()
+}
+
+func safeRune(r rune) bool {
+	switch {
+	case r < 0x20, r >= 0x7f && r < 0xa0, r == utf8.RuneError:
+		return false
+	case r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0xfeff:
+		return false
+	}
+	return true
+}

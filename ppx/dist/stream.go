@@ -1,0 +1,83 @@
+package dist
+
+import "math/bits"
+
+// Stream is a sequence of uniform random numbers computed by Philox4x64-10 (Salmon, Moraes, Dror and
+// Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011) from a key and a counter, so that any part of
+// any run can be drawn again by itself.
+//
+// The key is (seed, stream). The counter is (block, statement, draw, purpose): the first word counts
+// blocks of four numbers within one Stream and starts at 0. numpy's Philox and C++26's std::philox4x64
+// compute the same function (numpy increments the counter before its first block).
+type Stream struct {
+	key  [2]uint64
+	ctr  [4]uint64
+	buf  [4]uint64
+	left int
+}
+
+// Streams of a seed, the second word of the key.
+const (
+	StreamDraws    = 0       // independent draws
+	StreamChains   = 1       // chain c uses StreamChains + c
+	StreamTraining = 1 << 32 // training of networks
+)
+
+// Purposes, the fourth word of the counter.
+const (
+	PurposeValue    = 0
+	PurposeProposal = 1 // proposals, and the coin of a mixture
+	PurposeAccept   = 2 // choice of a site and acceptance in Metropolis-Hastings
+	PurposeResample = 3
+)
+
+// NewStream returns the stream of a key (seed, stream) and the last three words of the counter.
+func NewStream(seed, stream, statement, draw, purpose uint64) Stream {
+	return Stream{key: [2]uint64{seed, stream}, ctr: [4]uint64{0, statement, draw, purpose}}
+}
+
+const (
+	philoxM0 = 0xD2E7470EE14C6C93
+	philoxM1 = 0xCA5A826395121157
+	philoxW0 = 0x9E3779B97F4A7C15
+	philoxW1 = 0xBB67AE8584CAA73B
+)
+
+// Philox returns one block of Philox4x64-10.
+func Philox(key [2]uint64, ctr [4]uint64) [4]uint64 {
+	k0, k1 := key[0], key[1]
+	c0, c1, c2, c3 := ctr[0], ctr[1], ctr[2], ctr[3]
+	for range 10 {
+		h0, l0 := bits.Mul64(philoxM0, c0)
+		h1, l1 := bits.Mul64(philoxM1, c2)
+		c0, c1, c2, c3 = h1^c1^k0, l1, h0^c3^k1, l0
+		k0 += philoxW0
+		k1 += philoxW1
+	}
+	return [4]uint64{c0, c1, c2, c3}
+}
+
+// Uint64 returns the next 64 random bits.
+func (s *Stream) Uint64() uint64 {
+	if s.left == 0 {
+		s.buf = Philox(s.key, s.ctr)
+		s.ctr[0]++
+		s.left = 4
+	}
+	x := s.buf[4-s.left]
+	s.left--
+	return x
+}
+
+// Float64 returns the next uniform number in the open interval (0, 1).
+func (s *Stream) Float64() float64 { return Unit(s.Uint64()) }
+
+// Unit maps 64 random bits to the open interval (0, 1): ((x>>11) + ½)·2⁻⁵³. In double precision the
+// largest of these rounds to 1, where quantile functions are infinite: it is replaced by 1 − 2⁻⁵³.
+func Unit(x uint64) float64 {
+	u := (float64(x>>11) + 0.5) * 0x1p-53
+	if u >= 1 {
+		return 1 - 0x1p-53
+	}
+	return u
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs what the project needs on Debian (or Ubuntu), and nothing that is already there.
+#   scripts/setup.sh          for building and running: a C++ compiler, cmake, libzmq, flatbuffers, libunwind
+#   scripts/setup.sh test     for the tests too: a Python environment in .venv, tmux
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-run}
+
+say() { printf '\033[1m%s\033[0m\n' "setup: $*" >&2; }
+
+packages=(g++ make cmake pkg-config libzmq3-dev libflatbuffers-dev libunwind-dev)
+[ "$mode" = test ] && packages+=(flatbuffers-compiler python3 python3-venv)
+missing=()
+for p in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  say "installing ${missing[*]}"
+  sudo=()
+  [ "$(id -u)" = 0 ] || sudo=(sudo)
+  "${sudo[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+if ! command -v go >/dev/null; then
+  say "Go is missing: install Go 1.26 or newer from https://go.dev/dl"
+  exit 1
+fi
+
+if [ "$mode" = test ] && ! cmp -s scripts/test-requirements.txt .venv/requirements.txt; then
+  say "making the Python environment .venv"
+  rm -rf .venv
+  python3 -m venv .venv
+  .venv/bin/pip install -q --disable-pip-version-check -r scripts/test-requirements.txt
+  cp scripts/test-requirements.txt .venv/requirements.txt
+fi
