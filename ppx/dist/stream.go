@@ -69,6 +69,9 @@ func (s *Stream) Uint64() uint64 {
 	return x
 }
 
+// Skip moves to block n of the stream (four numbers a block).
+func (s *Stream) Skip(n uint64) { s.ctr[0], s.left = n, 0 }
+
 // Float64 returns the next uniform number in the open interval (0, 1).
 func (s *Stream) Float64() float64 { return Unit(s.Uint64()) }
 

@@ -1,0 +1,243 @@
+// Package gosim is what a simulator written in Go links: it asks an inference engine for every random
+// number. The same model runs in the engine's process, behind an endpoint (Serve, Main), or by itself
+// without an engine (Local), without a changed line:
+//
+//	func model(r *gosim.Run) gosim.Tensor {
+//		mu := r.Sample("mu", gosim.Normal(1, math.Sqrt(5)))
+//		r.Observe("obs0", gosim.Normal(mu, math.Sqrt(2)))
+//		return gosim.Scalar(mu)
+//	}
+//
+//	func main() { gosim.Main("gum", model) }
+package gosim
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// Tensor is a dense row-major array.
+type Tensor = ppx.Tensor
+
+// Scalar returns a tensor of shape [].
+func Scalar(v float64) Tensor { return dist.Scalar(v) }
+
+// Vector returns a tensor of shape [len(v)].
+func Vector(v ...float64) Tensor { return dist.Vector(v...) }
+
+// NewTensor returns a tensor; it panics if shape does not describe data.
+func NewTensor(data []float64, shape ...int) Tensor {
+	s := make([]int32, len(shape))
+	for i, d := range shape {
+		s[i] = int32(d)
+	}
+	t, err := dist.NewTensor(data, s)
+	if err != nil {
+		panic("gosim: " + err.Error())
+	}
+	return t
+}
+
+// Dist is a distribution. Invalid parameters are reported by the engine, with the address.
+type Dist struct {
+	kind dist.Kind
+	a, b float64   // scalar parameters, while t is absent
+	t    [2]Tensor // tensor parameters
+}
+
+// The eleven families. Parameters as in PPX: standard deviations, rates, probabilities.
+
+// Normal has a mean and a standard deviation.
+func Normal(mean, stddev float64) Dist { return Dist{kind: dist.Normal, a: mean, b: stddev} }
+
+// Uniform lies between low and high.
+func Uniform(low, high float64) Dist { return Dist{kind: dist.Uniform, a: low, b: high} }
+
+// Categorical is one of 0, …, len(probs)−1; probs need not be normalised.
+func Categorical(probs ...float64) Dist {
+	return Dist{kind: dist.Categorical, t: [2]Tensor{dist.Vector(probs...)}}
+}
+
+// Poisson has a rate.
+func Poisson(rate float64) Dist { return Dist{kind: dist.Poisson, a: rate} }
+
+// Bernoulli is 1 with the given probability, else 0.
+func Bernoulli(prob float64) Dist { return Dist{kind: dist.Bernoulli, a: prob} }
+
+// Beta has two concentrations: of 1 and of 0.
+func Beta(concentration1, concentration0 float64) Dist {
+	return Dist{kind: dist.Beta, a: concentration1, b: concentration0}
+}
+
+// Exponential has a rate.
+func Exponential(rate float64) Dist { return Dist{kind: dist.Exponential, a: rate} }
+
+// Gamma has a concentration (shape) and a rate.
+func Gamma(concentration, rate float64) Dist { return Dist{kind: dist.Gamma, a: concentration, b: rate} }
+
+// LogNormal has the mean and standard deviation of the logarithm.
+func LogNormal(loc, scale float64) Dist { return Dist{kind: dist.LogNormal, a: loc, b: scale} }
+
+// Binomial counts successes among totalCount.
+func Binomial(totalCount, prob float64) Dist { return Dist{kind: dist.Binomial, a: totalCount, b: prob} }
+
+// Weibull has a scale and a concentration (shape).
+func Weibull(scale, concentration float64) Dist {
+	return Dist{kind: dist.Weibull, a: scale, b: concentration}
+}
+
+// Tensors returns the distribution of a kind with tensor parameters, in the order of the schema; they
+// broadcast against each other. A Categorical has one row of probabilities per element.
+func Tensors(k dist.Kind, params ...Tensor) Dist {
+	d := Dist{kind: k}
+	copy(d.t[:], params)
+	return d
+}
+
+// Run is one run of the simulator, the engine as the model sees it. Use it on the goroutine that the model
+// was called on.
+type Run struct {
+	h     ppx.Handler
+	s     ppx.Statement
+	room  [2][1]float64
+	value [1]float64
+	stack callers
+}
+
+// Site sets what a plain Sample or Observe leaves to itself. The zero Site is that of Run's own methods.
+type Site struct {
+	// Address names the place in the code, instead of the call stack: for loops over models, generated code,
+	// or addresses that must survive refactoring.
+	Address string
+	// NoControl asks the engine to use no proposal here.
+	NoControl bool
+}
+
+// Sample draws a value; name may be "". For a distribution over tensors use SampleTensor.
+func (r *Run) Sample(name string, d Dist) float64 {
+	return r.sample(name, &d, &Site{}).Float()
+}
+
+// SampleAt is Sample with settings.
+func (r *Run) SampleAt(site Site, name string, d Dist) float64 {
+	return r.sample(name, &d, &site).Float()
+}
+
+// SampleTensor draws a tensor, which is the caller's.
+func (r *Run) SampleTensor(name string, d Dist) Tensor {
+	return r.sample(name, &d, &Site{}).Clone()
+}
+
+// SampleTensorAt is SampleTensor with settings.
+func (r *Run) SampleTensorAt(site Site, name string, d Dist) Tensor {
+	return r.sample(name, &d, &site).Clone()
+}
+
+// Observe tells the engine that data of this name are distributed like d; the engine has the data.
+func (r *Run) Observe(name string, d Dist) { r.observe(name, &d, Tensor{}, &Site{}) }
+
+// ObserveAt is Observe with settings.
+func (r *Run) ObserveAt(site Site, name string, d Dist) { r.observe(name, &d, Tensor{}, &site) }
+
+// ObserveValue is Observe with a value that the simulator knows itself.
+func (r *Run) ObserveValue(name string, d Dist, value float64) {
+	r.value[0] = value
+	r.observe(name, &d, Tensor{Data: r.value[:]}, &Site{})
+}
+
+// ObserveTensor is ObserveValue for a tensor, with settings.
+func (r *Run) ObserveTensor(site Site, name string, d Dist, value Tensor) {
+	r.observe(name, &d, value, &site)
+}
+
+// Tag records a value that the model computed.
+func (r *Run) Tag(name string, value float64) {
+	r.value[0] = value
+	r.tag(name, Tensor{Data: r.value[:]}, &Site{})
+}
+
+// TagTensor is Tag for a tensor, with settings.
+func (r *Run) TagTensor(site Site, name string, value Tensor) { r.tag(name, value, &site) }
+
+// aborted carries a handler's error through the model to Wrap.
+type aborted struct{ err error }
+
+func (r *Run) prepare(op ppx.Type, name string, d *Dist, site *Site) *ppx.Statement {
+	s := &r.s
+	*s = ppx.Statement{Op: op, Name: name, Address: site.Address, Control: op == ppx.Sample && !site.NoControl}
+	if s.Address == "" {
+		s.Address = r.stack.address(4) // prepare, sample, Sample: the model called that
+	}
+	if d == nil {
+		return s
+	}
+	s.Dist.Kind = d.kind
+	if d.t[0].Data != nil || d.t[1].Data != nil {
+		s.Dist.Params = d.t
+		return s
+	}
+	r.room[0][0], r.room[1][0] = d.a, d.b
+	for i := range d.kind.Params() {
+		s.Dist.Params[i] = Tensor{Data: r.room[i][:]}
+	}
+	return s
+}
+
+func (r *Run) sample(name string, d *Dist, site *Site) Tensor {
+	v, err := r.h.Sample(r.prepare(ppx.Sample, name, d, site))
+	if err != nil {
+		panic(aborted{err})
+	}
+	if len(v.Data) == 0 && len(d.t[0].Data) > 0 {
+		panic(aborted{fmt.Errorf("%w: an empty answer to Sample at %s", ppx.ErrOutOfStep, ppx.Quote(r.s.Address))})
+	}
+	return v
+}
+
+func (r *Run) observe(name string, d *Dist, value Tensor, site *Site) {
+	s := r.prepare(ppx.Observe, name, d, site)
+	s.Value = value
+	if err := r.h.Observe(s); err != nil {
+		panic(aborted{err})
+	}
+}
+
+func (r *Run) tag(name string, value Tensor, site *Site) {
+	s := r.prepare(ppx.Tag, name, nil, site)
+	s.Value = value
+	if err := r.h.Tag(s); err != nil {
+		panic(aborted{err})
+	}
+}
+
+// Model is a simulator: one call is one run, and its value is the run's result. The engine may abandon a
+// run at any statement: the statement then does not return, and deferred functions run.
+type Model func(*Run) Tensor
+
+// Wrap makes a model what the engine's packages take.
+func Wrap(m Model) ppx.Model {
+	var runs sync.Pool // each with the addresses that it has met
+	return func(h ppx.Handler) (result Tensor, err error) {
+		r, ok := runs.Get().(*Run)
+		if !ok {
+			r = new(Run)
+		}
+		r.h = h
+		r.stack.begin()
+		defer func() {
+			r.h = nil
+			runs.Put(r)
+			switch p := recover().(type) {
+			case nil:
+			case aborted:
+				err = p.err
+			default:
+				panic(p)
+			}
+		}()
+		return m(r), nil
+	}
+}

@@ -1,0 +1,52 @@
+package control
+
+import (
+	"slices"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Replay answers statements with the values that a recorded trace has at the same address base and
+// instance; others are left to the layers below. Shared by any number of runs.
+type Replay struct {
+	values map[replayKey]replayed
+}
+
+type replayKey struct {
+	base     string
+	op       ppx.Type
+	instance uint32
+}
+
+type replayed struct {
+	value  ppx.Tensor
+	origin tracing.Origin
+}
+
+var _ engine.Layer = (*Replay)(nil)
+
+// NewReplay returns the layer that repeats t, which may come from another process.
+func NewReplay(t *tracing.Trace) *Replay {
+	l := &Replay{values: make(map[replayKey]replayed, len(t.Entries))}
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		a := t.Table.Address(e.Address)
+		l.values[replayKey{a.Base, a.Op, e.Instance}] = replayed{t.Value(i), e.Origin}
+	}
+	return l
+}
+
+// Choose implements engine.Layer. A value that was data stays data; every other one becomes Reused.
+func (l *Replay) Choose(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	v, ok := l.values[replayKey{s.Base, s.Op, s.Key.Instance}]
+	if !ok || len(v.value.Data) != s.Len || (s.Len != 1 && !slices.Equal(v.value.Shape, s.Shape)) {
+		return engine.Choice{}, false, nil
+	}
+	c := engine.Choice{Value: v.value.Data, Origin: tracing.Reused}
+	if v.origin == tracing.FromData || v.origin == tracing.FromModel {
+		c.Origin = v.origin
+	}
+	return c, true, nil
+}

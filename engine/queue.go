@@ -1,0 +1,290 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+const (
+	// maxTries is how often a run is made before its draw is given up.
+	maxTries = 20
+	// maxLossesAtOneStatement gives a draw up earlier: the simulator itself was lost at the same statement.
+	maxLossesAtOneStatement = 3
+	// A stream ends with an error when more than this many, and more than a hundredth, of its draws were
+	// given up.
+	maxGivenUp = 10
+
+	// How far workers may run ahead of the slowest run that has yet to be delivered.
+	windowRuns  = 4096
+	windowBytes = 64 << 20
+)
+
+// queue hands out runs to workers and their traces, in the order of draws, to those who asked for them.
+// It knows nothing of sockets or processes: workers take jobs and bring back a trace or a loss.
+type queue struct {
+	table *tracing.Table
+	wake  func() // called, without the lock, when workers that found nothing may find something
+
+	mu      sync.Mutex
+	sources []*source
+	refused bool  // a worker found nothing to do
+	fatal   error // nothing more can be run
+
+	finished, lost, statements atomic.Uint64
+}
+
+// source is the runs of one Stream.
+type source struct {
+	next    func() (Draw, bool)
+	stop    func()
+	maker   Maker
+	ready   *sync.Cond // on the queue's lock
+	retry   []*job
+	results map[uint64]result // by sequence number
+	head    uint64            // the next to deliver
+	tail    uint64            // the next to start
+	bytes   int               // of results
+	drained bool              // next has no more
+	closed  bool              // nobody wants the results
+}
+
+type result struct {
+	trace *tracing.Trace
+	err   error
+}
+
+// job is one run to be made.
+type job struct {
+	draw Draw
+	src  *source
+	seq  uint64
+
+	tries  int
+	lastAt int // statement at which the simulator was lost last
+	sameAt int // how often in a row it was lost there
+}
+
+// stack makes the layers afresh.
+func (j *job) stack() Stack { return j.src.maker(j.draw) }
+
+// take returns a run to make, or nil when there is none at present.
+func (q *queue) take() *job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fatal != nil {
+		return nil
+	}
+	for i, s := range q.sources {
+		if n := len(s.retry); n > 0 {
+			j := s.retry[0]
+			s.retry = s.retry[1:]
+			return j
+		}
+		if s.drained || s.closed || s.tail-s.head >= windowRuns || s.bytes > windowBytes {
+			continue
+		}
+		d, ok := s.next()
+		if !ok {
+			s.drained = true
+			s.ready.Broadcast()
+			continue
+		}
+		j := &job{draw: d, src: s, seq: s.tail, lastAt: -1}
+		s.tail++
+		// Several streams take turns.
+		if len(q.sources) > 1 {
+			q.sources = append(append(q.sources[:i:i], q.sources[i+1:]...), s)
+		}
+		return j
+	}
+	q.refused = true
+	return nil
+}
+
+func (q *queue) deliver(j *job, r result) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := j.src
+	if s.closed {
+		return
+	}
+	s.results[j.seq] = r
+	if r.trace != nil {
+		s.bytes += r.trace.Bytes()
+	}
+	if j.seq == s.head {
+		s.ready.Broadcast()
+	}
+}
+
+// finish takes the trace of a run.
+func (q *queue) finish(j *job, t *tracing.Trace) {
+	q.finished.Add(1)
+	q.deliver(j, result{trace: t})
+}
+
+// abort takes an error that repeating the run would not change.
+func (q *queue) abort(j *job, err error) { q.deliver(j, result{err: err}) }
+
+// lose takes back a run that was lost at a statement: it will be made again, or its draw is given up.
+// With blame the simulator itself failed there (and not, say, its neighbour on the same machine).
+func (q *queue) lose(j *job, err error, statement int, blame bool) {
+	j.tries++
+	if blame {
+		if statement != j.lastAt {
+			j.lastAt, j.sameAt = statement, 0
+		}
+		j.sameAt++
+	}
+	if j.tries >= maxTries || j.sameAt >= maxLossesAtOneStatement {
+		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, err)})
+		return
+	}
+	q.lost.Add(1)
+	q.giveBack(j)
+}
+
+// giveBack returns a job that was not begun.
+func (q *queue) giveBack(j *job) {
+	q.mu.Lock()
+	if j.src.closed {
+		q.mu.Unlock()
+		return
+	}
+	j.src.retry = append(j.src.retry, j)
+	wake := q.refused
+	q.refused = false
+	q.mu.Unlock()
+	if wake {
+		q.wake()
+	}
+}
+
+// fail ends everything: no run can be made any more.
+func (q *queue) fail(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fatal == nil {
+		q.fatal = err
+	}
+	for _, s := range q.sources {
+		s.ready.Broadcast()
+	}
+}
+
+// stream registers the draws and yields their traces in order.
+func (q *queue) stream(ctx context.Context, draws iter.Seq[Draw], m Maker) iter.Seq2[*tracing.Trace, error] {
+	return func(yield func(*tracing.Trace, error) bool) {
+		s := &source{maker: m, results: map[uint64]result{}}
+		s.next, s.stop = iter.Pull(draws)
+		s.ready = sync.NewCond(&q.mu)
+		q.mu.Lock()
+		q.sources = append(q.sources, s)
+		q.refused = false
+		q.mu.Unlock()
+		q.wake()
+		stopWatch := context.AfterFunc(ctx, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			s.ready.Broadcast()
+		})
+		defer stopWatch()
+		defer q.remove(s)
+		delivered, givenUp := 0, 0
+		for {
+			r, more := q.await(ctx, s)
+			if !more {
+				return
+			}
+			if r.err != nil {
+				yield(nil, r.err)
+				return
+			}
+			delivered++
+			if r.trace.Status == tracing.Failed {
+				givenUp++
+			}
+			if !yield(r.trace, nil) {
+				return
+			}
+			if givenUp > maxGivenUp && givenUp > delivered/100 {
+				yield(nil, fmt.Errorf("%w: %d of %d draws were given up; the last: %s", ErrGivenUp, givenUp, delivered, r.trace.Error))
+				return
+			}
+		}
+	}
+}
+
+// ErrGivenUp says that too many draws were given up.
+var ErrGivenUp = errors.New("the simulator fails too often")
+
+// await returns the next result in order; !more after the last.
+func (q *queue) await(ctx context.Context, s *source) (r result, more bool) {
+	q.mu.Lock()
+	for {
+		if r, ok := s.results[s.head]; ok {
+			delete(s.results, s.head)
+			s.head++
+			if r.trace != nil {
+				s.bytes -= r.trace.Bytes()
+			}
+			// Let workers refill once there is room for a good many.
+			wake := q.refused && (len(s.results) == 0 || (s.tail-s.head)%64 == 0)
+			if wake {
+				q.refused = false
+			}
+			q.mu.Unlock()
+			if wake {
+				q.wake()
+			}
+			return r, true
+		}
+		var err error
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case s.drained && s.head == s.tail:
+			q.mu.Unlock()
+			return result{}, false
+		case q.fatal != nil:
+			err = q.fatal
+		}
+		if err != nil {
+			q.mu.Unlock()
+			return result{err: err}, true
+		}
+		s.ready.Wait()
+	}
+}
+
+func (q *queue) remove(s *source) {
+	q.mu.Lock()
+	s.closed = true
+	s.results, s.retry = nil, nil
+	for i, x := range q.sources {
+		if x == s {
+			q.sources = append(q.sources[:i:i], q.sources[i+1:]...)
+			break
+		}
+	}
+	q.mu.Unlock()
+	s.stop()
+}
+
+// execute makes one run.
+func (q *queue) execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error) {
+	for t, err := range q.stream(ctx, func(yield func(Draw) bool) { yield(d) }, m) {
+		if err == nil && t.Status == tracing.Failed {
+			err = fmt.Errorf("%w: draw %d: %s", ErrGivenUp, d.Index, t.Error)
+		}
+		return t, err
+	}
+	return nil, ppx.ErrGone // not reached: a stream of one draw yields once
+}

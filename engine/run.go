@@ -1,0 +1,306 @@
+// Package engine runs simulators and writes down what they did: one run (Recorder), and many in parallel
+// (Executor: Local for models in this process, Pool for simulators behind endpoints).
+//
+// A run of the simulator is a walk in which a stack of layers answers each statement with a value. The
+// recorder notes for each answer the density under the model (LogP) and under whatever chose it (LogQ).
+// Inference algorithms differ in the layers they stack up (package control) and in what they do with the
+// weights. See docs/architecture.md.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Draw names a run. Everything random in it is a function of its Draw, so that it can be repeated
+// anywhere: after a crash, on another worker, alone.
+type Draw struct {
+	Seed  uint64
+	Index uint64 // number of the draw, or of the step of a chain
+	Chain uint32 // 0 for independent draws, else the chain's number from 1
+}
+
+// Site is a Sample or Observe that waits for its value. It and all it refers to are valid until the
+// layer returns.
+type Site struct {
+	*ppx.Statement
+	Index      int // number of the statement in its run, from 0
+	Key        tracing.Key
+	Base       string // the address base of Key
+	Occurrence int    // how many statements of the run have had this name, this one included
+	Shape      []int32
+	Len        int // number of elements of a value
+}
+
+// Choice is a layer's answer.
+type Choice struct {
+	// Value has as many elements as the site; its shape is not looked at. The layer may reuse it once the
+	// next statement arrives.
+	Value  []float64
+	LogQ   float64 // log density under what chose it; not looked at for FromPrior
+	Origin tracing.Origin
+}
+
+// Layer answers statements of one run, or leaves them to the next layer of the stack (!ok). An error ends
+// the run; ErrData ends the job. A layer that keeps state belongs to one run.
+type Layer interface {
+	Choose(r *Run, s *Site) (c Choice, ok bool, err error)
+}
+
+// Stack is the layers of one run, asked from the first to the last.
+type Stack []Layer
+
+// Maker returns the layers for a draw. It is called again with the same Draw when a run was lost, and
+// must then return layers in the same state as before. It is called from several goroutines.
+type Maker func(Draw) Stack
+
+// Executor runs a simulator. Its methods may be called from several goroutines.
+type Executor interface {
+	// Execute makes one run, and makes it again when the simulator was lost.
+	Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error)
+	// Stream makes many in parallel and delivers them in the order of draws. A draw that was given up is
+	// delivered as a failed trace. The sequence ends after the first error, and with ctx's error when ctx
+	// ends. draws is consumed as runs are started, on other goroutines.
+	Stream(ctx context.Context, draws iter.Seq[Draw], m Maker) iter.Seq2[*tracing.Trace, error]
+	// Table numbers the addresses and names of all traces of this executor.
+	Table() *tracing.Table
+	// Stats counts what happened so far.
+	Stats() Stats
+}
+
+// Stats counts the work of an Executor.
+type Stats struct {
+	Workers    int
+	Statements uint64
+	Finished   uint64 // runs that came to their end
+	Lost       uint64 // runs that were lost and drawn again
+}
+
+// Draws is the sequence of n independent draws of a seed that begins with number from.
+func Draws(seed, from, n uint64) iter.Seq[Draw] {
+	return func(yield func(Draw) bool) {
+		for i := from; i < from+n; i++ {
+			if !yield(Draw{Seed: seed, Index: i}) {
+				return
+			}
+		}
+	}
+}
+
+// ErrData says that the given data cannot be this simulator's: nothing would change if the run were made
+// again.
+var ErrData = errors.New("data do not fit the simulator")
+
+// Run is the state of a run that layers may look at.
+type Run struct {
+	Draw  Draw
+	Sofar *tracing.Trace // the statements before this one; read-only
+
+	stream dist.Stream
+	room   []float64
+}
+
+// Rand returns the random numbers of a statement for a purpose (dist.PurposeValue, …), from their
+// beginning. It is valid until the next call.
+func (r *Run) Rand(statement int, purpose uint64) *dist.Stream {
+	r.stream = dist.NewStream(r.Draw.Seed, uint64(r.Draw.Chain), uint64(statement), r.Draw.Index, purpose)
+	return &r.stream
+}
+
+// Room returns n numbers of scratch space for a Choice's value, valid until the next call.
+func (r *Run) Room(n int) []float64 {
+	if cap(r.room) < n {
+		r.room = make([]float64, n)
+	}
+	return r.room[:n]
+}
+
+// Recorder is the engine's ppx.Handler: it lets a stack of layers answer the statements of one run after
+// the other, scores the answers and builds the trace. Not for concurrent use.
+type Recorder struct {
+	table *tracing.Table
+	sites map[siteKey]siteInfo
+	names map[string]uint32
+
+	run        Run
+	site       Site
+	stack      Stack
+	b          tracing.Builder
+	visits     []visit // by address number
+	nameVisits []visit // by name number
+	epoch      uint32
+	shape      [dist.MaxRank]int32
+	start      time.Time
+
+	logWeight     float64
+	logLikelihood float64
+}
+
+type siteKey struct {
+	address    string
+	op         ppx.Type
+	kind       dist.Kind
+	categories int
+}
+
+type siteInfo struct {
+	id   uint32
+	base string
+}
+
+// visit counts within the run of its epoch.
+type visit struct{ epoch, n uint32 }
+
+// NewRecorder returns a recorder that numbers addresses in table.
+func NewRecorder(table *tracing.Table) *Recorder {
+	return &Recorder{table: table, sites: map[siteKey]siteInfo{}, names: map[string]uint32{"": 0}}
+}
+
+// Begin starts a run.
+func (r *Recorder) Begin(d Draw, s Stack) {
+	r.epoch++
+	r.stack = s
+	r.b.Reset(r.table, d.Index, d.Chain)
+	r.run.Draw, r.run.Sofar = d, r.b.Sofar()
+	r.logWeight, r.logLikelihood = 0, 0
+	r.start = time.Now()
+}
+
+// End finishes the run and returns its trace.
+func (r *Recorder) End(result ppx.Tensor) *tracing.Trace {
+	t := r.b.Finish(result, r.logWeight, time.Since(r.start).Seconds())
+	t.LogLikelihood = r.logLikelihood
+	return t
+}
+
+// Statements is the number of statements of the run so far.
+func (r *Recorder) Statements() int { return len(r.run.Sofar.Entries) }
+
+// intern finds the number of a statement's address.
+func (r *Recorder) intern(s *ppx.Statement) siteInfo {
+	k := siteKey{s.Address, s.Op, s.Dist.Kind, s.Dist.Categories()}
+	info, ok := r.sites[k]
+	if !ok {
+		k.address = strings.Clone(s.Address)
+		info.base = k.address
+		if k.kind != dist.None {
+			info.base += "__" + tracing.KindLabel(k.kind, k.categories)
+		}
+		info.id = r.table.Intern(info.base, k.op, k.kind)
+		r.sites[k] = info
+	}
+	return info
+}
+
+func (r *Recorder) internName(name string) uint32 {
+	id, ok := r.names[name]
+	if !ok {
+		id = r.table.InternName(name)
+		r.names[strings.Clone(name)] = id
+	}
+	return id
+}
+
+// count returns how often number id was met in this run, this time included.
+func (r *Recorder) count(visits *[]visit, id uint32) uint32 {
+	for int(id) >= len(*visits) {
+		*visits = append(*visits, visit{})
+	}
+	v := &(*visits)[id]
+	if v.epoch != r.epoch {
+		*v = visit{epoch: r.epoch}
+	}
+	v.n++
+	return v.n
+}
+
+// identify begins an entry for a statement.
+func (r *Recorder) identify(s *ppx.Statement) tracing.Entry {
+	info := r.intern(s)
+	e := tracing.Entry{Op: s.Op, Control: s.Control, Name: r.internName(s.Name), Origin: tracing.FromModel}
+	e.Address = info.id
+	e.Instance = r.count(&r.visits, info.id)
+	r.site = Site{Statement: s, Index: len(r.run.Sofar.Entries), Key: e.Key, Base: info.base}
+	if e.Name != 0 {
+		r.site.Occurrence = int(r.count(&r.nameVisits, e.Name))
+	}
+	return e
+}
+
+// Sample implements ppx.Handler.
+func (r *Recorder) Sample(s *ppx.Statement) (ppx.Tensor, error) { return r.decide(s) }
+
+// Observe implements ppx.Handler.
+func (r *Recorder) Observe(s *ppx.Statement) error {
+	if s.Dist.Kind == dist.None { // nothing to score
+		r.b.Add(r.identify(s), s.Value, nil)
+		return nil
+	}
+	_, err := r.decide(s)
+	return err
+}
+
+// Tag implements ppx.Handler.
+func (r *Recorder) Tag(s *ppx.Statement) error {
+	r.b.Add(r.identify(s), s.Value, nil)
+	return nil
+}
+
+// decide asks the layers, scores and records.
+func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
+	if err := s.Dist.Check(); err != nil {
+		return v, fmt.Errorf("%w: %s%s at %s: %w", ppx.ErrInvalid, s.Op, named(s.Name), ppx.Quote(s.Address), err)
+	}
+	e := r.identify(s)
+	site := &r.site
+	if site.Shape, err = s.Dist.Shape(r.shape[:0]); err == nil {
+		site.Len, err = dist.Elements(site.Shape)
+	}
+	if err != nil {
+		return v, fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
+	}
+	var c Choice
+	ok := false
+	for _, l := range r.stack {
+		if c, ok, err = l.Choose(&r.run, site); ok || err != nil {
+			break
+		}
+	}
+	switch {
+	case err != nil:
+		return v, fmt.Errorf("%s%s at %s: %w", s.Op, named(s.Name), ppx.Quote(s.Address), err)
+	case !ok:
+		return v, fmt.Errorf("no layer answers %s%s at %s", s.Op, named(s.Name), ppx.Quote(s.Address))
+	case len(c.Value) != site.Len:
+		return v, fmt.Errorf("%s%s at %s: a layer answered %d elements for %d", s.Op, named(s.Name), ppx.Quote(s.Address), len(c.Value), site.Len)
+	}
+	v = ppx.Tensor{Data: c.Value, Shape: site.Shape}
+	e.Kind, e.Origin, e.LogQ = s.Dist.Kind, c.Origin, c.LogQ
+	if e.LogP, err = s.Dist.LogProb(v); err != nil {
+		return v, fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
+	}
+	if e.Origin == tracing.FromPrior {
+		e.LogQ = e.LogP
+	}
+	r.logWeight += e.Contribution()
+	if e.Origin == tracing.FromData || e.Origin == tracing.FromModel {
+		r.logLikelihood += e.LogP
+	}
+	r.b.Add(e, v, &s.Dist)
+	return v, nil
+}
+
+func named(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " " + ppx.Quote(name)
+}

@@ -1,0 +1,344 @@
+package importance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Config says which traces to draw.
+type Config struct {
+	Seed uint64
+	N    uint64 // number of draws, those before From included
+	From uint64 // first draw to make: what comes before was recorded earlier
+
+	Data control.Data
+	// Condition scores Observes that bring their own value and are not in Data at that value. Without it
+	// they are drawn afresh.
+	Condition bool
+	// Inflation is the probability ε of prior inflation, 0 for none (control.Inflate).
+	Inflation float64
+	// LikelihoodImportance β multiplies the log likelihood of the data: the posterior is then that of
+	// p(z)·g^β. 0 means 1.
+	LikelihoodImportance float64
+
+	TargetESS float64       // stop once it is reached; 0: no
+	MaxTime   time.Duration // stop after it; 0: no
+
+	// Progress is called at most every Every, and at the end, from the goroutine that called Run.
+	Progress func(Progress)
+	Every    time.Duration
+}
+
+// Progress is how far a run of the sampler has come.
+type Progress struct {
+	Done, N     uint64 // draws
+	Elapsed     time.Duration
+	PerSecond   float64 // traces, over the last seconds
+	ESS         float64
+	LogEvidence float64
+	Left        time.Duration // 0 while unknown
+}
+
+// Maker returns the layers of a draw.
+func (c *Config) Maker() engine.Maker {
+	condition := control.NewCondition(c.Data, c.Condition)
+	plain := engine.Stack{condition, control.Prior{}}
+	if c.Inflation == 0 {
+		return func(engine.Draw) engine.Stack { return plain }
+	}
+	return func(engine.Draw) engine.Stack {
+		return engine.Stack{condition, control.NewInflate(c.Inflation), control.Prior{}}
+	}
+}
+
+// Validate reports settings that make no sense.
+func (c *Config) Validate() error {
+	switch b := c.LikelihoodImportance; {
+	case !(c.Inflation >= 0 && c.Inflation < 1):
+		return fmt.Errorf("prior inflation %g must lie in [0, 1)", c.Inflation)
+	case !(b >= 0) || math.IsInf(b, 0):
+		return fmt.Errorf("likelihood importance %g must be positive and finite", b)
+	}
+	return nil
+}
+
+// temper returns the trace with the weight that the settings ask for.
+func (c *Config) temper(t *tracing.Trace) *tracing.Trace {
+	b := c.LikelihoodImportance
+	if b == 0 || b == 1 || t.Status == tracing.Failed || t.LogLikelihood == 0 {
+		return t
+	}
+	tempered := *t
+	if !math.IsInf(t.LogLikelihood, -1) { // else the weight is zero already
+		tempered.LogWeight += (b - 1) * t.LogLikelihood
+	}
+	return &tempered
+}
+
+// NameCheck is after how many traces a name in the data that was never met is an error.
+const NameCheck = 1000
+
+// ErrName says that data were given for a name that the simulator does not have.
+var ErrName = errors.New("no such name in the simulator")
+
+// Outcome is what Run came to.
+type Outcome struct {
+	Drawn    uint64 // draws delivered, those before From not included
+	Stopped  string // why it ended before N: "target ESS", "time limit"; else ""
+	Warnings []string
+}
+
+// Run draws traces and hands each to sink and to the summary, in the order of draws. It ends after N
+// draws, at a stopping rule, with ctx's error, or with the first error of simulator or sink; what was
+// delivered before stays delivered. Draws before From must have been given to names and sum already.
+func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *Summary, sink tracing.Writer) (out Outcome, err error) {
+	if err := c.Validate(); err != nil {
+		return out, err
+	}
+	start := time.Now()
+	rate := newRate(start)
+	if c.MaxTime > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.MaxTime, errMaxTime)
+		defer cancel()
+	}
+	report := func(final bool) {
+		if c.Progress == nil || !(final || rate.due(time.Now(), c.Every)) {
+			return
+		}
+		p := Progress{Done: c.From + out.Drawn, N: c.N, Elapsed: time.Since(start), ESS: sum.Weights.ESS(), LogEvidence: sum.Weights.LogEvidence()}
+		p.PerSecond = rate.perSecond(time.Now(), out.Drawn)
+		if p.PerSecond > 0 {
+			p.Left = time.Duration(float64(c.N-p.Done) / p.PerSecond * float64(time.Second))
+		}
+		c.Progress(p)
+	}
+	defer func() { out.Warnings = append(out.Warnings, names.Warnings()...) }()
+	for t, err := range x.Stream(ctx, engine.Draws(c.Seed, c.From, c.N-c.From), c.Maker()) {
+		if err != nil {
+			report(true)
+			if errors.Is(err, errMaxTime) {
+				out.Stopped = "time limit"
+				return out, nil
+			}
+			return out, err
+		}
+		t = c.temper(t)
+		if err := errors.Join(sink.Write(ctx, t), sum.Write(ctx, t)); err != nil {
+			return out, err
+		}
+		out.Drawn++
+		if err := names.Add(t); err != nil {
+			return out, err
+		}
+		if c.TargetESS > 0 && sum.Weights.ESS() >= c.TargetESS {
+			if c.From+out.Drawn < c.N {
+				out.Stopped = "target ESS"
+			}
+			break
+		}
+		report(false)
+	}
+	report(true)
+	return out, names.Final()
+}
+
+var errMaxTime = errors.New("time limit")
+
+// rate is a speed over the last few seconds.
+type rate struct {
+	last time.Time
+	at   [8]time.Time
+	n    [8]uint64
+	i    int
+}
+
+func newRate(now time.Time) *rate {
+	r := &rate{last: now}
+	for i := range r.at {
+		r.at[i] = now
+	}
+	return r
+}
+
+func (r *rate) due(now time.Time, every time.Duration) bool {
+	if now.Sub(r.last) < every {
+		return false
+	}
+	r.last = now
+	return true
+}
+
+func (r *rate) perSecond(now time.Time, n uint64) float64 {
+	oldest := (r.i + 1) % len(r.at)
+	d := now.Sub(r.at[oldest]).Seconds()
+	v := 0.0
+	if d > 0 {
+		v = float64(n-r.n[oldest]) / d
+	}
+	r.i = oldest
+	r.at[r.i], r.n[r.i] = now, n
+	return v
+}
+
+// Names watches how the names in the data meet the simulator's statements.
+type Names struct {
+	data   control.Data
+	met    map[string]bool // of data
+	all    bool            // every name was met
+	traces int
+
+	seen       map[string]bool // named Observes and Samples
+	unanswered map[string]bool // Observes that had neither data nor a value
+	ignored    map[string]bool // data names met at a Tag only
+	known      map[uint64]bool // (name, op, origin) seen before
+	condition  bool
+}
+
+// NewNames returns a watch for these data.
+func NewNames(c *Config) *Names {
+	return &Names{data: c.Data, all: len(c.Data) == 0, condition: c.Condition, met: map[string]bool{}, seen: map[string]bool{},
+		unanswered: map[string]bool{}, ignored: map[string]bool{}, known: map[uint64]bool{}}
+}
+
+// Add looks at a trace; an ErrName when the first NameCheck traces have shown that a name is wrong.
+func (n *Names) Add(t *tracing.Trace) error {
+	if t.Status == tracing.Failed {
+		return nil
+	}
+	n.traces++
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		k := uint64(e.Name)<<16 | uint64(e.Op)<<8 | uint64(e.Origin)
+		if e.Name == 0 || (n.all && n.known[k]) {
+			continue
+		}
+		n.known[k] = true
+		name := t.Table.Name(e.Name)
+		switch {
+		case e.Op == ppx.Tag:
+			if _, ok := n.data[name]; ok {
+				n.ignored[name] = true
+			}
+			continue
+		case e.Op == ppx.Observe && e.Origin != tracing.FromData && e.Origin != tracing.FromModel:
+			n.unanswered[name] = true
+		}
+		n.seen[name] = true
+		if e.Origin == tracing.FromData {
+			n.mark(t, i, name)
+		}
+	}
+	if n.traces == NameCheck {
+		return n.Final()
+	}
+	return nil
+}
+
+// mark notes which entry of the data answered entry i.
+func (n *Names) mark(t *tracing.Trace, i int, name string) {
+	if n.all {
+		return
+	}
+	occurrence := 0
+	for j := 0; j <= i; j++ {
+		if t.Entries[j].Name == t.Entries[i].Name {
+			occurrence++
+		}
+	}
+	key := fmt.Sprintf("%s@%d", name, occurrence)
+	if _, ok := n.data[key]; !ok {
+		key = name
+	}
+	n.met[key] = true
+	n.all = len(n.met) == len(n.data)
+}
+
+// Final is the verdict when no more traces will come.
+func (n *Names) Final() error {
+	if n.all || n.traces == 0 {
+		return nil
+	}
+	var missing, seen []string
+	for name := range n.data {
+		if !n.met[name] {
+			missing = append(missing, ppx.Quote(name))
+		}
+	}
+	for name := range n.seen {
+		seen = append(seen, ppx.Quote(name))
+	}
+	slices.Sort(missing)
+	slices.Sort(seen)
+	list := "it has no named Observe or Sample"
+	if len(seen) > 0 {
+		list = "it has " + shorten(seen, 40)
+	}
+	return fmt.Errorf("%w: %s was given, but %s (%d traces)", ErrName, strings.Join(missing, ", "), list, n.traces)
+}
+
+func shorten(names []string, most int) string {
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// Warnings are remarks on names, in words.
+func (n *Names) Warnings() []string {
+	var w []string
+	list := func(m map[string]bool) string {
+		var names []string
+		for name := range m {
+			names = append(names, ppx.Quote(name))
+		}
+		slices.Sort(names)
+		return shorten(names, 20)
+	}
+	if n.condition && len(n.unanswered) > 0 {
+		w = append(w, fmt.Sprintf("no data were given for %s: drawn from the prior, as latents", list(n.unanswered)))
+	}
+	if len(n.ignored) > 0 {
+		w = append(w, fmt.Sprintf("%s is a tag: the value given for it is ignored", list(n.ignored)))
+	}
+	return w
+}
+
+// Warnings are remarks on the quality of the figures, in words: what it means and what to do.
+func (s *Summary) Warnings(conditioned bool) []string {
+	var out []string
+	w := s.Weights
+	if w.Bad > 0 {
+		out = append(out, fmt.Sprintf("%d of %d weights are NaN or +Inf (at %s): they count as zero; look at the densities there",
+			w.Bad, w.N, strings.Join(s.BadAt, ", ")))
+	}
+	if s.Failed > 0 {
+		out = append(out, fmt.Sprintf("%d draws were given up, the simulator failed there: the result is conditional on its surviving", s.Failed))
+	}
+	if w.N == 0 {
+		return out
+	}
+	if w.Zero+w.Bad == w.N {
+		return append(out, "every weight is zero: the data are impossible under this model, at "+strings.Join(s.ZeroAt, ", "))
+	}
+	if !conditioned {
+		return out
+	}
+	if ess := w.ESS(); ess < 100 && ess < 0.5*float64(w.N) {
+		out = append(out, fmt.Sprintf("the effective sample size is only %.3g of %d traces: the figures rest on few traces; draw more (-n), or use a better proposal", ess, w.N))
+	}
+	if k := w.Khat(); k > KhatLimit(w.N) {
+		out = append(out, fmt.Sprintf("k̂ = %.2f is above %.2f: a few weights dominate and the standard errors cannot be trusted; draw more, or use a better proposal", k, KhatLimit(w.N)))
+	}
+	return out
+}

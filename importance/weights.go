@@ -1,0 +1,163 @@
+// Package importance draws independent weighted traces, from the prior or by importance sampling, and
+// summarises them: evidence, effective sample size, the Pareto diagnostic k̂, weighted posterior tables,
+// resampling. All sums are in logarithms and in the order of draws.
+package importance
+
+import (
+	"math"
+	"slices"
+)
+
+// Weights accumulates the log weights of traces.
+//
+// A weight of zero (−Inf) is an ordinary weight. NaN and +Inf are counted as Bad and enter the sums as
+// zeros.
+type Weights struct {
+	N    uint64 // all, zero and bad ones included
+	Zero uint64
+	Bad  uint64
+
+	max    float64 // largest log weight; the sums are relative to it
+	s1, s2 float64 // Σ e^(w−max), Σ e^2(w−max)
+	top    []float64
+	pruned bool
+}
+
+// keepTop bounds how many of the largest weights are kept for k̂, which needs 3√N of them.
+const keepTop = 1 << 21
+
+// NewWeights returns an empty accumulator.
+func NewWeights() *Weights { return &Weights{max: math.Inf(-1)} }
+
+// Add takes a log weight, in nats.
+func (w *Weights) Add(lw float64) {
+	w.N++
+	switch {
+	case math.IsNaN(lw) || math.IsInf(lw, 1):
+		w.Bad++
+		lw = math.Inf(-1)
+	case math.IsInf(lw, -1):
+		w.Zero++
+	case lw > w.max:
+		r := math.Exp(w.max - lw)
+		w.s1 = w.s1*r + 1
+		w.s2 = w.s2*r*r + 1
+		w.max = lw
+	default:
+		e := math.Exp(lw - w.max)
+		w.s1 += e
+		w.s2 += e * e
+	}
+	if len(w.top) == 2*keepTop {
+		slices.SortFunc(w.top, descending)
+		w.top = w.top[:keepTop]
+		w.pruned = true
+	}
+	w.top = append(w.top, lw)
+}
+
+func descending(a, b float64) int {
+	switch {
+	case a > b:
+		return -1
+	case a < b:
+		return 1
+	}
+	return 0
+}
+
+// ESS is the effective sample size (Σ w)² / Σ w²; 0 when no weight is positive.
+func (w *Weights) ESS() float64 {
+	if w.s2 == 0 {
+		return 0
+	}
+	return w.s1 * w.s1 / w.s2
+}
+
+// LogEvidence is log((1/N)·Σ w); −Inf when no weight is positive, NaN without traces.
+func (w *Weights) LogEvidence() float64 {
+	if w.N == 0 {
+		return math.NaN()
+	}
+	if w.s1 == 0 {
+		return math.Inf(-1)
+	}
+	return w.max + math.Log(w.s1/float64(w.N))
+}
+
+// LogEvidenceSE is the standard error of LogEvidence by the delta method: √(1/ESS − 1/N).
+func (w *Weights) LogEvidenceSE() float64 {
+	if w.s1 == 0 {
+		return math.NaN()
+	}
+	return math.Sqrt(math.Max(0, 1/w.ESS()-1/float64(w.N)))
+}
+
+// Khat is the shape k̂ of a generalised Pareto distribution fitted to the largest min(N/5, 3√N) weights
+// (A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, "Pareto smoothed importance sampling", JMLR
+// 2024). NaN where fewer than five weights are in the tail; −Inf where the tail is a constant.
+func (w *Weights) Khat() float64 {
+	n := float64(w.N)
+	m := int(math.Ceil(math.Min(n/5, 3*math.Sqrt(n))))
+	if m < 5 || len(w.top) <= m {
+		return math.NaN()
+	}
+	top := slices.Clone(w.top)
+	slices.SortFunc(top, descending)
+	if math.IsInf(top[0], -1) {
+		return math.NaN()
+	}
+	cut := math.Exp(top[m] - top[0])
+	if top[0] == top[m] {
+		return math.Inf(-1)
+	}
+	tail := make([]float64, 0, m)
+	for i := m - 1; i >= 0; i-- {
+		if x := math.Exp(top[i]-top[0]) - cut; x > 0 {
+			tail = append(tail, x)
+		}
+	}
+	if len(tail) < 5 {
+		return math.NaN()
+	}
+	return fitPareto(tail)
+}
+
+// KhatLimit is the k̂ above which the estimates are unreliable at n draws: min(1 − 1/log₁₀ n, 0.7).
+func KhatLimit(n uint64) float64 { return math.Min(1-1/math.Log10(float64(n)), 0.7) }
+
+// fitPareto estimates the shape of a generalised Pareto distribution from ascending positive excesses
+// (J. Zhang and M. Stephens, "A new and efficient estimation method for the generalized Pareto
+// distribution", Technometrics 2009), with the weakly informative prior of Vehtari et al. that pulls k̂
+// towards ½ as ten observations would.
+func fitPareto(x []float64) float64 {
+	n := float64(len(x))
+	const prior = 3
+	m := 30 + int(math.Sqrt(n))
+	quartile := x[int(n/4+0.5)-1]
+	largest := x[len(x)-1]
+	theta := make([]float64, m)
+	profile := make([]float64, m)
+	shape := func(b float64) float64 {
+		sum := 0.0
+		for _, v := range x {
+			sum += math.Log1p(-b * v)
+		}
+		return sum / n
+	}
+	for j := range theta {
+		b := 1/largest + (1-math.Sqrt(float64(m)/(float64(j)+0.5)))/prior/quartile
+		theta[j] = b
+		k := shape(b)
+		profile[j] = n * (math.Log(-b/k) - k - 1)
+	}
+	b := 0.0
+	for j := range theta {
+		sum := 0.0
+		for _, l := range profile {
+			sum += math.Exp(l - profile[j])
+		}
+		b += theta[j] / sum
+	}
+	return (n*shape(b) + 10*0.5) / (n + 10)
+}

@@ -1,0 +1,231 @@
+// Package tracing is the record of what happened: address-indexed execution traces, and the interfaces
+// through which they are written and read. The run directory on disk is package rundir.
+package tracing
+
+import (
+	"context"
+	"iter"
+	"math"
+	"math/bits"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// Origin tells how a value came about; it decides what the site contributes to the trace's weight.
+type Origin uint8
+
+// The origins.
+const (
+	FromPrior    Origin = iota // drawn from its own distribution
+	FromData                   // given as data by name
+	FromModel                  // an Observe's or Tag's own value
+	FromProposal               // drawn from another distribution
+	Reused                     // taken over from an earlier trace
+	Inflated                   // drawn under prior inflation
+	numOrigins
+)
+
+var originNames = [numOrigins]string{"prior", "data", "own", "proposal", "reused", "inflated"}
+
+func (o Origin) String() string { return originNames[o] }
+
+// OriginByName is the inverse of String.
+func OriginByName(s string) (Origin, bool) {
+	for o, n := range originNames {
+		if n == s {
+			return Origin(o), true
+		}
+	}
+	return 0, false
+}
+
+// span is a piece of a trace's slab: a tensor. Rank is −1 for no tensor.
+type span struct {
+	at, n   uint32
+	shapeAt uint32
+	rank    int16
+}
+
+// Entry is one statement of a trace.
+type Entry struct {
+	Key
+	Name    uint32 // in the trace's Table, 0 when unnamed
+	Op      ppx.Type
+	Kind    dist.Kind
+	Control bool
+	Origin  Origin
+	// LogP is the log density of the value under the model, summed over its elements; LogQ under whatever
+	// chose it, equal to LogP for a draw from the prior and 0 where nothing random chose. In nats.
+	LogP, LogQ float64
+
+	value  span
+	params [2]span
+}
+
+// Contribution is what the entry adds to the log weight of its trace: exactly 0 for a draw from the prior,
+// by kind and never by subtracting two numbers that may both be infinite.
+func (e *Entry) Contribution() float64 {
+	if e.Op == ppx.Tag || e.Origin == FromPrior || e.Kind == dist.None {
+		return 0
+	}
+	return e.LogP - e.LogQ
+}
+
+// Status of a trace.
+type Status uint8
+
+// A trace is whole, or its draw was given up: then it has no entries, no weight and an error.
+const (
+	OK Status = iota
+	Failed
+)
+
+func (s Status) String() string {
+	if s == Failed {
+		return "failed"
+	}
+	return "ok"
+}
+
+// Trace is one run of the simulator, statement by statement. It does not change once it was handed out.
+type Trace struct {
+	Draw      uint64
+	Chain     uint32
+	Table     *Table
+	Entries   []Entry
+	Result    ppx.Tensor
+	LogWeight float64 // in nats
+	// LogLikelihood is the part of LogWeight that comes from data: Σ LogP over the sites whose value was given.
+	LogLikelihood float64
+	Seconds   float64
+	Status    Status
+	Error     string
+
+	slab   []float64
+	shapes []int32
+}
+
+func (t *Trace) tensor(s span) ppx.Tensor {
+	if s.rank < 0 {
+		return ppx.Tensor{}
+	}
+	return ppx.Tensor{
+		Data:  t.slab[s.at : s.at+s.n : s.at+s.n],
+		Shape: t.shapes[s.shapeAt : s.shapeAt+uint32(s.rank) : s.shapeAt+uint32(s.rank)],
+	}
+}
+
+// Value is the value of entry i, a view.
+func (t *Trace) Value(i int) ppx.Tensor { return t.tensor(t.Entries[i].value) }
+
+// Dist is the distribution of entry i, a view.
+func (t *Trace) Dist(i int) ppx.Dist {
+	e := &t.Entries[i]
+	return ppx.Dist{Kind: e.Kind, Params: [2]ppx.Tensor{t.tensor(e.params[0]), t.tensor(e.params[1])}}
+}
+
+// Type is a number for the trace's type: equal for traces that pass the same addresses in the same order,
+// tags apart; different, but for the chances of a 64-bit hash, for others. The same in every process.
+func (t *Trace) Type() uint64 {
+	h := uint64(0x9E3779B97F4A7C15)
+	t.Table.mu.RLock()
+	defer t.Table.mu.RUnlock()
+	for i := range t.Entries {
+		if t.Entries[i].Op == ppx.Tag {
+			continue
+		}
+		h = bits.RotateLeft64(h^t.Table.addresses[t.Entries[i].Address].Hash, 27) * 0x9FB21C651E98DF25
+	}
+	return h ^ h>>32
+}
+
+// Bytes is about how much memory the trace takes.
+func (t *Trace) Bytes() int {
+	return 200 + len(t.Entries)*96 + 8*len(t.slab) + 4*len(t.shapes) + 8*len(t.Result.Data)
+}
+
+// Bad tells that the log weight is no ordinary number: NaN or +Inf. −Inf is a weight of zero.
+func (t *Trace) Bad() bool { return math.IsNaN(t.LogWeight) || math.IsInf(t.LogWeight, 1) }
+
+// Builder collects the entries of a run in reused memory.
+type Builder struct{ t Trace }
+
+// Reset begins a trace.
+func (b *Builder) Reset(table *Table, draw uint64, chain uint32) {
+	b.t = Trace{Table: table, Draw: draw, Chain: chain,
+		Entries: b.t.Entries[:0], slab: b.t.slab[:0], shapes: b.t.shapes[:0]}
+}
+
+// Sofar is the trace as far as it goes; a view that the next Add or Reset changes.
+func (b *Builder) Sofar() *Trace { return &b.t }
+
+// Add appends an entry, copying value and distribution.
+func (b *Builder) Add(e Entry, value ppx.Tensor, d *ppx.Dist) {
+	e.value = b.span(value)
+	e.params = [2]span{{rank: -1}, {rank: -1}}
+	if d != nil {
+		for i := range d.Kind.Params() {
+			e.params[i] = b.span(d.Params[i])
+		}
+		e.Kind = d.Kind
+	}
+	b.t.Entries = append(b.t.Entries, e)
+}
+
+func (b *Builder) span(v ppx.Tensor) span {
+	if v.Data == nil {
+		return span{rank: -1}
+	}
+	s := span{at: uint32(len(b.t.slab)), n: uint32(len(v.Data)), shapeAt: uint32(len(b.t.shapes)), rank: int16(len(v.Shape))}
+	b.t.slab = append(b.t.slab, v.Data...)
+	b.t.shapes = append(b.t.shapes, v.Shape...)
+	return s
+}
+
+// Finish returns the trace in memory of its own.
+func (b *Builder) Finish(result ppx.Tensor, logWeight, seconds float64) *Trace {
+	t := new(Trace)
+	*t = b.t
+	t.Entries = append(make([]Entry, 0, len(b.t.Entries)), b.t.Entries...)
+	n := len(b.t.slab)
+	slab := append(append(make([]float64, 0, n+len(result.Data)), b.t.slab...), result.Data...)
+	t.slab = slab[:n:n]
+	if result.Data != nil {
+		t.Result.Data = slab[n:]
+	}
+	n = len(b.t.shapes)
+	shapes := append(append(make([]int32, 0, n+len(result.Shape)), b.t.shapes...), result.Shape...)
+	t.shapes, t.Result.Shape = shapes[:n:n], shapes[n:]
+	t.LogWeight, t.Seconds = logWeight, seconds
+	return t
+}
+
+// FailedTrace is the record of a draw that was given up.
+func FailedTrace(table *Table, draw uint64, chain uint32, err error) *Trace {
+	return &Trace{Table: table, Draw: draw, Chain: chain, LogWeight: math.NaN(), LogLikelihood: math.NaN(), Status: Failed, Error: err.Error()}
+}
+
+// Writer takes traces in the order of their draws. The trace is read-only and may be kept. One goroutine
+// at a time calls it; after an error it is not called again.
+type Writer interface {
+	Write(ctx context.Context, t *Trace) error
+}
+
+// Reader gives traces in the order of their draws; the sequence ends after its first error.
+type Reader interface {
+	All(ctx context.Context) iter.Seq2[*Trace, error]
+}
+
+// Tee is a Writer that hands each trace to several, in order, and stops at the first error.
+type Tee []Writer
+
+// Write implements Writer.
+func (w Tee) Write(ctx context.Context, t *Trace) error {
+	for _, x := range w {
+		if err := x.Write(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
