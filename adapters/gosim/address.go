@@ -2,17 +2,19 @@ package gosim
 
 import (
 	"fmt"
-	"path/filepath"
+	"path"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 )
 
 // An address is the call stack from the model down to the statement: for each function its name and the
 // line counted from the function's first, so that it survives edits elsewhere in the file and is the same
-// in every process and build. Computing it takes microseconds, so it is kept by the stack's return
-// addresses.
+// in every process and build. Describing a stack takes microseconds, so descriptions are kept by the
+// stack's return addresses.
 
-const maxDepth = 64
+const maxDepth = 256
 
 // callers finds addresses for the runs of one goroutine.
 type callers struct {
@@ -29,63 +31,68 @@ type (
 )
 
 // begin notes how deep the stack is where the model is called.
-func (c *callers) begin() {
-	c.base = runtime.Callers(2, c.pcs[:]) // Wrap's function and what called it
-}
+func (c *callers) begin() { c.base = framePCs(&c.pcs[0], maxDepth) }
 
-// address is that of the statement skip frames up.
-func (c *callers) address(skip int) string {
-	n := runtime.Callers(skip+1, c.pcs[:]) - c.base
-	if n < 1 {
-		n = 1 // deeper than maxDepth, or called from another goroutine
+// address is that of the statement at which the model called into this package. Recursion deeper than
+// maxDepth/2 is told apart by the innermost calls only.
+func (c *callers) address() string {
+	n := framePCs(&c.pcs[0], maxDepth)
+	if n < maxDepth {
+		n = max(1, n-c.base)
 	}
 	if n <= len(shallowKey{}) {
-		return lookUp(&c.shallow, zeroPadded[shallowKey](c.pcs[:n]), c.pcs[:n])
+		return lookUp(&c.shallow, padded[shallowKey](c.pcs[:n]))
 	}
-	return lookUp(&c.deep, zeroPadded[deepKey](c.pcs[:n]), c.pcs[:n])
+	return lookUp(&c.deep, padded[deepKey](c.pcs[:n]))
 }
 
-func zeroPadded[K shallowKey | deepKey](pcs []uintptr) (k K) {
+func padded[K shallowKey | deepKey](pcs []uintptr) (k K) {
 	for i, pc := range pcs {
 		k[i] = pc
 	}
 	return k
 }
 
-func lookUp[K comparable](m *map[K]string, k K, pcs []uintptr) string {
+func lookUp[K comparable](m *map[K]string, k K) string {
 	a, ok := (*m)[k]
 	if !ok {
 		if *m == nil {
 			*m = map[K]string{}
 		}
-		a = describe(pcs)
+		a = describe()
 		(*m)[k] = a
 	}
 	return a
 }
 
-func describe(pcs []uintptr) string {
+// describe writes the present call stack, outermost function first, from the model to the call into this
+// package.
+func describe() string {
+	pcs := make([]uintptr, 4*maxDepth)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
 	var parts []string
-	frames := runtime.CallersFrames(pcs)
-	for {
-		f, more := frames.Next()
-		name := filepath.Base(f.Function)
-		if name == "" || name == "." {
-			name = "?"
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if f.Function == ownPackage+".call" {
+			break
+		}
+		if len(parts) == 0 && strings.HasPrefix(f.Function, ownPackage+".") {
+			continue
+		}
+		if len(parts) == maxDepth/2 {
+			parts = append(parts, "…")
+			break
 		}
 		line := f.Line // of an inlined function the runtime does not tell where it begins
 		if fn := f.Func; fn != nil {
 			_, first := fn.FileLine(fn.Entry())
 			line -= first
 		}
-		parts = append(parts, fmt.Sprintf("%s+%d", name, line))
-		if !more {
-			break
-		}
+		parts = append(parts, fmt.Sprintf("%s+%d", path.Base(f.Function), line))
 	}
-	// Outermost first.
-	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
-		parts[i], parts[j] = parts[j], parts[i]
-	}
+	slices.Reverse(parts)
 	return "[" + strings.Join(parts, "; ") + "]"
 }
+
+var ownPackage = reflect.TypeFor[Run]().PkgPath()

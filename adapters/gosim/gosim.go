@@ -169,7 +169,7 @@ func (r *Run) prepare(op ppx.Type, name string, d *Dist, site *Site) *ppx.Statem
 	s := &r.s
 	*s = ppx.Statement{Op: op, Name: name, Address: site.Address, Control: op == ppx.Sample && !site.NoControl}
 	if s.Address == "" {
-		s.Address = r.stack.address(4) // prepare, sample, Sample: the model called that
+		s.Address = r.stack.address()
 	}
 	if d == nil {
 		return s
@@ -238,6 +238,11 @@ func Wrap(m Model) ppx.Model {
 				panic(p)
 			}
 		}()
-		return m(r), nil
+		return call(m, r), nil
 	}
 }
+
+// call is where addresses begin: the frame above the model.
+//
+//go:noinline
+func call(m Model, r *Run) Tensor { return m(r) }
