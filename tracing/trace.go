@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -155,6 +156,12 @@ type Builder struct{ t Trace }
 func (b *Builder) Reset(table *Table, draw uint64, chain uint32) {
 	b.t = Trace{Table: table, Draw: draw, Chain: chain,
 		Entries: b.t.Entries[:0], slab: b.t.slab[:0], shapes: b.t.shapes[:0]}
+}
+
+// Grow makes room for n more entries.
+func (b *Builder) Grow(n int) {
+	b.t.Entries = slices.Grow(b.t.Entries, n)
+	b.t.slab = slices.Grow(b.t.slab, 3*n)
 }
 
 // Sofar is the trace as far as it goes; a view that the next Add or Reset changes.

@@ -1,0 +1,182 @@
+// Package rundir keeps traces on disk: a folder with a manifest (run.json) and Parquet files, readable
+// without this project (format.md).
+package rundir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// Format is the version of the folder's layout.
+const Format = 1
+
+// States of a run.
+const (
+	Running     = "running"
+	Complete    = "complete"
+	Interrupted = "interrupted"
+	Failed      = "failed"
+)
+
+// Manifest is run.json.
+type Manifest struct {
+	Format     int      `json:"format"`
+	PPXVersion string   `json:"ppx_version"`
+	State      string   `json:"state"`
+	Error      string   `json:"error,omitempty"`
+	Model      string   `json:"model"`
+	Systems    []string `json:"systems"`
+	Command    []string `json:"command"`
+	Method     string   `json:"method"`
+	// Conditioned tells that traces carry the likelihood of data in their weights.
+	Conditioned          bool             `json:"conditioned"`
+	KeepValues           bool             `json:"keep_values,omitempty"`
+	Inflation            float64          `json:"inflation"`
+	LikelihoodImportance float64          `json:"likelihood_importance"`
+	Seed                 uint64           `json:"seed"`
+	N                    uint64           `json:"n"`
+	PartSize             uint64           `json:"part_size"` // draws per part, 0 while not yet decided
+	Data                 map[string]Datum `json:"data"`
+	Counts               Counts           `json:"counts"`
+	Started              time.Time        `json:"started"`
+	Ended                *time.Time       `json:"ended,omitempty"`
+	Seconds              float64          `json:"seconds"` // at work, sessions added up
+	Host                 Host             `json:"host"`
+}
+
+// Counts are numbers of draws.
+type Counts struct {
+	Traces         uint64 `json:"traces"` // with a weight, zero and bad ones included
+	Failed         uint64 `json:"failed"`
+	BadWeights     uint64 `json:"bad_weights"`
+	LostAndRedrawn uint64 `json:"lost_and_redrawn"`
+}
+
+// Host is where the run was made.
+type Host struct {
+	CPU   string `json:"cpu"`
+	Cores int    `json:"cores"`
+	OS    string `json:"os"`
+}
+
+// Datum is an observed value: its elements in row-major order, or the name of its array in data.npz when
+// there are more than inlineElements.
+type Datum struct {
+	Shape []int32   `json:"shape"`
+	Data  []float64 `json:"data,omitempty"`
+	File  string    `json:"file,omitempty"`
+}
+
+const (
+	manifestFile   = "run.json"
+	dataFile       = "data.npz"
+	inlineElements = 1000
+)
+
+// SetData puts observed values into the manifest of the folder at path, large ones into a file beside it.
+func (m *Manifest) SetData(path string, data map[string]ppx.Tensor) error {
+	m.Data = map[string]Datum{}
+	large := map[string]ppx.Tensor{}
+	for name, t := range data {
+		d := Datum{Shape: append([]int32{}, t.Shape...), Data: t.Data}
+		if len(t.Data) > inlineElements {
+			d.Data, d.File = nil, dataFile
+			large[name] = t
+		}
+		m.Data[name] = d
+	}
+	if len(large) == 0 {
+		return nil
+	}
+	return writeNPZ(filepath.Join(path, dataFile), large)
+}
+
+// Tensors returns the observed values of the folder at path.
+func (m *Manifest) Tensors(path string) (map[string]ppx.Tensor, error) {
+	out := map[string]ppx.Tensor{}
+	for name, d := range m.Data {
+		if d.File == "" {
+			out[name] = ppx.Tensor{Data: d.Data, Shape: d.Shape}
+			continue
+		}
+		t, err := readNPZ(filepath.Join(path, filepath.Base(d.File)), name)
+		if err != nil {
+			return nil, err
+		}
+		// Arrays in the file are vectors.
+		if out[name], err = dist.NewTensor(t.Data, d.Shape); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
+		}
+	}
+	return out, nil
+}
+
+// ErrNotARun says that a folder is no run directory.
+var ErrNotARun = errors.New("not a run directory")
+
+// ReadManifest reads the run.json of a folder.
+func ReadManifest(path string) (*Manifest, error) {
+	b, err := os.ReadFile(filepath.Join(path, manifestFile))
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w: it has no %s", path, ErrNotARun, manifestFile)
+		}
+		return nil, err
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%s: damaged: %w", filepath.Join(path, manifestFile), err)
+	}
+	if m.Format != Format {
+		return nil, fmt.Errorf("%s: format %d; this version reads format %d", filepath.Join(path, manifestFile), m.Format, Format)
+	}
+	return m, nil
+}
+
+// write replaces run.json.
+func (m *Manifest) write(path string) error {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(path, manifestFile), func(f *os.File) error {
+		_, err := f.Write(append(b, '\n'))
+		return err
+	})
+}
+
+// replace makes a file appear as a whole: written beside, synced, renamed, and the folder synced.
+func replace(path string, write func(*os.File) error) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			tmp.Close()
+			os.Remove(tmp.Name())
+		}
+	}()
+	if err := write(tmp); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

@@ -1,0 +1,181 @@
+package rundir
+
+import (
+	"archive/zip"
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/sbinet/npyio"
+	"github.com/sbinet/npyio/npz"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// ReadNPY reads an array of numbers in numpy's format: any real or integer type, row- or column-major.
+// size is that of the data, header included; it bounds what the header may claim.
+func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
+	// The library trusts the header; so does whoever calls it with a file that lies.
+	defer func() {
+		if p := recover(); p != nil {
+			t, err = ppx.Tensor{}, fmt.Errorf("not a valid .npy file: %v", p)
+		}
+	}()
+	r, err := npyio.NewReader(bufio.NewReader(in))
+	if err != nil {
+		return t, fmt.Errorf("not a valid .npy file: %w", err)
+	}
+	h := r.Header.Descr
+	shape := make([]int32, 0, len(h.Shape))
+	bytes := int64(itemSize(h.Type))
+	if bytes == 0 {
+		return t, fmt.Errorf("arrays of type %s are not supported; want numbers (float64, float32, integers, bool)", ppx.Quote(h.Type))
+	}
+	for _, d := range h.Shape {
+		if d < 0 || d > dist.MaxElements {
+			return t, fmt.Errorf("dimension %d in its shape", d)
+		}
+		shape = append(shape, int32(d))
+	}
+	n, err := dist.Elements(shape)
+	if err != nil {
+		return t, err
+	}
+	if int64(n)*bytes > size {
+		return t, fmt.Errorf("its shape %s needs %d bytes, the file has %d", dist.ShapeString(shape), int64(n)*bytes, size)
+	}
+	data, err := readNumbers(r, h.Type, n)
+	if err != nil {
+		return t, fmt.Errorf("reading %d elements: %w", n, err)
+	}
+	if len(data) != n {
+		return t, fmt.Errorf("its shape %s has %d elements, the file %d", dist.ShapeString(shape), n, len(data))
+	}
+	if h.Fortran && len(shape) > 1 {
+		data = rowMajor(data, shape)
+	}
+	return dist.NewTensor(data, shape)
+}
+
+// itemSize is the size of an element of a numpy type, 0 for types that are no numbers.
+func itemSize(descr string) int {
+	if len(descr) < 2 {
+		return 0
+	}
+	switch descr[1:] {
+	case "b1", "i1", "u1":
+		return 1
+	case "i2", "u2":
+		return 2
+	case "i4", "u4", "f4":
+		return 4
+	case "i8", "u8", "f8":
+		return 8
+	}
+	return 0
+}
+
+func readNumbers(r *npyio.Reader, descr string, n int) ([]float64, error) {
+	switch descr[1:] {
+	case "f8":
+		out := make([]float64, n)
+		return out, r.Read(&out)
+	case "f4":
+		return convert[float32](r, n)
+	case "b1":
+		v := make([]bool, n)
+		err := r.Read(&v)
+		out := make([]float64, len(v))
+		for i, b := range v {
+			if b {
+				out[i] = 1
+			}
+		}
+		return out, err
+	case "i1":
+		return convert[int8](r, n)
+	case "u1":
+		return convert[uint8](r, n)
+	case "i2":
+		return convert[int16](r, n)
+	case "u2":
+		return convert[uint16](r, n)
+	case "i4":
+		return convert[int32](r, n)
+	case "u4":
+		return convert[uint32](r, n)
+	case "i8":
+		return convert[int64](r, n)
+	}
+	return convert[uint64](r, n)
+}
+
+func convert[T float32 | int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64](r *npyio.Reader, n int) ([]float64, error) {
+	v := make([]T, n)
+	err := r.Read(&v)
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = float64(x)
+	}
+	return out, err
+}
+
+// rowMajor reorders column-major data.
+func rowMajor(data []float64, shape []int32) []float64 {
+	out := make([]float64, len(data))
+	at := make([]int32, len(shape))
+	for i := range out {
+		from, stride := 0, 1
+		for d := range shape {
+			from += int(at[d]) * stride
+			stride *= int(shape[d])
+		}
+		out[i] = data[from]
+		for d := len(shape) - 1; d >= 0; d-- {
+			if at[d]++; at[d] < shape[d] {
+				break
+			}
+			at[d] = 0
+		}
+	}
+	return out
+}
+
+// writeNPZ writes arrays by name. numpy.load reads them as vectors; their shapes are in run.json.
+func writeNPZ(path string, arrays map[string]ppx.Tensor) error {
+	return replace(path, func(f *os.File) error {
+		w := npz.NewWriter(f)
+		var errs []error
+		for name, t := range arrays {
+			errs = append(errs, w.Write(name+".npy", t.Data))
+		}
+		return errors.Join(append(errs, w.Close())...)
+	})
+}
+
+func readNPZ(path, name string) (ppx.Tensor, error) {
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		return ppx.Tensor{}, fmt.Errorf("%s: %w", path, err)
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		if f.Name != name+".npy" {
+			continue
+		}
+		r, err := f.Open()
+		if err != nil {
+			return ppx.Tensor{}, fmt.Errorf("%s: %w", path, err)
+		}
+		defer r.Close()
+		t, err := ReadNPY(r, int64(f.UncompressedSize64))
+		if err != nil {
+			err = fmt.Errorf("%s: %s: %w", path, name, err)
+		}
+		return t, err
+	}
+	return ppx.Tensor{}, fmt.Errorf("%s: no array %s", path, name)
+}

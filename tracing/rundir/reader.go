@@ -1,0 +1,372 @@
+package rundir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"strings"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Reader reads a run directory, also one that is being written. Not for concurrent use.
+type Reader struct {
+	Path     string
+	Manifest *Manifest
+	Table    *tracing.Table
+
+	ids   []uint32 // address numbers of the files → of Table
+	kinds []dist.Kind
+	ops   []ppx.Type
+	parts int // address parts read
+	b     tracing.Builder
+}
+
+var _ tracing.Reader = (*Reader)(nil)
+
+// Open reads the manifest and the addresses. Traces will use table; nil means one of their own.
+func Open(path string, table *tracing.Table) (*Reader, error) {
+	m, err := ReadManifest(path)
+	if err != nil {
+		return nil, err
+	}
+	if table == nil {
+		table = tracing.NewTable()
+	}
+	r := &Reader{Path: path, Manifest: m, Table: table}
+	return r, r.readAddresses()
+}
+
+// readAddresses reads the parts that were not there before.
+func (r *Reader) readAddresses() error {
+	for ; ; r.parts++ {
+		rows, err := readAddressPart(r.Path, uint64(r.parts))
+		if errors.Is(err, fs.ErrNotExist) {
+			// The last part may have been written again with more addresses.
+			if r.parts > 0 {
+				r.parts--
+				rows, err = readAddressPart(r.Path, uint64(r.parts))
+				r.parts++
+				if err == nil {
+					err = r.addAddresses(rows)
+				}
+				return err
+			}
+			return nil
+		}
+		if err == nil {
+			err = r.addAddresses(rows)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (r *Reader) addAddresses(rows []addressRow) error {
+	for _, row := range rows {
+		op, kind, err := row.parse()
+		switch {
+		case err != nil:
+			return damaged(r.Path, err)
+		case int(row.ID) < len(r.ids):
+			continue
+		case int(row.ID) > len(r.ids):
+			return damaged(r.Path, fmt.Errorf("address number %d is missing", len(r.ids)))
+		}
+		r.ids = append(r.ids, r.Table.Intern(row.Base, op, kind))
+		r.kinds = append(r.kinds, kind)
+		r.ops = append(r.ops, op)
+	}
+	return nil
+}
+
+func (row *addressRow) parse() (op ppx.Type, kind dist.Kind, err error) {
+	for _, t := range []ppx.Type{ppx.Sample, ppx.Observe, ppx.Tag} {
+		if tracing.Role(t) == row.Role {
+			op = t
+		}
+	}
+	name, _, _ := strings.Cut(row.Kind, "(")
+	kind, ok := dist.KindByName(name)
+	if op == 0 || (!ok && row.Kind != "") {
+		return op, kind, fmt.Errorf("address %d: role %q and kind %q", row.ID, row.Role, row.Kind)
+	}
+	return op, kind, nil
+}
+
+func readAddressPart(path string, k uint64) ([]addressRow, error) {
+	c, err := openColumns(partName(path, "addresses", k))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	n := c.rows()
+	id, err1 := c.read("id", 0, n)
+	base, err2 := c.read("base", 0, n)
+	role, err3 := c.read("role", 0, n)
+	kind, err4 := c.read("kind", 0, n)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, err
+	}
+	rows := make([]addressRow, n)
+	for i := range rows {
+		rows[i] = addressRow{int32(id.ints[i]), base.str(i), role.str(i), kind.str(i)}
+	}
+	return rows, nil
+}
+
+// Addresses returns what is stored, by file number.
+func (r *Reader) Addresses() []tracing.Address {
+	out := make([]tracing.Address, len(r.ids))
+	for i, id := range r.ids {
+		out[i] = r.Table.Address(id)
+	}
+	return out
+}
+
+// All implements tracing.Reader: every trace, failed ones included, in the order of draws.
+func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
+	return func(yield func(*tracing.Trace, error) bool) {
+		for k := uint64(0); ; k++ {
+			traces, err := r.Part(k)
+			if errors.Is(err, fs.ErrNotExist) {
+				return
+			}
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, t := range traces {
+				if !yield(t, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Part returns the traces of part k; fs.ErrNotExist after the last.
+func (r *Reader) Part(k uint64) ([]*tracing.Trace, error) { return r.part(k, 0, -1) }
+
+// Draw returns the trace of one draw.
+func (r *Reader) Draw(draw uint64) (*tracing.Trace, error) {
+	k := uint64(0)
+	if r.Manifest.PartSize > 0 {
+		k = draw / r.Manifest.PartSize
+		draw %= r.Manifest.PartSize
+	}
+	traces, err := r.part(k, int64(draw), 1)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(traces) == 0) {
+		return nil, fmt.Errorf("%s: draw %d is not recorded", r.Path, k*r.Manifest.PartSize+draw)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return traces[0], nil
+}
+
+// part reads n draws of a part beginning with its first-th; n < 0 means all from there.
+func (r *Reader) part(k uint64, first, n int64) ([]*tracing.Trace, error) {
+	dc, err := openColumns(partName(r.Path, "draws", k))
+	if err != nil {
+		return nil, err
+	}
+	defer dc.Close()
+	total := dc.rows()
+	if n < 0 || first+n > total {
+		n = max(0, total-first)
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	lengths, err := dc.read("length", 0, first+n)
+	if err != nil {
+		return nil, err
+	}
+	var skip, rows int64
+	for i, l := range lengths.ints {
+		if int64(i) < first {
+			skip += l
+		} else {
+			rows += l
+		}
+	}
+	d, err := readDraws(dc, first, n)
+	if err != nil {
+		return nil, err
+	}
+	sc, err := openColumns(partName(r.Path, "sites", k))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = damaged(r.Path, fmt.Errorf("%s exists, %s does not", partName("", "draws", k), partName("", "sites", k)))
+		}
+		return nil, err
+	}
+	defer sc.Close()
+	s, err := readSites(sc, skip, rows)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range s.name.table {
+		s.names = append(s.names, r.Table.InternName(name))
+	}
+	for _, name := range s.origin.table {
+		o, ok := tracing.OriginByName(name)
+		if !ok {
+			return nil, damaged(sc.f.Name(), fmt.Errorf("origin %q", name))
+		}
+		s.origins = append(s.origins, o)
+	}
+	for _, id := range s.address.ints {
+		if int(id) >= len(r.ids) { // written since Open
+			if err := r.readAddresses(); err != nil {
+				return nil, err
+			}
+			if int(id) >= len(r.ids) {
+				return nil, damaged(sc.f.Name(), fmt.Errorf("address number %d is unknown", id))
+			}
+		}
+	}
+	traces := make([]*tracing.Trace, n)
+	at := 0
+	for i := range traces {
+		l := int(lengths.ints[first+int64(i)])
+		if traces[i], err = r.assemble(&d, i, &s, at, l); err != nil {
+			return nil, damaged(sc.f.Name(), err)
+		}
+		at += l
+	}
+	return traces, nil
+}
+
+type drawColumns struct {
+	draw, chain, logWeight, logLikelihood, result, results, shape, seconds, status, err *column
+}
+
+func readDraws(c *columnFile, first, n int64) (d drawColumns, err error) {
+	err = c.readAll(first, n, map[string]**column{"draw": &d.draw, "chain": &d.chain, "log_weight": &d.logWeight,
+		"log_likelihood": &d.logLikelihood, "result": &d.result, "results": &d.results, "result_shape": &d.shape,
+		"seconds": &d.seconds, "status": &d.status, "error": &d.err})
+	return d, err
+}
+
+type siteColumns struct {
+	draw, address, instance, name, control, origin, value, values, shape *column
+	param1, params1, param2, params2, logP, logQ                         *column
+
+	names   []uint32         // by code of name
+	origins []tracing.Origin // by code of origin
+}
+
+func readSites(c *columnFile, first, n int64) (s siteColumns, err error) {
+	err = c.readAll(first, n, map[string]**column{"draw": &s.draw, "address": &s.address, "instance": &s.instance,
+		"name": &s.name, "control": &s.control, "origin": &s.origin, "value": &s.value, "values": &s.values, "shape": &s.shape,
+		"param1": &s.param1, "params1": &s.params1, "param2": &s.param2, "params2": &s.params2, "log_p": &s.logP, "log_q": &s.logQ})
+	return s, err
+}
+
+func (c *columnFile) readAll(first, n int64, into map[string]**column) error {
+	for name, col := range into {
+		var err error
+		if *col, err = c.read(name, first, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// assemble builds the trace of row i of the draws, whose l sites begin at row at.
+func (r *Reader) assemble(d *drawColumns, i int, s *siteColumns, at, l int) (*tracing.Trace, error) {
+	b := &r.b
+	draw := uint64(d.draw.ints[i])
+	b.Reset(r.Table, draw, uint32(d.chain.ints[i]))
+	b.Grow(l)
+	for row := at; row < at+l; row++ {
+		if s.draw.ints[row] != int64(draw) {
+			return nil, fmt.Errorf("draw %d has fewer than its %d sites", draw, l)
+		}
+		if err := r.entry(b, s, row); err != nil {
+			return nil, fmt.Errorf("draw %d, site %d: %w", draw, row-at, err)
+		}
+	}
+	result, err := tensorAt(d.result, d.results, d.shape, i)
+	if err != nil {
+		return nil, fmt.Errorf("draw %d: result: %w", draw, err)
+	}
+	t := b.Finish(result, d.logWeight.doubles[i], d.seconds.doubles[i])
+	t.LogLikelihood = d.logLikelihood.doubles[i]
+	if d.status.str(i) == tracing.Failed.String() {
+		t.Status = tracing.Failed
+	}
+	if a, z := d.err.start[i], d.err.start[i+1]; a < z {
+		t.Error = d.err.str(int(a))
+	}
+	return t, nil
+}
+
+func (r *Reader) entry(b *tracing.Builder, s *siteColumns, row int) error {
+	id := s.address.ints[row]
+	kind := r.kinds[id]
+	e := tracing.Entry{Op: r.ops[id], Kind: kind, Control: s.control.ints[row] != 0, Origin: s.origins[s.origin.codes[row]],
+		Name: s.names[s.name.codes[row]], LogP: s.logP.doubles[row]}
+	e.Address, e.Instance = r.ids[id], uint32(s.instance.ints[row])
+	e.LogQ = e.LogP
+	if q := s.logQ.at(row); len(q) > 0 {
+		e.LogQ = q[0]
+	}
+	v, err := tensorAt(s.value, s.values, s.shape, row)
+	if err != nil || kind == dist.None {
+		b.Add(e, v, nil)
+		return err
+	}
+	d := ppx.Dist{Kind: kind}
+	if kind == dist.Categorical {
+		probs := s.params1.at(row)
+		k := len(probs) / max(1, len(v.Data))
+		d.Params[0] = ppx.Tensor{Data: probs, Shape: append(append(make([]int32, 0, len(v.Shape)+1), v.Shape...), int32(k))}
+	} else {
+		for i, p := range [][2]*column{{s.param1, s.params1}, {s.param2, s.params2}}[:len(kind.Params())] {
+			data := p[0].at(row)
+			if len(data) == 0 {
+				data = p[1].at(row)
+			}
+			if len(data) != len(v.Data) {
+				return fmt.Errorf("%s has %d elements for a value of %d", kind.Params()[i], len(data), len(v.Data))
+			}
+			d.Params[i] = ppx.Tensor{Data: data, Shape: v.Shape}
+		}
+	}
+	b.Add(e, v, &d)
+	return nil
+}
+
+// tensorAt puts a value together from its three columns; no value where all are empty.
+func tensorAt(one, list, shape *column, row int) (ppx.Tensor, error) {
+	data := one.at(row)
+	if len(data) == 0 {
+		data = list.at(row)
+	}
+	dims := shape.intsAt(row)
+	if len(data) == 0 && len(dims) == 0 {
+		return ppx.Tensor{}, nil
+	}
+	if data == nil {
+		data = []float64{}
+	}
+	if len(dims) == 0 && len(data) == 1 {
+		return ppx.Tensor{Data: data}, nil
+	}
+	s := make([]int32, len(dims))
+	for i, d := range dims {
+		s[i] = int32(d)
+	}
+	return dist.NewTensor(data, s)
+}

@@ -1,0 +1,427 @@
+package rundir_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/simulators/hmm"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ctx = context.Background()
+
+// everything is a model with all that a trace can hold.
+func everything(r *gosim.Run) gosim.Tensor {
+	n := r.Sample("n", gosim.Poisson(3))
+	for range int(n) {
+		r.Sample("", gosim.Uniform(-1, 1))
+	}
+	r.SampleTensor("matrix", gosim.Tensors(dist.Normal, gosim.NewTensor([]float64{1, 2}, 2, 1), gosim.NewTensor([]float64{1, 2, 3}, 1, 3)))
+	r.SampleTensor("one", gosim.Tensors(dist.Beta, gosim.Vector(2), gosim.Vector(3)))
+	r.SampleTensor("rows", gosim.Tensors(dist.Categorical, gosim.NewTensor([]float64{1, 0, 2, 3, 3, 3}, 2, 3)))
+	r.SampleTensor("empty", gosim.Tensors(dist.Normal, gosim.NewTensor([]float64{}, 0), gosim.Scalar(1)))
+	r.SampleAt(gosim.Site{Address: "by hand", NoControl: true}, "x@y", gosim.Categorical(0.1, 0.9))
+	r.Tag("tag", n*2)
+	r.TagTensor(gosim.Site{}, "µ\t\"quoted\"", gosim.Vector(1, math.NaN(), math.Inf(1)))
+	r.ObserveTensor(gosim.Site{}, "y", gosim.Tensors(dist.Normal, gosim.Vector(0, 0, 0), gosim.Scalar(1)), gosim.Vector(1, 2, 3))
+	r.Observe("z", gosim.Poisson(n+0.5))
+	if n == 0 {
+		return gosim.Tensor{}
+	}
+	return gosim.NewTensor([]float64{n, n, n, n}, 2, 2)
+}
+
+// run draws n traces of a model; the executor stays open until the test ends.
+func run(t testing.TB, m gosim.Model, n uint64, data control.Data) []*tracing.Trace {
+	t.Helper()
+	x := engine.NewLocal(gosim.Wrap(m), 2)
+	defer x.Close()
+	stack := engine.Stack{control.NewCondition(data, true), control.NewInflate(0.3), control.Prior{}}
+	var out []*tracing.Trace
+	for tr, err := range x.Stream(ctx, engine.Draws(1, 0, n), func(engine.Draw) engine.Stack {
+		return append(engine.Stack{stack[0], control.NewInflate(0.3)}, stack[2])
+	}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, tr)
+	}
+	return out
+}
+
+// show writes down all that must survive the disk.
+func show(t *tracing.Trace) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %d %v %v %v %s %s %x\n", t.Draw, t.Chain, t.LogWeight, t.LogLikelihood, t.Result, t.Status, t.Error, t.Type())
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		d := t.Dist(i)
+		v := t.Value(i)
+		// Parameters come back in the value's shape.
+		for k := range d.Kind.Params() {
+			if d.Kind != dist.Categorical {
+				d.Params[k] = ppx.Tensor{Data: dist.Expand(nil, d.Params[k], v.Shape, len(v.Data)), Shape: v.Shape}
+			}
+		}
+		fmt.Fprintf(&b, "%s %s %q %s %v %s %v%v %v %v %v%v %v%v\n", t.Table.Label(e.Key), e.Op, t.Table.Name(e.Name), e.Kind, e.Control, e.Origin,
+			v.Data, v.Shape, e.LogP, e.LogQ, d.Params[0].Data, d.Params[0].Shape, d.Params[1].Data, d.Params[1].Shape)
+	}
+	return b.String()
+}
+
+func write(t testing.TB, path string, m *rundir.Manifest, traces []*tracing.Trace) {
+	t.Helper()
+	w, err := rundir.Create(path, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range traces {
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readAll(t testing.TB, path string) []*tracing.Trace {
+	t.Helper()
+	r, err := rundir.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*tracing.Trace
+	for tr, err := range r.All(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, tr)
+	}
+	return out
+}
+
+func TestTracesSurviveTheDisk(t *testing.T) {
+	traces := run(t, everything, 200, control.Data{"z": dist.Scalar(2)})
+	traces[7] = tracing.FailedTrace(traces[7].Table, 7, 0, errors.New("simulator gone: killed\x1b[31m"))
+	path := filepath.Join(t.TempDir(), "run")
+	write(t, path, &rundir.Manifest{Model: "everything", N: 200, Seed: 1}, traces)
+	got := readAll(t, path)
+	if len(got) != len(traces) {
+		t.Fatalf("%d traces, wrote %d", len(got), len(traces))
+	}
+	for i := range traces {
+		if a, b := show(traces[i]), show(got[i]); a != b {
+			t.Fatalf("wrote\n%s\nread\n%s", a, b)
+		}
+	}
+	r, err := rundir.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, draw := range []uint64{199, 0, 7, 100} {
+		tr, err := r.Draw(draw)
+		if err != nil || show(tr) != show(traces[draw]) {
+			t.Errorf("draw %d by itself: %v\n%s\nwant\n%s", draw, err, show(tr), show(traces[draw]))
+		}
+	}
+	if _, err := r.Draw(200); err == nil || !strings.Contains(err.Error(), "draw 200 is not recorded") {
+		t.Errorf("beyond the end: %v", err)
+	}
+	m := r.Manifest
+	if m.Counts.Traces != 199 || m.Counts.Failed != 1 || m.State != rundir.Complete {
+		t.Errorf("manifest %+v", m)
+	}
+}
+
+// files is a folder's Parquet files as what they hold, times apart.
+func files(t *testing.T, path string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, dir := range []string{"draws", "sites", "addresses"} {
+		names, _ := filepath.Glob(filepath.Join(path, dir, "*"))
+		for _, n := range names {
+			rel, _ := filepath.Rel(path, n)
+			fmt.Fprintln(&b, rel)
+		}
+	}
+	r, err := rundir.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range r.Addresses() {
+		fmt.Fprintln(&b, i, a.Base, a.Op)
+	}
+	for k := uint64(0); ; k++ {
+		traces, err := r.Part(k)
+		if errors.Is(err, fs.ErrNotExist) {
+			return b.String()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&b, "part", k)
+		for _, tr := range traces {
+			b.WriteString(show(tr))
+		}
+	}
+}
+
+func long(r *gosim.Run) gosim.Tensor {
+	for range 3000 {
+		r.Sample("", gosim.Normal(0, 1))
+	}
+	return gosim.Tensor{}
+}
+
+// Cut short anywhere and resumed, the folder is the same as undisturbed.
+func TestResumedEqualsUndisturbed(t *testing.T) {
+	for name, c := range map[string]struct {
+		model gosim.Model
+		n     uint64
+	}{"short traces": {everything, 300}, "several parts": {long, 180}} {
+		t.Run(name, func(t *testing.T) {
+			traces := run(t, c.model, c.n, nil)
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "a"), &rundir.Manifest{N: c.n}, traces)
+			want := files(t, filepath.Join(dir, "a"))
+			if name == "several parts" && strings.Count(want, "part ") < 3 {
+				t.Fatal("not several parts")
+			}
+			cuts := []int{0, 5, 63, 64, 65, 130, int(c.n)}
+			if testing.Short() || name == "several parts" {
+				cuts = []int{5, 64, 130}
+			}
+			for _, cut := range cuts {
+				path := filepath.Join(dir, fmt.Sprint("cut", cut))
+				write(t, path, &rundir.Manifest{N: c.n}, traces[:cut])
+				var seen []*tracing.Trace
+				table := traces[0].Table
+				w, _, next, err := rundir.Resume(ctx, path, table, func(tr *tracing.Trace) error { seen = append(seen, tr); return nil })
+				if err != nil || int(next) != cut || len(seen) != cut {
+					t.Fatalf("cut at %d: next %d, %v", cut, next, err)
+				}
+				for _, tr := range traces[next:] {
+					if err := w.Write(ctx, tr); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := w.Close(rundir.Complete, nil); err != nil {
+					t.Fatal(err)
+				}
+				if got := files(t, path); got != want {
+					t.Errorf("cut at %d: the folder differs", cut)
+				}
+			}
+		})
+	}
+}
+
+func TestFailedDrawsCanBeReplaced(t *testing.T) {
+	traces := run(t, long, 150, nil)
+	path := filepath.Join(t.TempDir(), "run")
+	broken := append([]*tracing.Trace(nil), traces...)
+	for _, d := range []uint64{3, 100, 149} {
+		broken[d] = tracing.FailedTrace(traces[0].Table, d, 0, errors.New("gone"))
+	}
+	write(t, path, &rundir.Manifest{N: 150}, broken)
+	w, m, _, err := rundir.Resume(ctx, path, nil, func(*tracing.Trace) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Counts.Failed != 3 {
+		t.Errorf("%+v", m.Counts)
+	}
+	r, err := rundir.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Replace(r, map[uint64]*tracing.Trace{3: traces[3], 100: traces[100], 149: traces[149]}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, tr := range readAll(t, path) {
+		if show(tr) != show(traces[i]) {
+			t.Errorf("draw %d differs", i)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "run")
+	w, err := rundir.Create(path, &rundir.Manifest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rundir.Create(path, &rundir.Manifest{}); !errors.Is(err, rundir.ErrExists) {
+		t.Errorf("an existing run: %v", err)
+	}
+	if _, _, _, err := rundir.Resume(ctx, path, nil, nil); !errors.Is(err, rundir.ErrLocked) {
+		t.Errorf("two writers: %v", err)
+	}
+	if err := w.Close(rundir.Interrupted, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rundir.Open(dir, nil); !errors.Is(err, rundir.ErrNotARun) {
+		t.Errorf("no run: %v", err)
+	}
+}
+
+// Whatever happens to a part, reading it is an error that names the file, never a panic or other data.
+func TestDamagedParts(t *testing.T) {
+	traces := run(t, everything, 50, nil)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "run")
+	write(t, path, &rundir.Manifest{N: 50}, traces)
+	want := files(t, path)
+	for _, kind := range []string{"draws", "sites", "addresses"} {
+		name := filepath.Join(path, kind, "part-00000.parquet")
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage := map[string][]byte{"empty": {}, "text": []byte("hello"), "half": whole[:len(whole)/2]}
+		for i := 0; i < len(whole); i += max(1, len(whole)/60) {
+			b := append([]byte(nil), whole...)
+			b[i] ^= 0x55
+			damage[fmt.Sprint("byte ", i)] = b
+		}
+		for what, b := range damage {
+			if err := os.WriteFile(name, b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			r, err := rundir.Open(path, nil)
+			if err == nil {
+				for _, e := range r.All(ctx) {
+					if e != nil {
+						err = e
+					}
+				}
+			}
+			if err != nil && (!errors.Is(err, rundir.ErrDamaged) || !strings.Contains(err.Error(), path)) {
+				t.Errorf("%s, %s: %v", kind, what, err)
+			}
+			if err == nil && len(b) < len(whole) {
+				t.Errorf("%s, %s: read without complaint", kind, what)
+			}
+		}
+		if err := os.WriteFile(name, whole, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files(t, path) != want {
+		t.Error("the test spoilt its own files")
+	}
+}
+
+// A trace is on disk soon after it was finished, however slowly the next one comes.
+func TestOpenPartIsSaved(t *testing.T) {
+	traces := run(t, everything, 3, nil)
+	path := filepath.Join(t.TempDir(), "run")
+	w, err := rundir.Create(path, &rundir.Manifest{N: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range traces[:2] {
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for len(readAll(t, path)) < 2 {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was saved")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLargeDataGoBesideTheManifest(t *testing.T) {
+	path := t.TempDir()
+	image := gosim.NewTensor(make([]float64, 40*50), 40, 50)
+	for i := range image.Data {
+		image.Data[i] = float64(i) / 3
+	}
+	var m rundir.Manifest
+	data := map[string]ppx.Tensor{"image": image, "x": dist.Scalar(1.5), "a/b": gosim.Vector(1, 2)}
+	if err := m.SetData(path, data); err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.Tensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(data) || m.Data["image"].File == "" || m.Data["x"].File != "" {
+		t.Errorf("%v", got)
+	}
+}
+
+func BenchmarkHMM(b *testing.B) {
+	traces := run(b, hmm.Model, 30000, nil)
+	sites := 0
+	for _, t := range traces {
+		sites += len(t.Entries)
+	}
+	path := filepath.Join(b.TempDir(), "run")
+	b.Run("write", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			os.RemoveAll(path)
+			write(b, path, &rundir.Manifest{}, traces)
+		}
+		b.ReportMetric(float64(sites*b.N)/b.Elapsed().Seconds(), "sites/s")
+		bytes := int64(0)
+		for _, kind := range []string{"sites", "draws"} {
+			names, _ := filepath.Glob(filepath.Join(path, kind, "*"))
+			for _, n := range names {
+				info, _ := os.Stat(n)
+				bytes += info.Size()
+			}
+		}
+		b.ReportMetric(float64(bytes)/float64(sites), "bytes/site")
+	})
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r, err := rundir.Open(path, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := 0
+			for t, err := range r.All(ctx) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += len(t.Entries)
+			}
+			if n != sites {
+				b.Fatal(n)
+			}
+		}
+		b.ReportMetric(float64(sites*b.N)/b.Elapsed().Seconds(), "sites/s")
+	})
+}

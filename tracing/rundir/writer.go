@@ -1,0 +1,441 @@
+package rundir
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+const (
+	// A part has about this many sites, and at most about this many numbers in them; a power of two of draws.
+	partSites   = 120_000
+	partNumbers = 4 << 20
+	maxPartSize = 1 << 16
+	// The part size is chosen from this many first draws.
+	sizingDraws = 64
+	// syncEvery is how old a finished trace gets before it is on disk, however slowly others follow.
+	syncEvery = 2 * time.Second
+)
+
+//go:embed views.sql
+var viewsSQL []byte
+
+// Writer stores traces in a run directory, part by part. The part that is being filled is written every
+// two seconds too, as a whole, so that a kill costs at most that much and every file on disk is always
+// complete. Write is called by one goroutine.
+type Writer struct {
+	Path string
+
+	mu       sync.Mutex // guards all below: the sync goroutine writes too
+	m        *Manifest
+	lock     *os.File
+	enc      encoder
+	open     []*tracing.Trace // of part number part
+	numbers  int              // in open
+	part     uint64
+	unsaved  bool
+	lastSync time.Time
+	cost     time.Duration // of the last sync
+	err      error
+	started  time.Time
+	before   float64 // seconds of earlier sessions
+
+	ids     map[addressKey]int32
+	cache   map[*tracing.Table][]int32 // −1 for unknown
+	fresh   []addressRow               // new in the open part
+	stop    chan struct{}
+	stopped sync.WaitGroup
+}
+
+type addressKey struct {
+	base string
+	op   ppx.Type
+}
+
+var _ tracing.Writer = (*Writer)(nil)
+
+// ErrExists says that a folder for a new run is not empty.
+var ErrExists = errors.New("exists and is not empty")
+
+// ErrLocked says that another process writes the run.
+var ErrLocked = errors.New("another process is writing this run")
+
+// Create makes the folder of a new run.
+func Create(path string, m *Manifest) (*Writer, error) {
+	entries, err := os.ReadDir(path)
+	switch {
+	case err == nil && len(entries) > 0:
+		return nil, fmt.Errorf("%s %w; give another --out, or --resume to continue it", path, ErrExists)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	for _, dir := range []string{"draws", "sites", "addresses"} {
+		if err := os.MkdirAll(filepath.Join(path, dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	w := newWriter(path, m)
+	if err := w.acquire(); err != nil {
+		return nil, err
+	}
+	m.Format, m.State, m.Started, m.Host = Format, Running, time.Now().UTC().Truncate(time.Second), host()
+	err = replace(filepath.Join(path, "views.sql"), func(f *os.File) error {
+		_, err := f.Write(viewsSQL)
+		return err
+	})
+	if err = errors.Join(err, m.write(path)); err != nil {
+		w.release()
+		return nil, err
+	}
+	w.begin()
+	return w, nil
+}
+
+func newWriter(path string, m *Manifest) *Writer {
+	return &Writer{Path: path, m: m, ids: map[addressKey]int32{}, cache: map[*tracing.Table][]int32{},
+		started: time.Now(), lastSync: time.Now(), before: m.Seconds, stop: make(chan struct{})}
+}
+
+// Resume continues a run. It calls each for every trace that is recorded, in order (they use table), and
+// returns the number of the first draw that is missing. The caller may change m, which is the manifest,
+// before the first Write.
+func Resume(ctx context.Context, path string, table *tracing.Table, each func(*tracing.Trace) error) (w *Writer, m *Manifest, next uint64, err error) {
+	r, err := Open(path, table)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	m = r.Manifest
+	w = newWriter(path, m)
+	if err := w.acquire(); err != nil {
+		return nil, nil, 0, err
+	}
+	defer func() {
+		if err != nil {
+			w.release()
+		}
+	}()
+	for id, a := range r.Addresses() {
+		w.ids[addressKey{a.Base, a.Op}] = int32(id)
+	}
+	m.Counts.Traces, m.Counts.Failed, m.Counts.BadWeights = 0, 0, 0
+	for k := uint64(0); ; k++ {
+		traces, err := r.Part(k)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		for _, t := range traces {
+			if t.Draw != next {
+				return nil, nil, 0, damaged(partName(path, "draws", k), fmt.Errorf("draw %d where %d was expected", t.Draw, next))
+			}
+			next++
+			w.count(t)
+			if err := each(t); err != nil {
+				return nil, nil, 0, err
+			}
+		}
+		w.part = k
+		w.open = traces
+	}
+	if m.PartSize > 0 && uint64(len(w.open)) == m.PartSize {
+		w.part, w.open = w.part+1, nil
+	}
+	for _, t := range w.open {
+		w.numbers += t.Bytes() / 8
+	}
+	// The open part is written again with the addresses that it brought.
+	if rows, err := readAddressPart(path, w.part); err == nil {
+		w.fresh = rows
+	}
+	m.State, m.Error, m.Ended = Running, "", nil
+	if err := m.write(path); err != nil {
+		return nil, nil, 0, err
+	}
+	w.begin()
+	return w, m, next, nil
+}
+
+func (w *Writer) acquire() error {
+	f, err := os.OpenFile(filepath.Join(w.Path, ".lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return fmt.Errorf("%s: %w", w.Path, ErrLocked)
+	}
+	w.lock = f
+	return nil
+}
+
+func (w *Writer) release() {
+	os.Remove(w.lock.Name())
+	w.lock.Close()
+}
+
+// begin starts the goroutine that saves the open part from time to time.
+func (w *Writer) begin() {
+	w.stopped.Go(func() {
+		tick := time.NewTicker(syncEvery / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-w.stop:
+				return
+			case <-tick.C:
+				w.mu.Lock()
+				if w.err == nil && w.due() {
+					w.err = w.save()
+				}
+				w.mu.Unlock()
+			}
+		}
+	})
+}
+
+// due tells whether the open part is to be saved: not more than a tenth of the time goes into it.
+func (w *Writer) due() bool {
+	return w.unsaved && time.Since(w.lastSync) >= max(syncEvery, 10*w.cost)
+}
+
+// Write implements tracing.Writer.
+func (w *Writer) Write(_ context.Context, t *tracing.Trace) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	w.open = append(w.open, t)
+	w.numbers += t.Bytes() / 8
+	w.unsaved = true
+	w.count(t)
+	if w.m.PartSize == 0 && len(w.open) == sizingDraws {
+		w.m.PartSize = w.choosePartSize()
+	}
+	// Above 64 draws a part; where they are fewer, those that have come are cut up.
+	for w.err == nil && w.m.PartSize > 0 && uint64(len(w.open)) >= w.m.PartSize {
+		w.err = w.closePart()
+	}
+	if w.err == nil && w.due() {
+		w.err = w.save()
+	}
+	return w.err
+}
+
+func (w *Writer) count(t *tracing.Trace) {
+	c := &w.m.Counts
+	if t.Status == tracing.Failed {
+		c.Failed++
+		return
+	}
+	c.Traces++
+	if t.Bad() {
+		c.BadWeights++
+	}
+}
+
+func (w *Writer) choosePartSize() uint64 {
+	sites := 0
+	for _, t := range w.open {
+		sites += len(t.Entries)
+	}
+	per := max(1, sites/len(w.open))
+	numbers := max(1, w.numbers/len(w.open))
+	b := uint64(1)
+	for b < maxPartSize && int(b)*per < partSites && int(b)*numbers < partNumbers {
+		b *= 2
+	}
+	return b
+}
+
+// closePart writes the first PartSize open traces as a part for good.
+func (w *Writer) closePart() error {
+	all := w.open
+	w.open = all[:w.m.PartSize]
+	rest := append([]*tracing.Trace(nil), all[w.m.PartSize:]...)
+	if err := w.save(); err != nil {
+		return err
+	}
+	w.part++
+	w.open, w.fresh = rest, nil
+	w.numbers = 0
+	w.unsaved = len(rest) > 0
+	return nil
+}
+
+// save writes the open part and the manifest. The draws come last: a part is what they say.
+func (w *Writer) save() error {
+	start := time.Now()
+	sites := partName(w.Path, "sites", w.part)
+	err := replace(sites, func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
+	if err != nil {
+		return err
+	}
+	if err := replace(partName(w.Path, "addresses", w.part), func(f *os.File) error { return w.enc.writeAddresses(f, w.fresh) }); err != nil {
+		return err
+	}
+	if err := replace(partName(w.Path, "draws", w.part), func(f *os.File) error { return w.enc.writeDraws(f, w.open) }); err != nil {
+		return err
+	}
+	w.m.Seconds = w.before + time.Since(w.started).Seconds()
+	if err := w.m.write(w.Path); err != nil {
+		return err
+	}
+	w.unsaved = false
+	w.lastSync = time.Now()
+	w.cost = time.Since(start)
+	return nil
+}
+
+// fileID is the number of an address in the files: in the order of first (draw, site).
+func (w *Writer) fileID(t *tracing.Trace, id uint32) int32 {
+	c := w.cache[t.Table]
+	for int(id) >= len(c) {
+		c = append(c, -1)
+	}
+	w.cache[t.Table] = c
+	if c[id] >= 0 {
+		return c[id]
+	}
+	a := t.Table.Address(id)
+	k := addressKey{a.Base, a.Op}
+	n, ok := w.ids[k]
+	if !ok {
+		n = int32(len(w.ids))
+		w.ids[k] = n
+		kind := ""
+		if a.Kind != dist.None {
+			_, kind, _ = cutLast(a.Base, "__")
+		}
+		w.fresh = append(w.fresh, addressRow{n, a.Base, tracing.Role(a.Op), kind})
+	}
+	c[id] = n
+	return n
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// Update changes the manifest; it reaches the disk with the next part.
+func (w *Writer) Update(change func(*Manifest)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(w.m)
+}
+
+// Replace puts traces in the place of failed ones of the same draws. Only after Resume, before the first
+// Write.
+func (w *Writer) Replace(r *Reader, by map[uint64]*tracing.Trace) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	parts := map[uint64]bool{}
+	for draw := range by {
+		parts[w.partOf(draw)] = true
+	}
+	keep := struct {
+		part  uint64
+		open  []*tracing.Trace
+		fresh []addressRow
+	}{w.part, w.open, w.fresh}
+	for k := range parts {
+		traces, fresh := keep.open, keep.fresh
+		if k != keep.part {
+			var err error
+			if traces, err = r.Part(k); err != nil {
+				return err
+			}
+			if fresh, err = readAddressPart(w.Path, k); err != nil {
+				return err
+			}
+		}
+		for i, t := range traces {
+			if n, ok := by[t.Draw]; ok {
+				traces[i] = n
+				if t.Status == tracing.Failed {
+					w.m.Counts.Failed--
+				}
+				w.count(n)
+			}
+		}
+		w.part, w.open, w.fresh = k, traces, fresh
+		if err := w.save(); err != nil {
+			return err
+		}
+		if k == keep.part {
+			keep.open, keep.fresh = w.open, w.fresh
+		}
+	}
+	w.part, w.open, w.fresh = keep.part, keep.open, keep.fresh
+	return nil
+}
+
+func (w *Writer) partOf(draw uint64) uint64 {
+	if w.m.PartSize == 0 {
+		return 0
+	}
+	return draw / w.m.PartSize
+}
+
+// Close saves what is open and the state. After an error of Write it keeps what is on disk and returns
+// that error, having tried to note it.
+func (w *Writer) Close(state string, reason error) error {
+	close(w.stop)
+	w.stopped.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.release()
+	now := time.Now().UTC().Truncate(time.Second)
+	w.m.State, w.m.Ended, w.m.Error = state, &now, ""
+	if reason != nil {
+		w.m.Error = reason.Error()
+	}
+	w.m.Seconds = w.before + time.Since(w.started).Seconds()
+	if w.err != nil {
+		w.m.State, w.m.Error = Failed, w.err.Error()
+		_ = w.m.write(w.Path) // the disk may be full; the parts are readable without
+		return w.err
+	}
+	if len(w.open) > 0 || w.part == 0 {
+		return w.save()
+	}
+	return w.m.write(w.Path)
+}
+
+func host() Host {
+	h := Host{CPU: runtime.GOARCH, Cores: runtime.NumCPU(), OS: runtime.GOOS}
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return h
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
+			h.CPU = strings.TrimSpace(value)
+			break
+		}
+	}
+	return h
+}
