@@ -62,8 +62,8 @@ func (l *Local) Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, e
 }
 
 // Stream implements Executor.
-func (l *Local) Stream(ctx context.Context, draws iter.Seq[Draw], m Maker) iter.Seq2[*tracing.Trace, error] {
-	return l.q.stream(ctx, draws, m)
+func (l *Local) Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
+	return l.q.stream(ctx, next, m)
 }
 
 // Table implements Executor.

@@ -42,8 +42,7 @@ type queue struct {
 
 // source is the runs of one Stream.
 type source struct {
-	next    func() (Draw, bool)
-	stop    func()
+	next    Source
 	maker   Maker
 	ready   *sync.Cond // on the queue's lock
 	retry   []*job
@@ -180,10 +179,9 @@ func (q *queue) fail(err error) {
 }
 
 // stream registers the draws and yields their traces in order.
-func (q *queue) stream(ctx context.Context, draws iter.Seq[Draw], m Maker) iter.Seq2[*tracing.Trace, error] {
+func (q *queue) stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
-		s := &source{maker: m, results: map[uint64]result{}}
-		s.next, s.stop = iter.Pull(draws)
+		s := &source{next: next, maker: m, results: map[uint64]result{}}
 		s.ready = sync.NewCond(&q.mu)
 		q.mu.Lock()
 		q.sources = append(q.sources, s)
@@ -266,6 +264,7 @@ func (q *queue) await(ctx context.Context, s *source) (r result, more bool) {
 
 func (q *queue) remove(s *source) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	s.closed = true
 	s.results, s.retry = nil, nil
 	for i, x := range q.sources {
@@ -274,13 +273,16 @@ func (q *queue) remove(s *source) {
 			break
 		}
 	}
-	q.mu.Unlock()
-	s.stop()
 }
 
 // execute makes one run.
 func (q *queue) execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error) {
-	for t, err := range q.stream(ctx, func(yield func(Draw) bool) { yield(d) }, m) {
+	given := false
+	once := func() (Draw, bool) {
+		defer func() { given = true }()
+		return d, !given
+	}
+	for t, err := range q.stream(ctx, once, m) {
 		if err == nil && t.Status == tracing.Failed {
 			err = fmt.Errorf("%w: draw %d: %s", ErrGivenUp, d.Index, t.Error)
 		}

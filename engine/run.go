@@ -68,8 +68,8 @@ type Executor interface {
 	Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error)
 	// Stream makes many in parallel and delivers them in the order of draws. A draw that was given up is
 	// delivered as a failed trace. The sequence ends after the first error, and with ctx's error when ctx
-	// ends. draws is consumed as runs are started, on other goroutines.
-	Stream(ctx context.Context, draws iter.Seq[Draw], m Maker) iter.Seq2[*tracing.Trace, error]
+	// ends.
+	Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error]
 	// Table numbers the addresses and names of all traces of this executor.
 	Table() *tracing.Table
 	// Stats counts what happened so far.
@@ -84,14 +84,20 @@ type Stats struct {
 	Lost       uint64 // runs that were lost and drawn again
 }
 
-// Draws is the sequence of n independent draws of a seed that begins with number from.
-func Draws(seed, from, n uint64) iter.Seq[Draw] {
-	return func(yield func(Draw) bool) {
-		for i := from; i < from+n; i++ {
-			if !yield(Draw{Seed: seed, Index: i}) {
-				return
-			}
+// Source gives the draws of a stream one after the other, !ok after the last. It is called as runs are
+// started, from any goroutine but never from two at once, and must not block. (Not an iter.Seq: turning
+// one into a function takes a coroutine, which threads that are locked, as the pool's are, may not resume.)
+type Source func() (d Draw, ok bool)
+
+// Draws is the n independent draws of a seed that begin with number from.
+func Draws(seed, from, n uint64) Source {
+	i := from
+	return func() (Draw, bool) {
+		if i == from+n {
+			return Draw{}, false
 		}
+		i++
+		return Draw{Seed: seed, Index: i - 1}, true
 	}
 }
 

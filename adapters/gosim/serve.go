@@ -1,0 +1,105 @@
+package gosim
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// EndpointVar is the environment variable in which an engine tells a launched simulator its endpoint.
+const EndpointVar = "PPX_ENDPOINT"
+
+// System is the name under which this client introduces itself.
+func System() string {
+	version := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
+	}
+	return "gosim " + version + " (Go)"
+}
+
+// Serve binds endpoint (tcp://127.0.0.1:5555, ipc:///path, ipc://@name) and answers engines until ctx
+// ends. Anyone who can connect can run the model: PPX has no authentication, so bind loopback or a Unix
+// socket unless the network is yours.
+func Serve(ctx context.Context, endpoint, name string, m Model) error {
+	t, err := ppx.NewTransport(ppx.Limits{})
+	if err != nil {
+		return err
+	}
+	s, err := t.Listen(endpoint)
+	if err != nil {
+		return errors.Join(err, t.Close())
+	}
+	err = ppx.Serve(ctx, s, System(), name, Wrap(m))
+	return errors.Join(err, s.Close(), t.Close())
+}
+
+// Local runs the model once without an engine: it draws by itself, from the given seed.
+func Local(m Model, seed uint64) (Tensor, error) { return LocalRun(m, seed, 0) }
+
+// LocalRun is run number n of a seed.
+func LocalRun(m Model, seed, n uint64) (Tensor, error) {
+	return Wrap(m)(&local{seed: seed, run: n})
+}
+
+// Main is the main function of a simulator: with --endpoint, or PPX_ENDPOINT in the environment, it serves
+// an engine until it is told to stop; else it runs the model once by itself and returns. It does not
+// return after an error.
+func Main(name string, m Model) {
+	endpoint := flag.String("endpoint", os.Getenv(EndpointVar), "serve an engine here (default: $"+EndpointVar+"; without any, run once)")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "random seed when run without an engine")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	if *endpoint == "" {
+		_, err = Local(m, *seed)
+	} else {
+		err = Serve(ctx, *endpoint, name, m)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+// local answers a model's statements without an engine.
+type local struct {
+	seed, run uint64
+	statement uint64
+	room      []float64
+	shape     [dist.MaxRank]int32
+}
+
+func (l *local) Sample(s *ppx.Statement) (Tensor, error) {
+	l.statement++
+	if err := s.Dist.Check(); err != nil {
+		return Tensor{}, fmt.Errorf("%w: Sample at %s: %w", ppx.ErrInvalid, ppx.Quote(s.Address), err)
+	}
+	shape, err := s.Dist.Shape(l.shape[:0])
+	if err != nil {
+		return Tensor{}, err
+	}
+	n, err := dist.Elements(shape)
+	if err != nil {
+		return Tensor{}, err
+	}
+	if cap(l.room) < n {
+		l.room = make([]float64, n)
+	}
+	stream := dist.NewStream(l.seed, dist.StreamDraws, l.statement-1, l.run, dist.PurposeValue)
+	err = s.Dist.Sample(&stream, l.room[:n])
+	return Tensor{Data: l.room[:n], Shape: shape}, err
+}
+
+func (l *local) Observe(*ppx.Statement) error { l.statement++; return nil }
+func (l *local) Tag(*ppx.Statement) error     { l.statement++; return nil }

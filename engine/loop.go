@@ -1,0 +1,507 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// phase of a member.
+type phase uint8
+
+const (
+	absent   phase = iota // to be started or connected at retryAt
+	calling               // started; our Handshake has found nobody yet
+	greeting              // Handshake sent
+	idle
+	running
+	stopping // killed; its end has not been reported yet
+	dead     // given up
+)
+
+// member is one simulator and the run that it makes. Its loop's goroutine owns it.
+type member struct {
+	id       int
+	endpoint string // given by the user; "" for a launched one
+	phase    phase
+	proc     *process
+	gen      int
+	sock     *ppx.Socket
+	sess     *ppx.Session
+	rec      *Recorder
+	job      *job
+
+	retryAt  time.Time
+	since    time.Time // start of the phase, while starting
+	heard    time.Time // last message of the run
+	began    time.Time // of the run
+	runs     int       // finished by this process
+	failures int       // in a row, for the back-off
+	silent   bool      // a connected one that was lost and has not finished a run since
+	resets   int
+	discard  bool // the run goes on only to reach its end
+	greeted  bool
+}
+
+func (m *member) where() string {
+	if m.endpoint != "" {
+		return ppx.Quote(m.endpoint)
+	}
+	if m.proc != nil {
+		return m.proc.endpoint
+	}
+	return fmt.Sprintf("worker %d", m.id)
+}
+
+func (m *member) output() string {
+	if m.proc == nil {
+		return ""
+	}
+	return m.proc.out.String()
+}
+
+// loop serves some members on one thread.
+type loop struct {
+	p        *Pool
+	poller   *ppx.Poller
+	members  []*member
+	by       map[*ppx.Socket]*member
+	assign   atomic.Bool // there may be work for idle members
+	starting atomic.Int64
+	pid      atomic.Int64 // of some launched simulator
+
+	mu    sync.Mutex
+	inbox []func()
+}
+
+func newLoop(p *Pool) (*loop, error) {
+	poller, err := p.t.NewPoller()
+	if err != nil {
+		return nil, err
+	}
+	return &loop{p: p, poller: poller, by: map[*ppx.Socket]*member{}}, nil
+}
+
+// post runs f on the loop's goroutine.
+func (l *loop) post(f func()) {
+	l.mu.Lock()
+	l.inbox = append(l.inbox, f)
+	l.mu.Unlock()
+	l.poller.Wake()
+}
+
+func (l *loop) adopt(m *member) {
+	l.members = append(l.members, m)
+	l.starting.Add(1)
+	l.start(m, time.Now())
+}
+
+const (
+	tickEvery = 20 * time.Millisecond
+	// callEvery is how often a simulator that is starting is called.
+	callEvery = 2 * time.Millisecond
+	// closeGrace is how long Close waits for connected simulators to finish their runs.
+	closeGrace = 2 * time.Second
+)
+
+func (l *loop) run() {
+	runtime.LockOSThread() // a blocked poll is a blocked thread: let it be always the same
+	defer l.poller.Close()
+	var lastTick, closing time.Time
+	for {
+		wait := tickEvery
+		if l.calling() {
+			wait = callEvery
+		}
+		ready, err := l.poller.Poll(wait)
+		if err != nil {
+			l.p.fail(fmt.Errorf("polling: %w", err))
+			ready = nil
+			time.Sleep(tickEvery) // not in a circle
+		}
+		for _, s := range ready {
+			if m := l.by[s]; m != nil { // it may have been closed in this sweep
+				l.receive(m)
+			}
+		}
+		l.mu.Lock()
+		inbox := l.inbox
+		l.inbox = nil
+		l.mu.Unlock()
+		for _, f := range inbox {
+			f()
+		}
+		if l.p.closing.Load() {
+			if closing.IsZero() {
+				closing = time.Now()
+			}
+			if l.wind(time.Since(closing) > closeGrace) {
+				return
+			}
+		} else if l.assign.Swap(false) {
+			for _, m := range l.members {
+				if m.phase == idle {
+					l.next(m)
+				}
+			}
+		}
+		if now := time.Now(); now.Sub(lastTick) >= wait {
+			lastTick = now
+			for _, m := range l.members {
+				l.tick(m, now)
+			}
+		}
+	}
+}
+
+func (l *loop) calling() bool {
+	for _, m := range l.members {
+		if m.phase == calling {
+			return true
+		}
+	}
+	return false
+}
+
+// wind stops the members; true when all have ended.
+func (l *loop) wind(now bool) bool {
+	all := true
+	for _, m := range l.members {
+		switch {
+		case m.proc != nil:
+			select {
+			case <-m.proc.done:
+				l.hangUp(m)
+				m.phase = dead
+			default:
+				m.proc.stop()
+				all = false
+			}
+		case m.phase == running && !now:
+			// A run that is lost leaves the simulator in its middle: let it go to its end.
+			m.discard = true
+			all = false
+		default:
+			l.hangUp(m)
+			m.phase = dead
+		}
+	}
+	return all
+}
+
+// start launches the simulator, or opens the connection to it.
+func (l *loop) start(m *member, now time.Time) {
+	m.gen++
+	m.runs, m.resets, m.discard = 0, 0, false
+	endpoint := m.endpoint
+	if endpoint == "" {
+		proc, err := l.p.l.launch(m.id, m.gen, func(p *process) { l.post(func() { l.exited(m, p) }) })
+		if err != nil {
+			m.phase = dead
+			l.p.fail(err)
+			return
+		}
+		m.proc, endpoint = proc, proc.endpoint
+		l.pid.Store(int64(proc.cmd.Process.Pid))
+	}
+	s, err := l.p.t.Dial(endpoint, m.endpoint != "")
+	if err != nil {
+		m.phase = dead
+		l.p.fail(fmt.Errorf("%w: %w", ErrStart, err))
+		return
+	}
+	m.sock = s
+	l.by[s] = m
+	l.poller.Add(s)
+	m.phase, m.since = calling, now
+}
+
+// hangUp closes the connection.
+func (l *loop) hangUp(m *member) {
+	if m.sock == nil {
+		return
+	}
+	l.poller.Remove(m.sock)
+	delete(l.by, m.sock)
+	m.sock.Close()
+	m.sock = nil
+}
+
+// tick does what is due.
+func (l *loop) tick(m *member, now time.Time) {
+	o := &l.p.o
+	switch m.phase {
+	case absent:
+		if !now.Before(m.retryAt) && !l.p.closing.Load() {
+			l.start(m, now)
+		}
+	case calling:
+		err := m.sock.TrySend(m.sess.Hello(o.System))
+		switch {
+		case err == nil:
+			m.phase = greeting
+		case !errors.Is(err, ppx.ErrTimeout):
+			l.lose(m, err)
+		case now.Sub(m.since) > o.StartTimeout:
+			l.unanswered(m)
+		}
+	case greeting:
+		if now.Sub(m.since) > o.StartTimeout {
+			l.unanswered(m)
+		}
+	case running:
+		if o.Timeout > 0 && now.Sub(m.heard) > o.Timeout {
+			l.lose(m, fmt.Errorf("%w: no message for %v (--timeout)", ppx.ErrTimeout, o.Timeout))
+		} else if o.RunTimeout > 0 && now.Sub(m.began) > o.RunTimeout {
+			l.lose(m, fmt.Errorf("%w: the run takes longer than %v (--run-timeout)", ppx.ErrTimeout, o.RunTimeout))
+		}
+	}
+}
+
+// unanswered: nobody there, or nobody who speaks, within the start timeout.
+func (l *loop) unanswered(m *member) {
+	if m.endpoint == "" {
+		l.lose(m, l.p.silent(m))
+		return
+	}
+	l.giveUp(m, fmt.Errorf("%w: no simulator answers at %s (waited %v)", ErrStart, m.where(), l.p.o.StartTimeout))
+}
+
+// giveUp leaves a connected simulator alone for good.
+func (l *loop) giveUp(m *member, err error) {
+	l.hangUp(m)
+	m.phase = dead
+	l.settled(m)
+	if l.p.alive.Add(-1) == 0 {
+		l.p.fail(err)
+		return
+	}
+	l.p.o.Log(err.Error() + "; going on without it")
+}
+
+// settled: the first handshake of m is no longer waited for.
+func (l *loop) settled(m *member) {
+	if !m.greeted {
+		m.greeted = true
+		l.starting.Add(-1)
+	}
+}
+
+// receive handles what has come from a member.
+func (l *loop) receive(m *member) {
+	msg, err := m.sock.TryRecv()
+	switch {
+	case errors.Is(err, ppx.ErrTimeout):
+	case err != nil:
+		l.lose(m, err)
+	default:
+		l.message(m, msg)
+	}
+}
+
+func (l *loop) message(m *member, msg []byte) {
+	switch m.phase {
+	case greeting:
+		err := m.sess.Welcome(msg)
+		if err == ppx.ErrReset && m.resets == 0 {
+			m.resets++
+			m.phase = calling
+			return
+		}
+		if err == nil {
+			l.settled(m)
+			if err = l.p.welcome(m); err != nil {
+				l.p.fail(err)
+				return
+			}
+			l.next(m)
+			return
+		}
+		l.lose(m, err)
+	case running:
+		l.step(m, msg)
+	default:
+		l.lose(m, fmt.Errorf("%w: a message between two runs", ppx.ErrOutOfStep))
+	}
+}
+
+// step lets the recorder answer a message of a run.
+func (l *loop) step(m *member, msg []byte) {
+	var h ppx.Handler = m.rec
+	if m.discard {
+		h = discard{}
+	}
+	reply, done, err := m.sess.Step(msg, h)
+	if err != nil && m.endpoint != "" && !m.discard && !errors.Is(err, ppx.ErrMalformed) && !errors.Is(err, ppx.ErrOutOfStep) {
+		// The run has failed, the simulator is well: let it go to the end of its run.
+		l.drop(m, err)
+		m.discard = true
+		reply, done, err = m.sess.Step(msg, discard{})
+	}
+	if err != nil {
+		l.lose(m, err)
+		return
+	}
+	if !done {
+		m.heard = time.Now()
+		if err := m.sock.TrySend(reply); err != nil {
+			l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		}
+		return
+	}
+	m.runs++
+	m.failures, m.silent = 0, false
+	l.p.deaths.Store(0)
+	if m.job != nil && !m.discard {
+		l.p.q.statements.Add(uint64(m.rec.Statements()))
+		l.p.q.finish(m.job, m.rec.End(m.sess.Result))
+	} else if m.job != nil { // closing
+		l.p.q.giveBack(m.job)
+	}
+	m.job, m.discard = nil, false
+	if k := l.p.o.RestartEvery; k > 0 && m.runs >= k && m.proc != nil {
+		m.phase = stopping
+		l.hangUp(m)
+		m.proc.stop()
+		return
+	}
+	l.next(m)
+}
+
+// next gives a member the next run, if there is one.
+func (l *loop) next(m *member) {
+	m.phase = idle
+	if l.p.closing.Load() {
+		return
+	}
+	if m.job = l.p.q.take(); m.job == nil {
+		return
+	}
+	m.rec.Begin(m.job.draw, m.job.stack())
+	if err := m.sock.TrySend(m.sess.Begin()); err != nil {
+		l.p.q.giveBack(m.job)
+		m.job = nil
+		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		return
+	}
+	m.phase = running
+	m.began = time.Now()
+	m.heard = m.began
+}
+
+// drop gives the member's run back as lost, or ends the job when the data are at fault.
+func (l *loop) drop(m *member, err error) {
+	j := m.job
+	if m.job = nil; j == nil {
+		return
+	}
+	err = fmt.Errorf("draw %d at %s: %w", j.draw.Index, m.where(), err)
+	if errors.Is(err, ErrData) {
+		l.p.q.abort(j, err)
+		return
+	}
+	l.p.q.lose(j, err, m.rec.Statements(), true)
+}
+
+// lose handles a member that has failed: its run is made again elsewhere, the simulator is restarted, or
+// its connection opened again.
+func (l *loop) lose(m *member, err error) {
+	if out := m.output(); out != "" && errors.Is(err, ppx.ErrGone) {
+		err = fmt.Errorf("%w; its last output:\n%s", err, out)
+	}
+	l.drop(m, err)
+	l.hangUp(m)
+	m.discard = false
+	if m.proc != nil {
+		m.phase = stopping
+		m.proc.kill()
+		l.setback(m, err)
+		return
+	}
+	if m.silent {
+		l.giveUp(m, fmt.Errorf("%w: %s was lost twice: %w", ErrStart, m.where(), err))
+		return
+	}
+	m.silent = true
+	m.phase, m.retryAt = absent, time.Now().Add(50*time.Millisecond)
+	if !l.p.closing.Load() {
+		l.p.o.Log(fmt.Sprintf("%s: %v; connecting again", m.where(), err))
+	}
+}
+
+// setback counts the failure of a launched simulator.
+func (l *loop) setback(m *member, err error) {
+	if l.p.closing.Load() {
+		return
+	}
+	m.failures++
+	l.p.died(err)
+}
+
+// exited handles the end of a launched simulator.
+func (l *loop) exited(m *member, p *process) {
+	if m.proc != p {
+		return
+	}
+	// What it said before it ended still counts.
+	for m.phase == running || m.phase == greeting {
+		msg, err := m.sock.TryRecv()
+		if err != nil {
+			break
+		}
+		l.message(m, msg)
+	}
+	if m.proc != p {
+		return
+	}
+	if m.phase != stopping {
+		err := fmt.Errorf("%w: %s", ppx.ErrGone, p.epitaph())
+		l.drop(m, err)
+		l.setback(m, err)
+	}
+	l.hangUp(m)
+	m.proc = nil
+	m.phase = absent
+	m.retryAt = time.Now().Add(backOff(m.failures))
+}
+
+// backOff doubles from 50 ms to half a second; the first restart is at once.
+func backOff(failures int) time.Duration {
+	if failures <= 1 {
+		return 0
+	}
+	return min(50*time.Millisecond<<min(failures-2, 10), 500*time.Millisecond)
+}
+
+// discard answers the statements of a run that nobody wants any more.
+type discard struct{}
+
+// Sample answers with a draw from the prior, or zeros where there is none.
+func (discard) Sample(s *ppx.Statement) (ppx.Tensor, error) {
+	shape, err := s.Dist.Shape(nil)
+	if err != nil {
+		shape = s.Dist.Params[0].Shape
+	}
+	n, err := dist.Elements(shape)
+	if err != nil {
+		shape, n = nil, 1
+	}
+	v := ppx.Tensor{Data: make([]float64, n), Shape: shape}
+	if s.Dist.Check() == nil {
+		stream := dist.NewStream(uint64(time.Now().UnixNano()), 0, 0, 0, dist.PurposeValue)
+		_ = s.Dist.Sample(&stream, v.Data)
+	}
+	return v, nil
+}
+
+// Observe implements ppx.Handler.
+func (discard) Observe(*ppx.Statement) error { return nil }
+
+// Tag implements ppx.Handler.
+func (discard) Tag(*ppx.Statement) error { return nil }

@@ -1,0 +1,397 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Options of a Pool. Either Command or Connect is given.
+type Options struct {
+	// Command launches a simulator: program and arguments, no shell. "{endpoint}" in them is replaced by the
+	// copy's endpoint, which is also in the environment variable PPX_ENDPOINT, "{worker}" by its number.
+	Command []string
+	Connect []string // endpoints of simulators that run already
+
+	Workers int // copies to launch; 0: as many as make it faster
+
+	StartTimeout time.Duration // from start to handshake; 0: 30 s
+	Timeout      time.Duration // silence between two messages of a run; 0: none
+	RunTimeout   time.Duration // a whole run; 0: none
+
+	RestartEvery int  // restart a copy after so many runs; 0: never
+	CwdPerWorker bool // give each copy a working folder of its own
+
+	System string // this engine's name and version, for the handshake
+	Limits ppx.Limits
+	// Log takes one-line remarks: restarts and the like. It is called from several goroutines.
+	Log func(string)
+}
+
+// Errors of a Pool, besides those of package ppx.
+var (
+	// ErrStart says that no simulator could be started or reached.
+	ErrStart = errors.New("no simulator")
+	// ErrUsage says that the simulator's command line is at fault.
+	ErrUsage = errors.New("wrong simulator command")
+	// ErrBusy says that another engine is connected to the endpoint.
+	ErrBusy = errors.New("endpoint in use")
+)
+
+// membersPerLoop is how many sockets one loop serves.
+const membersPerLoop = 32
+
+// Pool is an Executor over simulators behind endpoints, launched or running already. Each loop serves
+// many of them on one thread: it takes every message that has come, lets the recorders answer, and sends
+// the replies.
+type Pool struct {
+	q    queue
+	o    Options
+	t    *ppx.Transport
+	dir  string
+	l    *launcher
+	lock []*os.File // of user-given endpoints
+
+	mu      sync.Mutex
+	loops   []*loop
+	members int
+	model   string
+	systems []string
+	greeted chan struct{} // closed at the first handshake
+	failed  chan struct{} // closed when q.fatal is set
+	closing atomic.Bool
+	deaths  atomic.Int64 // of simulators in a row, without a finished run between
+	alive   atomic.Int64 // members that are not given up
+	done    sync.WaitGroup
+	once    sync.Once
+}
+
+var _ Executor = (*Pool)(nil)
+
+// Open launches or connects the simulators and waits until one has answered the handshake.
+func Open(ctx context.Context, o Options) (p *Pool, err error) {
+	if (len(o.Command) == 0) == (len(o.Connect) == 0) {
+		return nil, fmt.Errorf("%w: give either a command or endpoints", ErrUsage)
+	}
+	for _, e := range o.Connect {
+		if err := ppx.CheckEndpoint(e); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+		}
+	}
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = 30 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = func(string) {}
+	}
+	p = &Pool{o: o, greeted: make(chan struct{}), failed: make(chan struct{})}
+	p.q.table = tracing.NewTable()
+	p.q.wake = p.wake
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if p.t, err = ppx.NewTransport(o.Limits); err != nil {
+		return p, err
+	}
+	n := len(o.Connect)
+	if n == 0 {
+		if p.dir, err = os.MkdirTemp("", "ppx-"); err != nil {
+			return p, err
+		}
+		p.l = newLauncher(o.Command, p.dir, o.CwdPerWorker)
+		if n = o.Workers; n <= 0 {
+			n = runtime.GOMAXPROCS(0)
+		}
+	} else if err := p.lockEndpoints(); err != nil {
+		return p, err
+	}
+	if err := p.grow(n); err != nil {
+		return p, err
+	}
+	select {
+	case <-p.greeted:
+	case <-p.failed:
+		return p, p.q.fatal
+	case <-ctx.Done():
+		return p, context.Cause(ctx)
+	}
+	if len(o.Command) > 0 && o.Workers <= 0 {
+		p.done.Go(p.scale)
+	}
+	return p, nil
+}
+
+// lockEndpoints makes sure that no other engine on this machine talks to the same simulators: two would
+// corrupt each other's traces.
+func (p *Pool) lockEndpoints() error {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ppx-locks-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, e := range p.o.Connect {
+		if seen[e] {
+			return fmt.Errorf("%w: endpoint %s is given twice", ErrUsage, ppx.Quote(e))
+		}
+		seen[e] = true
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(e))
+		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%x", h.Sum64())), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return err
+		}
+		p.lock = append(p.lock, f)
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			return fmt.Errorf("%w: another ppx is connected to %s; a simulator serves one engine", ErrBusy, ppx.Quote(e))
+		}
+	}
+	return nil
+}
+
+// grow adds members until there are n.
+func (p *Pool) grow(n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ; p.members < n; p.members++ {
+		if p.members%membersPerLoop == 0 {
+			l, err := newLoop(p)
+			if err != nil {
+				return err
+			}
+			p.loops = append(p.loops, l)
+			p.done.Go(l.run)
+		}
+		m := &member{id: p.members, rec: NewRecorder(p.q.table), sess: ppx.NewSession(p.o.Limits)}
+		if len(p.o.Connect) > 0 {
+			m.endpoint = p.o.Connect[p.members]
+		}
+		p.alive.Add(1)
+		l := p.loops[p.members/membersPerLoop]
+		l.post(func() { l.adopt(m) })
+	}
+	return nil
+}
+
+func (p *Pool) wake() {
+	p.mu.Lock()
+	loops := p.loops
+	p.mu.Unlock()
+	for _, l := range loops {
+		l.assign.Store(true)
+		l.poller.Wake()
+	}
+}
+
+// welcome notes who answered a handshake.
+func (p *Pool) welcome(m *member) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.systems) == 0 {
+		p.model = m.sess.Model
+		close(p.greeted)
+	}
+	if m.sess.Model != p.model {
+		return fmt.Errorf("%w: the simulators run different models: %s and %s at %s", ErrUsage,
+			ppx.Quote(p.model), ppx.Quote(m.sess.Model), m.where())
+	}
+	if !slices.Contains(p.systems, m.sess.System) {
+		p.systems = append(p.systems, m.sess.System)
+	}
+	return nil
+}
+
+// Model is the simulator's name for itself.
+func (p *Pool) Model() string { return p.model }
+
+// Systems are the client libraries that answered, without repetitions.
+func (p *Pool) Systems() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.systems)
+}
+
+// Execute implements Executor.
+func (p *Pool) Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error) {
+	return p.q.execute(ctx, d, m)
+}
+
+// Stream implements Executor.
+func (p *Pool) Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
+	return p.q.stream(ctx, next, m)
+}
+
+// Table implements Executor.
+func (p *Pool) Table() *tracing.Table { return p.q.table }
+
+// Stats implements Executor.
+func (p *Pool) Stats() Stats { return p.q.stats(int(p.alive.Load())) }
+
+// fail ends the pool's usefulness.
+func (p *Pool) fail(err error) {
+	p.q.fail(err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.failed:
+	default:
+		close(p.failed)
+	}
+}
+
+// died counts the unplanned end of a simulator, and ends everything when they do nothing but die.
+func (p *Pool) died(err error) {
+	limit := int64(10)
+	select {
+	case <-p.greeted:
+	default:
+		limit = 3 // it has never got as far as a handshake
+	}
+	if n := p.deaths.Add(1); n >= limit {
+		p.fail(fmt.Errorf("%w: it was started %d times in a row without finishing one run: %w", ErrStart, n, err))
+	}
+}
+
+// silent handles a launched simulator that does not answer the handshake.
+func (p *Pool) silent(m *member) error {
+	err := fmt.Errorf("%w: the simulator did not answer at %s within %v", ppx.ErrTimeout, m.where(), p.o.StartTimeout)
+	if out := m.output(); out != "" {
+		err = fmt.Errorf("%w; its last output:\n%s", err, out)
+	}
+	select {
+	case <-p.greeted:
+		return err
+	default:
+	}
+	if len(p.o.Command) > 0 && !slices.ContainsFunc(p.o.Command, func(a string) bool { return strings.Contains(a, endpointMark) }) {
+		err = fmt.Errorf("%w: the command has no {endpoint}, and the simulator does not seem to use $%s: %w", ErrUsage, EndpointVar, err)
+	} else {
+		err = fmt.Errorf("%w: %w", ErrStart, err)
+	}
+	p.fail(err)
+	return err
+}
+
+// Close stops launched simulators, leaves connected ones between two runs where they allow it, and frees
+// everything. Further calls do nothing.
+func (p *Pool) Close() error {
+	err := error(nil)
+	p.once.Do(func() { err = p.shutDown() })
+	return err
+}
+
+func (p *Pool) shutDown() error {
+	p.closing.Store(true)
+	p.fail(errClosed)
+	p.wake()
+	p.done.Wait()
+	if p.l != nil {
+		p.l.close()
+	}
+	for _, f := range p.lock {
+		f.Close()
+	}
+	var errs []error
+	if p.t != nil {
+		errs = append(errs, p.t.Close())
+	}
+	if p.dir != "" {
+		errs = append(errs, os.RemoveAll(p.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// scale adds workers as long as that makes the whole faster: more simulators than cores pay because each
+// waits for the wire most of the time.
+func (p *Pool) scale() {
+	const window = 250 * time.Millisecond
+	cores := runtime.GOMAXPROCS(0)
+	last := 0.0
+	for n := 2 * cores; n <= 8*cores; n *= 2 {
+		rate := p.measure(window)
+		if p.closing.Load() || rate < last*1.1 {
+			return
+		}
+		last = rate
+		if n > p.fitting(n) {
+			return
+		}
+		if err := p.grow(n); err != nil {
+			p.o.Log("no more workers: " + err.Error())
+			return
+		}
+	}
+}
+
+// measure waits until all members have started, and then counts statements for a while that is long
+// enough for a few runs.
+func (p *Pool) measure(window time.Duration) float64 {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	var start time.Time
+	var from, runs uint64
+	for range tick.C {
+		switch {
+		case p.closing.Load():
+			return 0
+		case start.IsZero():
+			if p.starting() == 0 {
+				start, from, runs = time.Now(), p.q.statements.Load(), p.q.finished.Load()
+			}
+		case time.Since(start) >= window && p.q.finished.Load() >= runs+uint64(2*p.alive.Load()):
+			return float64(p.q.statements.Load()-from) / time.Since(start).Seconds()
+		}
+	}
+	return 0
+}
+
+// starting is how many members have yet to answer their first handshake.
+func (p *Pool) starting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, l := range p.loops {
+		n += int(l.starting.Load())
+	}
+	return n
+}
+
+// fitting is how many copies fit into half of the memory that is free, at most n.
+func (p *Pool) fitting(n int) int {
+	var available, resident int64
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			_, _ = fmt.Sscanf(line, "MemAvailable: %d kB", &available)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.loops {
+		if pid := l.pid.Load(); pid > 0 {
+			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+				for line := range strings.Lines(string(b)) {
+					_, _ = fmt.Sscanf(line, "VmRSS: %d kB", &resident)
+				}
+			}
+		}
+	}
+	if available == 0 || resident == 0 {
+		return n
+	}
+	return min(n, p.members+int(available/2/resident))
+}

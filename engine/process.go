@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+)
+
+// EndpointVar is the environment variable in which a launched simulator finds its endpoint.
+const EndpointVar = "PPX_ENDPOINT"
+
+const (
+	endpointMark = "{endpoint}"
+	workerMark   = "{worker}"
+	// stopGrace is what a simulator gets between SIGTERM and SIGKILL.
+	stopGrace = time.Second
+)
+
+// launcher starts simulators. A child is to die with its parent's thread (Pdeathsig) and inherits that
+// thread's personality, so one goroutine keeps one thread for all of them, for good.
+type launcher struct {
+	requests chan launchRequest
+	command  []string
+	dir      string // for sockets and, with ownDir, working folders
+	ownDir   bool
+}
+
+type launchRequest struct {
+	worker, generation int
+	exited             func(*process)
+	reply              chan launched
+}
+
+type launched struct {
+	p   *process
+	err error
+}
+
+func newLauncher(command []string, dir string, ownDir bool) *launcher {
+	l := &launcher{requests: make(chan launchRequest), command: command, dir: dir, ownDir: ownDir}
+	go l.loop()
+	return l
+}
+
+// addrNoRandomize makes the addresses of code equal in all processes, for simulators that report absolute
+// ones.
+const addrNoRandomize = 0x0040000
+
+func (l *launcher) loop() {
+	runtime.LockOSThread()
+	defer func() {
+		// The thread ends with the goroutine, as it is still locked; its children have been waited for.
+	}()
+	old, _, errno := syscall.Syscall(unix.SYS_PERSONALITY, 0xffffffff, 0, 0)
+	if errno == 0 {
+		// Some containers refuse it: then addresses differ where the simulator cannot help it.
+		_, _, _ = syscall.Syscall(unix.SYS_PERSONALITY, old|addrNoRandomize, 0, 0)
+	}
+	for r := range l.requests {
+		p, err := l.start(r)
+		r.reply <- launched{p, err}
+	}
+}
+
+func (l *launcher) close() { close(l.requests) }
+
+// launch starts a copy of the simulator on an endpoint of its own. exited is called, on another
+// goroutine, when it has ended.
+func (l *launcher) launch(worker, generation int, exited func(*process)) (*process, error) {
+	r := launchRequest{worker, generation, exited, make(chan launched, 1)}
+	l.requests <- r
+	a := <-r.reply
+	return a.p, a.err
+}
+
+// process is a launched simulator.
+type process struct {
+	endpoint string
+	cmd      *exec.Cmd
+	out      tail
+	done     chan struct{}
+	err      error // why it ended, after done
+	stopping bool  // we asked it to end
+	mu       sync.Mutex
+}
+
+func (l *launcher) start(r launchRequest) (*process, error) {
+	// A fresh path for each: a second bind to one in use would steal it silently.
+	p := &process{done: make(chan struct{}), endpoint: fmt.Sprintf("ipc://%s/w%d.%d", l.dir, r.worker, r.generation)}
+	args := make([]string, len(l.command))
+	for i, a := range l.command {
+		a = strings.ReplaceAll(a, endpointMark, p.endpoint)
+		args[i] = strings.ReplaceAll(a, workerMark, strconv.Itoa(r.worker))
+	}
+	p.cmd = exec.Command(args[0], args[1:]...)
+	p.cmd.Env = append(os.Environ(), EndpointVar+"="+p.endpoint, "PPX_WORKER="+strconv.Itoa(r.worker))
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.cmd.WaitDelay = stopGrace // a grandchild may hold the pipe
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if l.ownDir {
+		p.cmd.Dir = filepath.Join(l.dir, fmt.Sprintf("worker%d", r.worker))
+		if err := os.MkdirAll(p.cmd.Dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%w: cannot start the simulator: %w", ErrStart, err)
+	}
+	go func() {
+		err := p.cmd.Wait()
+		p.kill() // what it left running in its group
+		if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+			err = errors.New("exit status 0")
+		}
+		p.err = err
+		_ = os.Remove(strings.TrimPrefix(p.endpoint, "ipc://"))
+		close(p.done)
+		r.exited(p)
+	}()
+	return p, nil
+}
+
+// kill ends the simulator's process group at once.
+func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+
+// stop asks the simulator to end, and ends it after a grace.
+func (p *process) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping {
+		return
+	}
+	p.stopping = true
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+	time.AfterFunc(stopGrace, func() {
+		select {
+		case <-p.done:
+		default:
+			p.kill()
+		}
+	})
+}
+
+// epitaph tells how a simulator ended and what it said last.
+func (p *process) epitaph() string {
+	s := "simulator ended: " + p.err.Error()
+	if out := p.out.String(); out != "" {
+		s += "; its last output:\n" + out
+	}
+	return s
+}
+
+// tail keeps the last lines of what a simulator prints.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailBytes = 2000
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, b...)
+	if len(t.buf) > 2*tailBytes {
+		t.buf = append(t.buf[:0], t.buf[len(t.buf)-tailBytes:]...)
+	}
+	return len(b), nil
+}
+
+// String is at most ten lines, made safe to print.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.buf
+	if len(b) > tailBytes {
+		b = b[len(b)-tailBytes:]
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(lines) > 10 {
+		lines = lines[len(lines)-10:]
+	}
+	for i, l := range lines {
+		lines[i] = "  | " + ppx.Printable(strings.TrimRight(l, "\r"))
+	}
+	if len(lines) == 1 && lines[0] == "  | " {
+		return ""
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,9 @@
+// The marsaglia simulator as a program: it serves an engine, or runs once by itself.
+package main
+
+import (
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
+	"github.com/ppx-engine/ppx-engine/simulators/marsaglia"
+)
+
+func main() { gosim.Main(marsaglia.Name, marsaglia.Model) }
