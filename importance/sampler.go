@@ -72,8 +72,8 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// temper returns the trace with the weight that the settings ask for.
-func (c *Config) temper(t *tracing.Trace) *tracing.Trace {
+// Temper returns the trace with the weight that the settings ask for.
+func (c *Config) Temper(t *tracing.Trace) *tracing.Trace {
 	b := c.LikelihoodImportance
 	if b == 0 || b == 1 || t.Status == tracing.Failed || t.LogLikelihood == 0 {
 		return t
@@ -133,7 +133,7 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 			}
 			return out, err
 		}
-		t = c.temper(t)
+		t = c.Temper(t)
 		if err := errors.Join(sink.Write(ctx, t), sum.Write(ctx, t)); err != nil {
 			return out, err
 		}

@@ -62,7 +62,7 @@ type Summary struct {
 	order   []*accumulator
 	byLabel map[string]*accumulator
 	groups  map[groupKey]*group
-	seen    []uint32        // per name: occurrences in the present trace
+	seen    []uint32 // per name: occurrences in the present trace
 	touched []uint32
 }
 

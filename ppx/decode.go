@@ -19,6 +19,9 @@ import (
 // Decoder reads messages into reused storage: after warm-up it does not allocate.
 type Decoder struct {
 	Limits Limits
+	// Strict also refuses what this package can do without but existing peers cannot: strings left out, and
+	// tensors without data or without shape.
+	Strict bool
 	buf    []byte
 	slots  [3]slot // two parameters and a value
 	err    error
@@ -221,6 +224,9 @@ func (d *Decoder) vector(t table, i, elem int) (at, n int) {
 // str returns a view of a string field, "" if absent.
 func (d *Decoder) str(t table, i int, what string) string {
 	at, n := d.vector(t, i, 1)
+	if at == 0 && d.Strict {
+		d.fail("%s is left out; existing engines need it, also when it is empty", what)
+	}
 	if n == 0 {
 		return ""
 	}
@@ -248,6 +254,9 @@ func (d *Decoder) tensor(parent table, i, slotAt int, what string) Tensor {
 	}
 	dataAt, n := d.vector(t, 0, 8)
 	shapeAt, rank := d.vector(t, 1, 4)
+	if d.Strict && (dataAt == 0 || shapeAt == 0) {
+		d.fail("%s lacks its data or its shape; existing peers need both, also when they are empty", what)
+	}
 	if d.err != nil {
 		return Tensor{}
 	}

@@ -3,6 +3,7 @@ package dist
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Dist is a distribution: a kind and its parameters, which broadcast against each other.
@@ -22,6 +23,19 @@ func New(k Kind, params ...float64) Dist {
 		d.Params[i] = Scalar(p)
 	}
 	return d
+}
+
+// String shows the distribution with its parameters: Normal(mean=1, stddev=2).
+func (d Dist) String() string {
+	if d.Kind == None || !d.Kind.Valid() {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(d.Kind.String())
+	for i, p := range d.params() {
+		fmt.Fprintf(&b, "%s%s=%v", [2]string{"(", ", "}[i], kinds[d.Kind].params[i], p)
+	}
+	return b.String() + ")"
 }
 
 // ParamError is an invalid parameter.

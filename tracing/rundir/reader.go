@@ -370,3 +370,72 @@ func tensorAt(one, list, shape *column, row int) (ppx.Tensor, error) {
 	}
 	return dist.NewTensor(data, s)
 }
+
+// Head is a trace without its statements.
+type Head struct {
+	Draw                     uint64
+	Chain                    uint32
+	LogWeight, LogLikelihood float64
+	Type                     uint64
+	Length                   int
+	Result                   ppx.Tensor
+	Seconds                  float64
+	Failed                   bool
+	Error                    string
+}
+
+// Heads reads the draws without their sites.
+func (r *Reader) Heads(ctx context.Context) iter.Seq2[Head, error] {
+	return func(yield func(Head, error) bool) {
+		for k := uint64(0); ; k++ {
+			heads, err := r.heads(k)
+			if errors.Is(err, fs.ErrNotExist) {
+				return
+			}
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
+				yield(Head{}, err)
+				return
+			}
+			for _, h := range heads {
+				if !yield(h, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r *Reader) heads(k uint64) ([]Head, error) {
+	c, err := openColumns(partName(r.Path, "draws", k))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	n := c.rows()
+	d, err := readDraws(c, 0, n)
+	if err != nil {
+		return nil, err
+	}
+	types, err1 := c.read("trace_type", 0, n)
+	lengths, err2 := c.read("length", 0, n)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	out := make([]Head, n)
+	for i := range out {
+		result, err := tensorAt(d.result, d.results, d.shape, i)
+		if err != nil {
+			return nil, damaged(c.f.Name(), err)
+		}
+		out[i] = Head{Draw: uint64(d.draw.ints[i]), Chain: uint32(d.chain.ints[i]), LogWeight: d.logWeight.doubles[i],
+			LogLikelihood: d.logLikelihood.doubles[i], Type: uint64(types.ints[i]), Length: int(lengths.ints[i]), Result: result,
+			Seconds: d.seconds.doubles[i], Failed: d.status.str(i) == tracing.Failed.String()}
+		if a, z := d.err.start[i], d.err.start[i+1]; a < z {
+			out[i].Error = d.err.str(int(a))
+		}
+	}
+	return out, nil
+}

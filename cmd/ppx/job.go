@@ -1,0 +1,394 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// job is a prior or infer command: draws from a simulator into a run directory.
+type job struct {
+	verb        string
+	method      string
+	conditioned bool
+	sim         simulator
+	cfg         importance.Config
+	out         string
+	resume      bool
+	retryFailed bool
+	keepValues  bool
+	observe     []string
+	files       []string
+	show        shown
+}
+
+// shown is the flags of everything that prints a posterior table.
+type shown struct {
+	json  bool
+	quiet bool
+	full  bool
+	plot  []string
+}
+
+func (s *shown) register(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&s.json, "json", false, "print one JSON object")
+	f.BoolVar(&s.full, "full", false, "list the elements of tensors of any size")
+	f.StringArrayVar(&s.plot, "plot", nil, "draw a histogram of this variable (repeatable)")
+}
+
+func (j *job) register(c *cobra.Command) {
+	f := c.Flags()
+	f.SortFlags = false
+	f.Uint64VarP(&j.cfg.N, "num", "n", 1000, "number of draws")
+	f.Uint64Var(&j.cfg.Seed, "seed", 0, "random seed (default: from the system; printed and recorded)")
+	f.StringVar(&j.out, "out", "", "run directory (default ppx-runs/<UTC time>-"+j.verb+")")
+	f.BoolVar(&j.resume, "resume", false, "continue the run in --out; a larger -n extends it")
+	f.BoolVar(&j.retryFailed, "retry-failed", false, "with --resume: try draws again that were given up")
+	f.DurationVar(&j.cfg.MaxTime, "max-time", 0, "stop after this time")
+	f.Float64Var(&j.cfg.TargetESS, "target-ess", 0, "stop once the effective sample size is reached")
+	f.Float64Var(&j.cfg.Inflation, "prior-inflation", 0, "draw a trace's latents from widened priors with this probability (reweighted)")
+	j.sim.register(f, true)
+	j.show.register(c)
+	f.BoolVar(&j.show.quiet, "quiet", false, "no progress")
+}
+
+func newPrior() *cobra.Command {
+	j := &job{verb: "prior", method: "prior"}
+	c := &cobra.Command{
+		Use:   "prior [flags] (--connect ENDPOINT | -- COMMAND [ARGS with {endpoint}])",
+		Short: "Draw traces from the prior",
+		Long: `Draw traces from the prior: the simulator as it is, every random number drawn from its own distribution and
+recorded. Observations are drawn too, so the run is a set of simulated data, for training for instance.`,
+		Example: `  ppx prior -n 10000 --out prior -- ./simulator {endpoint}
+  ppx prior -n 100 --seed 1 --connect tcp://127.0.0.1:5555`,
+		Args: commandOnly,
+		RunE: j.execute,
+	}
+	j.register(c)
+	c.Flags().BoolVar(&j.keepValues, "keep-values", false, "leave observations that the simulator gives itself at their value, instead of drawing them")
+	return c
+}
+
+func newInfer() *cobra.Command {
+	j := &job{verb: "infer", conditioned: true}
+	c := &cobra.Command{
+		Use:   "infer --observe NAME=VALUE … [flags] (--connect ENDPOINT | -- COMMAND [ARGS with {endpoint}])",
+		Short: "Turn observations into a posterior",
+		Long: `Turn observations into a posterior over every named random number of the simulator, and over everything it
+tags or returns. Data belong to names: every Observe of that name is scored against them. A Sample whose name
+is given is fixed at the value and scored.
+
+The method "is" is importance sampling from the prior: exact in the limit, good where the data are not too
+surprising under the prior. The table comes with the effective sample size (ESS) and k̂, and says in words when
+they are bad.`,
+		Example: `  ppx infer --observe obs0=8 --observe obs1=9 -n 20000 -- ./gum {endpoint}
+  ppx infer --observe 'image=@event.npy' --observe-file data.json --target-ess 400 -n 1000000 -- ./sim --port {endpoint}
+  ppx infer --resume --out ppx-runs/20260102T150405Z-infer -n 40000 -- ./gum {endpoint}`,
+		Args: commandOnly,
+		RunE: j.execute,
+	}
+	f := c.Flags()
+	f.StringArrayVar(&j.observe, "observe", nil, "an observation: NAME=8, NAME=[1,2,3] or NAME=@FILE.npy; NAME@2 is its second occurrence (repeatable)")
+	f.StringArrayVar(&j.files, "observe-file", nil, "observations from a .json object or a .csv file (repeatable)")
+	f.StringVar(&j.method, "method", "is", "inference method: is (importance sampling)")
+	j.register(c)
+	f.Float64Var(&j.cfg.LikelihoodImportance, "likelihood-importance", 1, "exponent of the likelihood: below 1 for a tempered posterior")
+	return c
+}
+
+// execute is the verb.
+func (j *job) execute(c *cobra.Command, args []string) error {
+	_, command := splitDash(c, args)
+	o, err := j.sim.options(c, command, remark)
+	if err != nil {
+		return err
+	}
+	if err := j.check(c); err != nil {
+		return err
+	}
+	manifest, err := j.settings(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Context()
+	pool, err := engine.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if j.resume && pool.Model() != manifest.Model {
+		return usagef("%s was made with the model %s; this simulator is %s", j.out, ppx.Quote(manifest.Model), ppx.Quote(pool.Model()))
+	}
+	sum := importance.NewSummary()
+	sum.Full = j.show.full
+	names := importance.NewNames(&j.cfg)
+	w, manifest, err := j.directory(ctx, pool, manifest, command, sum, names)
+	if err != nil {
+		return err
+	}
+	if !j.show.quiet && !j.show.json {
+		fmt.Fprintf(os.Stderr, "ppx: model %s, seed %d, run directory %s\n", ppx.Quote(pool.Model()), j.cfg.Seed, j.out)
+	}
+	return j.sample(ctx, c.OutOrStdout(), pool, w, manifest, sum, names)
+}
+
+// check refuses flags that make no sense together.
+func (j *job) check(c *cobra.Command) error {
+	f := c.Flags()
+	switch {
+	case j.method != "is" && j.method != "prior":
+		return usagef("--method %s: this version has is (importance sampling)", ppx.Quote(j.method))
+	case j.cfg.N == 0:
+		return usagef("-n must be at least 1")
+	case j.cfg.MaxTime < 0 || j.cfg.TargetESS < 0:
+		return usagef("--max-time and --target-ess must not be negative")
+	case j.retryFailed && !j.resume:
+		return usagef("--retry-failed goes with --resume")
+	case j.resume && j.out == "":
+		return usagef("--resume continues the run in --out DIR")
+	}
+	if j.resume {
+		for _, name := range []string{"seed", "observe", "observe-file", "prior-inflation", "likelihood-importance", "keep-values"} {
+			if f.Changed(name) {
+				return usagef("--%s: a resumed run takes it from its run.json", name)
+			}
+		}
+		return nil
+	}
+	if b := j.cfg.LikelihoodImportance; f.Changed("likelihood-importance") && !(b > 0) {
+		return usagef("--likelihood-importance %g must be positive", b)
+	}
+	if err := j.cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// settings completes the configuration: from the flags, or from the run that is resumed.
+func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
+	j.cfg.Condition = j.conditioned || j.keepValues
+	if !j.resume {
+		var err error
+		if j.cfg.Data, err = parseData(j.observe, j.files); err != nil {
+			return nil, err
+		}
+		if !c.Flags().Changed("seed") {
+			j.cfg.Seed = systemSeed()
+		}
+		if j.out == "" {
+			j.out = filepath.Join("ppx-runs", time.Now().UTC().Format("20060102T150405Z")+"-"+j.verb)
+		}
+		if entries, err := os.ReadDir(j.out); err == nil && len(entries) > 0 {
+			return nil, fmt.Errorf("%s %w; give another --out, or --resume to continue it", j.out, rundir.ErrExists)
+		}
+		return nil, nil
+	}
+	m, err := rundir.ReadManifest(j.out)
+	if err != nil {
+		return nil, err
+	}
+	if m.Method != j.method {
+		return nil, usagef("%s was made by another command (method %s)", j.out, ppx.Quote(m.Method))
+	}
+	if c.Flags().Changed("num") {
+		if done := m.Counts.Traces + m.Counts.Failed; j.cfg.N < done {
+			return nil, usagef("-n %d is less than the %d draws that %s has", j.cfg.N, done, j.out)
+		}
+	} else {
+		j.cfg.N = m.N
+	}
+	data, err := m.Tensors(j.out)
+	if err != nil {
+		return nil, err
+	}
+	j.cfg.Data = control.Data(data)
+	j.cfg.Seed, j.cfg.Inflation, j.cfg.LikelihoodImportance = m.Seed, m.Inflation, m.LikelihoodImportance
+	j.keepValues = m.KeepValues
+	j.cfg.Condition = j.conditioned || j.keepValues
+	return m, nil
+}
+
+// systemSeed is a random seed that any program can read back from JSON.
+func systemSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:]) >> 11
+}
+
+// directory makes or opens the run directory; what it holds already goes through sum and names.
+func (j *job) directory(ctx context.Context, pool *engine.Pool, m *rundir.Manifest, command []string, sum *importance.Summary, names *importance.Names) (*rundir.Writer, *rundir.Manifest, error) {
+	if !j.resume {
+		beta := j.cfg.LikelihoodImportance
+		if beta == 0 {
+			beta = 1
+		}
+		m = &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
+			Method: j.method, Conditioned: j.conditioned, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
+			LikelihoodImportance: beta, Seed: j.cfg.Seed, N: j.cfg.N}
+		if len(command) == 0 {
+			m.Command = j.sim.o.Connect
+		}
+		w, err := rundir.Create(j.out, m)
+		if err == nil {
+			if err = m.SetData(j.out, j.cfg.Data); err != nil {
+				err = errors.Join(err, w.Close(rundir.Failed, err))
+			}
+		}
+		return w, m, err
+	}
+	add := func(t *tracing.Trace) error {
+		if err := sum.Write(ctx, t); err != nil {
+			return err
+		}
+		return names.Add(t)
+	}
+	var failed []uint64
+	w, m, next, err := rundir.Resume(ctx, j.out, pool.Table(), func(t *tracing.Trace) error {
+		if !j.retryFailed {
+			return add(t)
+		}
+		if t.Status == tracing.Failed {
+			failed = append(failed, t.Draw)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	j.cfg.From = next
+	w.Update(func(m *rundir.Manifest) { m.N = max(j.cfg.N, next) })
+	j.cfg.N = max(j.cfg.N, next)
+	if j.retryFailed {
+		if err := j.retry(ctx, pool, w, failed, add); err != nil {
+			return nil, nil, errors.Join(err, w.Close(rundir.Failed, err))
+		}
+	}
+	return w, m, nil
+}
+
+// retry makes given-up draws again and puts them in their places.
+func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, failed []uint64, add func(*tracing.Trace) error) error {
+	r, err := rundir.Open(j.out, pool.Table())
+	if err != nil {
+		return err
+	}
+	i := 0
+	source := func() (engine.Draw, bool) {
+		if i == len(failed) {
+			return engine.Draw{}, false
+		}
+		i++
+		return engine.Draw{Seed: j.cfg.Seed, Index: failed[i-1]}, true
+	}
+	again := map[uint64]*tracing.Trace{}
+	for t, err := range pool.Stream(ctx, source, j.cfg.Maker()) {
+		if err != nil {
+			return err
+		}
+		again[t.Draw] = j.cfg.Temper(t)
+	}
+	if err := w.Replace(r, again); err != nil {
+		return err
+	}
+	for t, err := range r.All(ctx) {
+		if err == nil {
+			err = add(t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sample draws, and reports however it ends.
+func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *rundir.Writer, m *rundir.Manifest, sum *importance.Summary, names *importance.Names) error {
+	p := newProgress(j.show.quiet, j.conditioned, func() string {
+		s := pool.Stats()
+		text := fmt.Sprintf("%d simulators", s.Workers)
+		if s.Lost > 0 {
+			text += fmt.Sprintf(", %d runs lost and drawn again", s.Lost)
+		}
+		return text
+	})
+	j.cfg.Progress, j.cfg.Every = p.show, p.every()
+	queue := tracing.NewAsync(w, 256)
+	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, queue)
+	p.done()
+	err = errors.Join(err, queue.Close())
+	state := rundir.Complete
+	switch {
+	case errors.Is(err, errInterrupted):
+		state = rundir.Interrupted
+	case err != nil:
+		state = rundir.Failed
+	}
+	w.Update(func(m *rundir.Manifest) {
+		m.Counts.LostAndRedrawn += pool.Stats().Lost
+		m.Systems = pool.Systems()
+		if outcome.Stopped != "" {
+			m.N = j.cfg.From + outcome.Drawn
+		}
+	})
+	var reason error
+	if state != rundir.Complete {
+		reason = firstLine(err)
+	}
+	if e := w.Close(state, reason); e != nil && !errors.Is(err, e) {
+		err = errors.Join(err, e)
+	}
+	if err != nil && state != rundir.Interrupted {
+		if n := m.Counts.Traces; n > 0 {
+			err = fmt.Errorf("%w\nppx: the %s traces drawn before that are in %s", err, thousands(n), j.out)
+		}
+		return err
+	}
+	r := newResult(j.out, m, sum)
+	r.Warnings = append(append(r.Warnings, outcome.Warnings...), codeAddresses(pool.Table())...)
+	if outcome.Stopped != "" {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("stopped at %s draws: %s", thousands(m.N), outcome.Stopped))
+	}
+	if err := r.print(out, &j.show, sum); err != nil {
+		return err
+	}
+	if state == rundir.Interrupted {
+		return fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", errInterrupted, thousands(j.cfg.From+outcome.Drawn), thousands(j.cfg.N), j.out, j.out)
+	}
+	return nil
+}
+
+// firstLine keeps an error short for the manifest; the output of a simulator that ended stays out.
+func firstLine(err error) error {
+	text, _, more := strings.Cut(err.Error(), "\n")
+	if !more {
+		return err
+	}
+	return errors.New(text)
+}
+
+// codeAddresses warns of addresses that are different in every process.
+func codeAddresses(t *tracing.Table) []string {
+	for i := range uint32(t.Len()) {
+		if base := t.Address(i).Base; strings.Contains(base, "(null)+0x") {
+			return []string{fmt.Sprintf("the address %s holds absolute code addresses: link the simulator with -rdynamic, or traces of different processes cannot be compared", clip(base, 60))}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+// Command ppx draws traces from a simulator, turns observations into posteriors, and inspects what was
+// recorded. One file per verb; everything that is decided is decided in the packages below.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// version is that of the module when built from one, and can be set by the linker.
+var version = ""
+
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return strings.TrimPrefix(info.Main.Version, "v")
+	}
+	return "devel"
+}
+
+// usageError is wrong use: exit code 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+var errInterrupted = errors.New("interrupted")
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel(errInterrupted)
+		<-signals
+		os.Exit(130) // launched simulators die with their parent
+	}()
+	err := newRoot().ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errShown) {
+		fmt.Fprintln(os.Stderr, "ppx: "+err.Error())
+	}
+	return exitCode(err)
+}
+
+// errShown marks a failure that was reported already.
+var errShown = errors.New("failed")
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case errors.Is(err, errInterrupted):
+		return 130
+	case errors.As(err, &usage), errors.Is(err, engine.ErrUsage), errors.Is(err, rundir.ErrExists),
+		errors.Is(err, rundir.ErrNotARun), errors.Is(err, rundir.ErrDamaged):
+		return 2
+	}
+	return 1
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ppx",
+		Short: "Inference for the simulator that you already have",
+		Long: `ppx runs a simulator that asks for its random numbers over PPX, records every draw as a trace, and
+turns observations into a posterior over everything that happened inside.
+
+A simulator is launched as many times as helps (everything after "--", with {endpoint} where its endpoint
+goes), or connected where it runs already (--connect).`,
+		Example: `  ppx check -- ./simulator {endpoint}
+  ppx infer --observe obs0=8 --observe obs1=9 -n 20000 -- ./simulator {endpoint}
+  ppx summary ppx-runs/20260102T150405Z-infer
+  ppx trace show ppx-runs/20260102T150405Z-infer 0`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("%w (see %s --help)", err, c.CommandPath())
+	})
+	root.AddCommand(newPrior(), newInfer(), newSummary(), newTrace(), newCheck(), newVersion())
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+func newVersion() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if asJSON {
+				return printJSON(c.OutOrStdout(), map[string]any{"schema": 1, "version": versionString(), "protocol": "PPX 1.0", "run_format": rundir.Format})
+			}
+			fmt.Fprintf(c.OutOrStdout(), "ppx %s (PPX 1.0, run format %d)\n", versionString(), rundir.Format)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return c
+}
+
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, got %q", c.CommandPath(), args[0])
+	}
+	return nil
+}
+
+func exactArgs(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("%s wants %s, got %d arguments (see %s --help)", c.CommandPath(), what, len(args), c.CommandPath())
+		}
+		return nil
+	}
+}

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+)
+
+// Single is one simulator as a bare connection, for those who speak the protocol themselves.
+type Single struct {
+	*ppx.Socket
+	t    *ppx.Transport
+	l    *launcher
+	dir  string
+	proc *process
+}
+
+// OpenSingle launches or connects one simulator; nothing has been said to it.
+func OpenSingle(o Options) (s *Single, err error) {
+	s = &Single{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.t, err = ppx.NewTransport(o.Limits); err != nil {
+		return s, err
+	}
+	var endpoint string
+	switch {
+	case len(o.Connect) == 1:
+		endpoint = o.Connect[0]
+	case len(o.Connect) == 0 && len(o.Command) > 0:
+		if s.dir, err = os.MkdirTemp("", "ppx-"); err != nil {
+			return s, err
+		}
+		s.l = newLauncher(o.Command, s.dir, o.CwdPerWorker)
+		if s.proc, err = s.l.launch(0, 1, func(*process) {}); err != nil {
+			return s, err
+		}
+		endpoint = s.proc.endpoint
+	default:
+		return s, fmt.Errorf("%w: give one endpoint or a command", ErrUsage)
+	}
+	s.Socket, err = s.t.Dial(endpoint, true)
+	return s, err
+}
+
+// Send waits up to a time for the simulator to be there.
+func (s *Single) SendWithin(msg []byte, limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	for {
+		err := s.TrySend(msg)
+		if !errors.Is(err, ppx.ErrTimeout) || time.Now().After(deadline) || s.ended() {
+			return s.explain(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func (s *Single) ended() bool {
+	if s.proc == nil {
+		return false
+	}
+	select {
+	case <-s.proc.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// explain adds what is known about a launched simulator that has ended.
+func (s *Single) explain(err error) error {
+	if err == nil || s.proc == nil {
+		return err
+	}
+	if errors.Is(err, ppx.ErrGone) { // it may be about to end
+		select {
+		case <-s.proc.done:
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if s.ended() {
+		return fmt.Errorf("%w: %s", ppx.ErrGone, s.proc.epitaph())
+	}
+	return err
+}
+
+// Recv implements ppx.Conn.
+func (s *Single) Recv(timeout time.Duration) ([]byte, error) {
+	msg, err := s.Socket.Recv(timeout)
+	return msg, s.explain(err)
+}
+
+// Close ends a launched simulator.
+func (s *Single) Close() error {
+	var errs []error
+	if s.Socket != nil {
+		errs = append(errs, s.Socket.Close())
+	}
+	if s.proc != nil {
+		s.proc.stop()
+		<-s.proc.done
+	}
+	if s.l != nil {
+		s.l.close()
+	}
+	if s.t != nil {
+		errs = append(errs, s.t.Close())
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}

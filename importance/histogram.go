@@ -1,0 +1,73 @@
+package importance
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Bin is a piece of a histogram; of a discrete variable Low = High is one value.
+type Bin struct{ Low, High, Probability float64 }
+
+// Histogram is the weighted distribution of a variable, in at most bins pieces of equal width over its
+// central 99.8 per cent (what lies outside goes to the ends), or by value for a discrete one with few
+// values.
+func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
+	a := s.byLabel[name]
+	if a == nil || a.Kind == TensorKind {
+		var names []string
+		for _, x := range s.order {
+			names = append(names, x.Name)
+		}
+		return nil, fmt.Errorf("no variable %s to plot; there are %s", name, strings.ReplaceAll(shorten(names, 40), "\n", " "))
+	}
+	if a.m.w == 0 {
+		return nil, fmt.Errorf("variable %s has no weight", name)
+	}
+	v := s.finish(a)
+	if v.Kind == Discrete && len(v.Values) > 0 && len(v.Values) <= 2*bins {
+		var out []Bin
+		for _, x := range v.Values {
+			out = append(out, Bin{x.Value, x.Value, x.Probability})
+		}
+		// Values that hardly ever happen would only make the picture long.
+		for len(out) > 1 && out[len(out)-1].Probability < 5e-4 {
+			out = out[:len(out)-1]
+		}
+		for len(out) > 1 && out[0].Probability < 5e-4 {
+			out = out[1:]
+		}
+		return out, nil
+	}
+	ends := a.s.quantiles(0.001, 0.999)
+	lo, hi := ends[0], ends[1]
+	if lo == hi {
+		return []Bin{{lo, lo, 1}}, nil
+	}
+	// Round the width so that the edges are numbers one likes to read.
+	width := niceStep((hi - lo) / float64(bins-2))
+	lo = math.Floor(lo/width) * width
+	n := int(math.Ceil((hi - lo) / width))
+	out := make([]Bin, max(1, n))
+	for i := range out {
+		out[i].Low, out[i].High = lo+float64(i)*width, lo+float64(i+1)*width
+	}
+	top, sum := a.s.total()
+	for _, p := range a.s.points {
+		i := min(max(0, int(math.Floor((p.x-lo)/width))), len(out)-1)
+		out[i].Probability += math.Exp(p.lw-top) / sum
+	}
+	return slices.Clip(out), nil
+}
+
+// niceStep is the smallest of 1, 2, 2.5 and 5 times a power of ten that is not below x.
+func niceStep(x float64) float64 {
+	p := math.Pow(10, math.Floor(math.Log10(x)))
+	for _, m := range []float64{1, 2, 2.5, 5, 10} {
+		if m*p >= x*(1-1e-9) {
+			return m * p
+		}
+	}
+	return 10 * p
+}
