@@ -1,0 +1,61 @@
+// What the client costs per statement: the codec by itself, and the address at stack depth 40.
+#include <chrono>
+#include <cstdio>
+#include <new>
+
+#include "ppx/ppx.hpp"
+
+static std::size_t allocations = 0;
+void* operator new(std::size_t n) {
+  allocations++;
+  if (void* p = std::malloc(n)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+
+template <class F>
+static void measure(const char* what, F&& f) {
+  const int n = 300000;
+  for (int i = 0; i < 1000; i++) f();
+  std::size_t before = allocations;
+  auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < n; i++) f();
+  double ns = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count() / n;
+  std::printf("%-40s %8.1f ns  %.3f allocations\n", what, ns, static_cast<double>(allocations - before) / n);
+}
+
+static ppx::detail::Addresses addresses;
+
+[[gnu::noinline]] void at_depth(int depth) {
+  if (depth > 0) at_depth(depth - 1);
+  else measure("address at stack depth 40", [] { addresses.at(__builtin_frame_address(0)); });
+  asm volatile("");
+}
+
+int main() {
+  ppx::detail::Encoder e, engine;
+  ppx::detail::Decoder d;
+  double v = 0.5;
+  auto reply = engine.run_result(v);
+  std::vector<char> buf(static_cast<const char*>(reply.first), static_cast<const char*>(reply.first) + reply.second);
+  // The reply's type byte says RunResult; make it a SampleResult.
+  for (auto& b : buf) {
+    if (b == ppx::detail::run_result) b = ppx::detail::sample_result;
+    try {
+      d.decode(buf.data(), buf.size());
+      if (d.has_value) break;
+    } catch (const ppx::ProtocolError&) {
+    }
+    if (b == ppx::detail::sample_result) b = ppx::detail::run_result;
+  }
+  if (!d.has_value) return 1;
+  measure("Sample: distribution, encode, decode", [&] {
+    auto dist = ppx::Normal(1.5, 2.5);
+    e.statement(ppx::detail::sample, "[forward()+0x96; simulate(int, double)+0x2a; main+0x1c]", "mu", &dist, true, nullptr);
+    d.decode(buf.data(), buf.size());
+  });
+  std::printf("addresses by %s\n", ppx::stack_walker);
+  auto deep = [] { at_depth(40); };
+  ppx::detail::call(addresses, deep);
+}

@@ -1,0 +1,163 @@
+// Tests of the client without an engine, and of its addresses and codec.
+#include <cassert>
+#include <functional>
+#include <iostream>
+#include <thread>
+
+#include "ppx/ppx.hpp"
+
+#define CHECK(x)                                                                     \
+  do {                                                                               \
+    if (!(x)) {                                                                      \
+      std::cerr << __FILE__ << ":" << __LINE__ << ": " << #x << " does not hold\n";  \
+      failures++;                                                                    \
+    }                                                                                \
+  } while (0)
+
+static int failures = 0;
+
+static void moments(const ppx::Distribution& d, double mean, double variance) {
+  const int n = 20000;
+  double sum = 0, sum2 = 0;
+  for (int i = 0; i < n; i++) {
+    double x = ppx::sample(d, "x");
+    sum += x;
+    sum2 += x * x;
+  }
+  double m = sum / n, v = sum2 / n - m * m;
+  CHECK(std::abs(m - mean) < 5 * std::sqrt(variance / n) + 1e-12);
+  CHECK(std::abs(v - variance) < 0.15 * variance + 1e-12);
+}
+
+static void local_mode() {
+  ppx::seed(7);
+  CHECK(!ppx::attached());
+  moments(ppx::Normal(1, 2), 1, 4);
+  moments(ppx::Uniform(-1, 3), 1, 16.0 / 12);
+  moments(ppx::Categorical({1, 0, 3}), 1.5, 0.75);
+  moments(ppx::Poisson(4), 4, 4);
+  moments(ppx::Poisson(0), 0, 0);
+  moments(ppx::Bernoulli(0.3), 0.3, 0.21);
+  moments(ppx::Beta(2, 3), 0.4, 0.04);
+  moments(ppx::Exponential(2), 0.5, 0.25);
+  moments(ppx::Gamma(3, 2), 1.5, 0.75);
+  moments(ppx::LogNormal(0, 0.5), std::exp(0.125), (std::exp(0.25) - 1) * std::exp(0.25));
+  moments(ppx::Binomial(10, 0.3), 3, 2.1);
+  moments(ppx::Weibull(2, 1), 2, 4);
+  auto t = ppx::sample_tensor(ppx::Uniform(ppx::Tensor({0, 10}, {2, 1}), ppx::Tensor({1, 2, 3}, {1, 3})));
+  CHECK((t.shape == std::vector<std::int32_t>{2, 3}));
+  auto rows = ppx::sample_tensor(ppx::Categorical(ppx::Tensor({1, 0, 0, 0, 0, 2}, {2, 3})));
+  CHECK(rows.data == (std::vector<double>{0, 2}));
+  ppx::observe(ppx::Normal(0, 1), "y");  // nothing to do, quietly
+  ppx::observe_value(ppx::Normal(0, 1), 3.0, "y");
+  ppx::tag(3, "z");
+  ppx::seed(7);
+  double a = ppx::sample(ppx::Normal(0, 1));
+  ppx::seed(7);
+  CHECK(a == ppx::sample(ppx::Normal(0, 1)));
+  bool thrown = false;
+  try {
+    ppx::sample_tensor(ppx::Normal(ppx::Tensor{1, 2}, ppx::Tensor{1, 2, 3}));
+  } catch (const ppx::Error&) {
+    thrown = true;
+  }
+  CHECK(thrown);
+  // Another thread has a generator of its own.
+  std::thread([] { ppx::sample(ppx::Normal(0, 1)); }).join();
+}
+
+static ppx::detail::Addresses* addresses;
+static std::vector<std::string> seen;
+
+[[gnu::noinline]] static void statement() { seen.emplace_back(addresses->at(__builtin_frame_address(0))); asm volatile(""); }
+[[gnu::noinline]] void helper() { statement(); asm volatile(""); }
+[[gnu::noinline]] void deep(int n) {
+  if (n == 0) helper();
+  else deep(n - 1);
+  asm volatile("");
+}
+[[gnu::noinline]] static void model() {
+  helper();
+  helper();
+  volatile int twice = 2;  // not unrolled: a copy of a call is another place in the code
+  for (int i = 0; i < twice; i++) helper();
+  deep(3);
+  deep(40);
+  asm volatile("");
+}
+
+static void run(ppx::detail::Addresses& a) {
+  auto f = model;
+  ppx::detail::call(a, f);
+}
+
+static void stacks() {
+  ppx::detail::Addresses a;
+  addresses = &a;
+  run(a);
+  auto first = seen;
+  seen.clear();
+  std::function<void(int)> from = [&](int n) {
+    if (n > 0) from(n - 1);
+    else run(a);
+  };
+  from(5);  // what stands above the model does not count
+  CHECK(first == seen);
+  CHECK(first[0] != first[1]);
+  CHECK(first[1] != first[2]);
+  CHECK(first[2] == first[3]);
+  CHECK(first[4] != first[5]);
+  CHECK(first[0].find("helper()+0x") != std::string::npos);
+  CHECK(first[0].find("ppx::detail") == std::string::npos);
+  std::size_t count = 0;
+  for (auto at = first[5].find("deep(int)"); at != std::string::npos; at = first[5].find("deep(int)", at + 1)) count++;
+  CHECK(count == 41);
+  // A model that the compiler puts into its caller still has an address for each statement.
+  seen.clear();
+  auto lambda = [] { statement(); statement(); };
+  ppx::detail::call(a, lambda);
+  CHECK(seen[0] != seen[1]);
+  CHECK(seen[0].find("+0x") != std::string::npos);
+}
+
+static void damaged() {
+  ppx::detail::Encoder e;
+  ppx::detail::Decoder d;
+  double v = 0.5;
+  // A SampleResult has the layout of a RunResult.
+  auto m = e.run_result(v);
+  std::vector<char> buf(static_cast<const char*>(m.first), static_cast<const char*>(m.first) + m.second);
+  for (std::size_t i = 0; i < buf.size(); i++) {
+    for (int bit = 0; bit < 8; bit++) {
+      buf[i] = static_cast<char>(buf[i] ^ (1 << bit));
+      try {
+        d.decode(buf.data(), buf.size());
+      } catch (const ppx::ProtocolError&) {
+      }
+      buf[i] = static_cast<char>(buf[i] ^ (1 << bit));
+    }
+    try {
+      d.decode(buf.data(), i);
+    } catch (const ppx::ProtocolError&) {
+    }
+  }
+}
+
+static void bad_endpoint() {
+  std::string what;
+  try {
+    ppx::serve("tcp://nonsense", "m", [] { return 0.0; });
+  } catch (const ppx::Error& e) {
+    what = e.what();
+  }
+  CHECK(what.find("cannot bind tcp://nonsense") != std::string::npos);
+}
+
+int main() {
+  local_mode();
+  stacks();
+  damaged();
+  bad_endpoint();
+  if (failures == 0) std::cout << "client tests passed (addresses by " << ppx::stack_walker << ")\n";
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,126 @@
+// A simulator that makes the statements of a transcript, line by line, and checks the answers:
+//   ppx_replay TRANSCRIPT ENDPOINT
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "ppx/ppx.hpp"
+
+namespace {
+
+struct Line {
+  bool engine = false;
+  std::string type, kind;
+  std::map<std::string, std::string> fields;
+};
+
+std::string unescape(const std::string& s) {
+  std::string out;
+  for (std::size_t i = 0; i < s.size(); i++) {
+    if (s[i] == '%' && i + 2 < s.size()) {
+      out += static_cast<char>(std::stoi(s.substr(i + 1, 2), nullptr, 16));
+      i += 2;
+    } else {
+      out += s[i];
+    }
+  }
+  return out;
+}
+
+ppx::Tensor tensor(const std::string& s) {
+  if (s[0] != '[') return std::strtod(s.c_str(), nullptr);
+  auto close = s.find(']');
+  std::vector<double> data;
+  std::stringstream list(s.substr(1, close - 1));
+  for (std::string x; std::getline(list, x, ',');) data.push_back(std::strtod(x.c_str(), nullptr));
+  if (close + 1 == s.size()) return data;
+  std::vector<std::int32_t> shape;
+  std::stringstream dims(s.substr(close + 2));
+  for (std::string x; std::getline(dims, x, 'x');) shape.push_back(std::stoi(x));
+  return {data, shape};
+}
+
+ppx::Parameter parameter(const std::string& s) {
+  if (s[0] != '[') return std::strtod(s.c_str(), nullptr);
+  return tensor(s);
+}
+
+std::vector<Line> load(const char* path) {
+  std::vector<Line> lines;
+  std::ifstream in(path);
+  for (std::string text; std::getline(in, text);) {
+    std::stringstream words(text);
+    std::string who, word;
+    if (!(words >> who) || who[0] == '#') continue;
+    Line l;
+    l.engine = who == "engine";
+    words >> l.type;
+    while (words >> word) {
+      auto eq = word.find('=');
+      if (eq == std::string::npos) l.kind = word;
+      else l.fields[word.substr(0, eq)] = word.substr(eq + 1);
+    }
+    lines.push_back(l);
+  }
+  return lines;
+}
+
+ppx::Distribution distribution(const Line& l) {
+  static const std::map<std::string, std::pair<ppx::Kind, std::vector<std::string>>> kinds = {
+      {"Normal", {ppx::Kind::normal, {"mean", "stddev"}}},
+      {"Uniform", {ppx::Kind::uniform, {"low", "high"}}},
+      {"Categorical", {ppx::Kind::categorical, {"probs"}}},
+      {"Poisson", {ppx::Kind::poisson, {"rate"}}},
+      {"Bernoulli", {ppx::Kind::bernoulli, {"probs"}}},
+      {"Beta", {ppx::Kind::beta, {"concentration1", "concentration0"}}},
+      {"Exponential", {ppx::Kind::exponential, {"rate"}}},
+      {"Gamma", {ppx::Kind::gamma, {"concentration", "rate"}}},
+      {"LogNormal", {ppx::Kind::log_normal, {"loc", "scale"}}},
+      {"Binomial", {ppx::Kind::binomial, {"total_count", "probs"}}},
+      {"Weibull", {ppx::Kind::weibull, {"scale", "concentration"}}},
+  };
+  const auto& [kind, names] = kinds.at(l.kind);
+  if (names.size() == 1) return {kind, parameter(l.fields.at(names[0]))};
+  return {kind, parameter(l.fields.at(names[0])), parameter(l.fields.at(names[1]))};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  auto lines = load(argv[1]);
+  std::string name;
+  for (auto& l : lines)
+    if (l.type == "HandshakeResult") name = unescape(l.fields["model_name"]);
+  std::size_t at = 0;
+  auto model = [&]() -> ppx::Tensor {
+    while (at < lines.size() && lines[at].type != "Run") at++;
+    for (at++; at < lines.size(); at++) {
+      auto& l = lines[at];
+      if (l.engine) continue;
+      if (l.type == "RunResult") return tensor(l.fields["result"]);
+      ppx::Site site;
+      std::string address = unescape(l.fields["address"]), label = unescape(l.fields["name"]);
+      site.address(address);
+      if (l.type == "Sample") {
+        if (l.fields["control"] == "false") site.no_control();
+        auto got = ppx::sample_tensor(distribution(l), label, site);
+        auto want = tensor(lines[at + 1].fields["result"]);
+        if (got.data != want.data || got.shape != want.shape) throw ppx::Error("the client handed over another value for " + address);
+      } else if (l.type == "Observe") {
+        if (l.fields.count("value")) ppx::observe_value(distribution(l), tensor(l.fields["value"]), label, site);
+        else ppx::observe(distribution(l), label, site);
+      } else {
+        ppx::tag(tensor(l.fields["value"]), label, site);
+      }
+    }
+    throw ppx::Error("no RunResult in the transcript");
+  };
+  try {
+    ppx::serve(argv[2], name, model);
+  } catch (const std::exception& e) {
+    std::cerr << "replay: " << e.what() << "\n";
+    return 1;
+  }
+}
