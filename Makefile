@@ -1,22 +1,47 @@
-# make demo: set up and run the main job. make test: set up and pass every test.
+# make demo   set up, build, and infer a posterior with C++ simulators
+# make test   set up and pass every test
+# make bench  the figures: ratios within one run
 SHELL := /bin/bash
 GO ?= go
+PY := .venv/bin/python
 
-.PHONY: build test lint setup setup-test
+.PHONY: build cpp demo test bench lint setup setup-test setup-bench clean
 
-build: setup
+build: setup bin/ppx cpp
+
+.PHONY: bin/ppx
+bin/ppx:
 	$(GO) build -o bin/ppx ./cmd/ppx
 
+cpp: setup
+	@cmake -S . -B build -DCMAKE_BUILD_TYPE=Release >build.log 2>&1 || { cat build.log; exit 1; }
+	@cmake --build build --parallel >build.log 2>&1 || { cat build.log; exit 1; }
+	@rm -f build.log
+
 setup:
-	scripts/setup.sh
+	@scripts/setup.sh
 
 setup-test:
-	scripts/setup.sh test
+	@scripts/setup.sh test
+
+demo: build
+	@scripts/demo.sh
 
 lint: setup-test
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(GO) tool depguard ./...
+	.venv/bin/mypy --config-file adapters/python/pyproject.toml adapters/python/src
 
-test: setup-test lint
-	$(GO) test -race ./...
+# Everything, from the client libraries outwards.
+test: setup-test cpp lint
+	cd build && ctest --output-on-failure
+	$(PY) -m pytest -q adapters/python/tests
+	PPX_TEST_ALL=1 $(GO) test -race -timeout 20m ./...
+
+bench: setup-test cpp
+	scripts/bench.sh
+
+clean:
+	rm -rf bin build .venv

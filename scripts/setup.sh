@@ -27,10 +27,14 @@ if ! command -v go >/dev/null; then
   exit 1
 fi
 
-if [ "$mode" = test ] && ! cmp -s scripts/test-requirements.txt .venv/requirements.txt; then
-  say "making the Python environment .venv"
-  rm -rf .venv
-  python3 -m venv .venv
-  .venv/bin/pip install -q --disable-pip-version-check -r scripts/test-requirements.txt
-  cp scripts/test-requirements.txt .venv/requirements.txt
+if [ "$mode" = test ]; then
+  want=$(cat scripts/test-requirements.txt adapters/python/pyproject.toml | sha256sum)
+  if [ "$want" != "$(cat .venv/installed 2>/dev/null || true)" ]; then
+    say "making the Python environment .venv"
+    rm -rf .venv
+    python3 -m venv .venv
+    .venv/bin/pip install -q --disable-pip-version-check -r scripts/test-requirements.txt
+    .venv/bin/pip install -q --disable-pip-version-check --no-build-isolation -e adapters/python
+    echo "$want" >.venv/installed
+  fi
 fi

@@ -49,11 +49,14 @@ func Model(r *gosim.Run) gosim.Tensor {
 }
 
 // Posterior is the exact smoothed probability of every state at every step, by the forward-backward
-// algorithm, and the log evidence.
+// algorithm, and the log evidence. NaN stands for a step without data.
 func Posterior(data [Steps]float64) (smoothed [Steps + 1][States]float64, logEvidence float64) {
 	var forward, backward [Steps + 1][States]float64
 	density := func(t, s int) float64 {
 		z := data[t-1] - emission[s]
+		if math.IsNaN(z) {
+			return 1
+		}
 		return math.Exp(-z*z/2) / math.Sqrt(2*math.Pi)
 	}
 	for s := range States {

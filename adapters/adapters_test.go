@@ -1,0 +1,110 @@
+// Package adapters_test puts every client through the same gate: the transcripts, and ppx check.
+package adapters_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/ppxtest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	testbed.Clean()
+	os.Exit(code)
+}
+
+// replayers are the programs that make a transcript's statements in each language.
+var replayers = map[string]func(t *testing.T, transcript, endpoint string) *exec.Cmd{
+	"cpp": func(t *testing.T, transcript, endpoint string) *exec.Cmd {
+		return exec.Command(testbed.CPP(t, "adapters/cpp/tests/ppx_replay"), transcript, endpoint)
+	},
+	"python": func(t *testing.T, transcript, endpoint string) *exec.Cmd {
+		return exec.Command(testbed.Python(t), filepath.Join(testbed.Root(), "adapters/python/tests/replay.py"), transcript, endpoint)
+	},
+	"go": func(t *testing.T, transcript, endpoint string) *exec.Cmd {
+		return exec.Command(testbed.Go(t, "./adapters/gosim/replay"), transcript, endpoint)
+	},
+}
+
+func TestTranscripts(t *testing.T) {
+	all, err := ppxtest.LoadAll(filepath.Join(testbed.Root(), "testdata", "transcripts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for language, command := range replayers {
+		for _, tr := range all {
+			t.Run(language+"/"+tr.Name, func(t *testing.T) {
+				endpoint := "ipc://" + filepath.Join(t.TempDir(), "s")
+				cmd := command(t, filepath.Join(testbed.Root(), "testdata", "transcripts", tr.Name+".txt"), endpoint)
+				cmd.Stderr = os.Stderr
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					_ = cmd.Process.Kill()
+					_ = cmd.Wait()
+				}()
+				transport, err := ppx.NewTransport(ppx.Limits{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer transport.Close()
+				s, err := transport.Dial(endpoint, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+					if _, err := os.Stat(endpoint[len("ipc://"):]); err == nil {
+						break
+					} else if time.Since(start) > 20*time.Second {
+						t.Fatal("the client does not bind its endpoint")
+					}
+				}
+				if err := tr.PlayEngine(s, 10*time.Second); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestCheckPassesForEveryClient(t *testing.T) {
+	for _, language := range testbed.Languages {
+		for _, model := range []string{"marsaglia", "hmm"} {
+			t.Run(language+"/"+model, func(t *testing.T) {
+				cmd := exec.Command(testbed.Go(t, "./cmd/ppx"), append([]string{"check", "--json", "--"}, testbed.Simulator(t, model, language)...)...)
+				cmd.Stderr = os.Stderr
+				out, err := cmd.Output()
+				if err != nil {
+					t.Errorf("%v", err)
+				}
+				var rep struct {
+					Passed bool
+					Rules  []struct {
+						Rule, Detail string
+						OK           bool
+					}
+				}
+				if err := json.Unmarshal(out, &rep); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+				for _, r := range rep.Rules {
+					if !r.OK {
+						t.Errorf("%s: %s", r.Rule, r.Detail)
+					}
+				}
+				if !rep.Passed || len(rep.Rules) < 14 {
+					t.Errorf("passed %v, %d rules", rep.Passed, len(rep.Rules))
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,94 @@
+// Package testbed finds the programs that tests of the whole run: ppx itself, and the simulators and
+// clients of each language.
+package testbed
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// Root is the project's folder.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+var (
+	mu    sync.Mutex
+	built = map[string]string{}
+	dir   string
+)
+
+// Go builds a package of this module and returns the program's path. The programs are removed by Clean.
+func Go(t testing.TB, pkg string) string {
+	t.Helper()
+	mu.Lock()
+	defer mu.Unlock()
+	if p := built[pkg]; p != "" {
+		return p
+	}
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "ppx-testbed-"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := filepath.Join(dir, filepath.Base(filepath.Dir(pkg))+"-"+filepath.Base(pkg))
+	cmd := exec.Command("go", "build", "-o", out, pkg)
+	cmd.Dir = Root()
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", pkg, err, b)
+	}
+	built[pkg] = out
+	return out
+}
+
+// Clean removes what Go has built: call it at the end of TestMain.
+func Clean() {
+	if dir != "" {
+		os.RemoveAll(dir)
+	}
+}
+
+// need skips the test when a file is not there, or fails it where everything must be (make test).
+func need(t testing.TB, path, how string) string {
+	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		if os.Getenv("PPX_TEST_ALL") != "" {
+			t.Fatalf("%s is missing: %s", path, how)
+		}
+		t.Skipf("%s is missing: %s", path, how)
+	}
+	return path
+}
+
+// Python is the interpreter that has the Python client.
+func Python(t testing.TB) string {
+	t.Helper()
+	return need(t, filepath.Join(Root(), ".venv", "bin", "python"), "run make setup-test")
+}
+
+// CPP is a program of the C++ build, named by its path in the build folder.
+func CPP(t testing.TB, path string) string {
+	t.Helper()
+	return need(t, filepath.Join(Root(), "build", path), "run make cpp")
+}
+
+// Languages a simulator can be written in.
+var Languages = []string{"cpp", "python", "go"}
+
+// Simulator is the command of a bundled simulator, with {endpoint} in it.
+func Simulator(t testing.TB, model, language string) []string {
+	t.Helper()
+	switch language {
+	case "cpp":
+		return []string{CPP(t, "simulators/"+model), "{endpoint}"}
+	case "python":
+		return []string{Python(t), filepath.Join(Root(), "simulators", model, "python", model+".py"), "--endpoint", "{endpoint}"}
+	}
+	return []string{Go(t, "./simulators/"+model+"/go"), "--endpoint", "{endpoint}"}
+}
