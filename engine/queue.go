@@ -36,6 +36,7 @@ type queue struct {
 	sources []*source
 	refused bool  // a worker found nothing to do
 	fatal   error // nothing more can be run
+	jobs    []job // room for the next ones
 
 	finished, lost, statements atomic.Uint64
 }
@@ -95,7 +96,12 @@ func (q *queue) take() *job {
 			s.ready.Broadcast()
 			continue
 		}
-		j := &job{draw: d, src: s, seq: s.tail, lastAt: -1}
+		if len(q.jobs) == 0 {
+			q.jobs = make([]job, 64)
+		}
+		j := &q.jobs[0]
+		q.jobs = q.jobs[1:]
+		*j = job{draw: d, src: s, seq: s.tail, lastAt: -1}
 		s.tail++
 		// Several streams take turns.
 		if len(q.sources) > 1 {

@@ -150,7 +150,15 @@ func (t *Trace) Bytes() int {
 func (t *Trace) Bad() bool { return math.IsNaN(t.LogWeight) || math.IsInf(t.LogWeight, 1) }
 
 // Builder collects the entries of a run in reused memory.
-type Builder struct{ t Trace }
+type Builder struct {
+	t Trace
+
+	// What is left of the chunks that finished traces share.
+	traces  []Trace
+	entries []Entry
+	slab    []float64
+	shapes  []int32
+}
 
 // Reset begins a trace.
 func (b *Builder) Reset(table *Table, draw uint64, chain uint32) {
@@ -190,22 +198,36 @@ func (b *Builder) span(v ppx.Tensor) span {
 	return s
 }
 
-// Finish returns the trace in memory of its own.
+// Finish returns the trace in memory that no later trace changes.
 func (b *Builder) Finish(result ppx.Tensor, logWeight, seconds float64) *Trace {
-	t := new(Trace)
+	t := &take(&b.traces, 1, 64)[0]
 	*t = b.t
-	t.Entries = append(make([]Entry, 0, len(b.t.Entries)), b.t.Entries...)
+	t.Entries = append(take(&b.entries, len(b.t.Entries), 512)[:0], b.t.Entries...)
 	n := len(b.t.slab)
-	slab := append(append(make([]float64, 0, n+len(result.Data)), b.t.slab...), result.Data...)
+	slab := append(append(take(&b.slab, n+len(result.Data), 2048)[:0], b.t.slab...), result.Data...)
 	t.slab = slab[:n:n]
 	if result.Data != nil {
 		t.Result.Data = slab[n:]
 	}
 	n = len(b.t.shapes)
-	shapes := append(append(make([]int32, 0, n+len(result.Shape)), b.t.shapes...), result.Shape...)
+	shapes := append(append(take(&b.shapes, n+len(result.Shape), 512)[:0], b.t.shapes...), result.Shape...)
 	t.shapes, t.Result.Shape = shapes[:n:n], shapes[n:]
 	t.LogWeight, t.Seconds = logWeight, seconds
 	return t
+}
+
+// take cuts n elements from a chunk of memory that small traces share: many models make traces of a few
+// statements, by the million. Traces are let go in the order in which they were made, and so are chunks.
+func take[T any](chunk *[]T, n, size int) []T {
+	if n > size/4 {
+		return make([]T, n)
+	}
+	if len(*chunk) < n {
+		*chunk = make([]T, size)
+	}
+	s := (*chunk)[:n:n]
+	*chunk = (*chunk)[n:]
+	return s
 }
 
 // FailedTrace is the record of a draw that was given up.
