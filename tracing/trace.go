@@ -99,9 +99,9 @@ type Trace struct {
 	LogWeight float64 // in nats
 	// LogLikelihood is the part of LogWeight that comes from data: Σ LogP over the sites whose value was given.
 	LogLikelihood float64
-	Seconds   float64
-	Status    Status
-	Error     string
+	Seconds       float64
+	Status        Status
+	Error         string
 
 	slab   []float64
 	shapes []int32

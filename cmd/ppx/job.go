@@ -193,7 +193,7 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 			j.cfg.Seed = systemSeed()
 		}
 		if j.out == "" {
-			j.out = filepath.Join("ppx-runs", time.Now().UTC().Format("20060102T150405Z")+"-"+j.verb)
+			j.out = freshName(filepath.Join("ppx-runs", time.Now().UTC().Format("20060102T150405Z")+"-"+j.verb))
 		}
 		if entries, err := os.ReadDir(j.out); err == nil && len(entries) > 0 {
 			return nil, fmt.Errorf("%s %w; give another --out, or --resume to continue it", j.out, rundir.ErrExists)
@@ -223,6 +223,16 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 	j.keepValues = m.KeepValues
 	j.cfg.Condition = j.conditioned || j.keepValues
 	return m, nil
+}
+
+// freshName adds a number to a name that is taken.
+func freshName(name string) string {
+	for i, try := 2, name; ; i++ {
+		if _, err := os.Lstat(try); err != nil {
+			return try
+		}
+		try = fmt.Sprintf("%s-%d", name, i)
+	}
 }
 
 // systemSeed is a random seed that any program can read back from JSON.

@@ -3,6 +3,7 @@ package rundir
 import (
 	"archive/zip"
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +25,14 @@ func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
 			t, err = ppx.Tensor{}, fmt.Errorf("not a valid .npy file: %v", p)
 		}
 	}()
-	r, err := npyio.NewReader(bufio.NewReader(in))
+	b := bufio.NewReader(in)
+	// The header's own length: two bytes after magic and version, four from version 2 on.
+	if p, err := b.Peek(12); err == nil {
+		if size -= 10 + int64(binary.LittleEndian.Uint16(p[8:])); p[6] > 1 {
+			size -= 2 + int64(binary.LittleEndian.Uint16(p[10:]))<<16
+		}
+	}
+	r, err := npyio.NewReader(b)
 	if err != nil {
 		return t, fmt.Errorf("not a valid .npy file: %w", err)
 	}
@@ -45,7 +53,7 @@ func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
 		return t, err
 	}
 	if int64(n)*bytes > size {
-		return t, fmt.Errorf("its shape %s needs %d bytes, the file has %d", dist.ShapeString(shape), int64(n)*bytes, size)
+		return t, fmt.Errorf("its shape %s needs %d bytes of data, the file has %d", dist.ShapeString(shape), int64(n)*bytes, size)
 	}
 	data, err := readNumbers(r, h.Type, n)
 	if err != nil {
