@@ -335,10 +335,13 @@ func (s *Summary) finish(a *accumulator) Variable {
 // discrete fills in the mode and the distribution.
 func (s *Summary) discrete(a *accumulator, v *Variable) {
 	most := -1.0
-	if a.counts == nil { // too many values: the heaviest point of the sketch
+	if a.counts == nil { // too many values to list: the heaviest in the sketch
+		w := map[float64]float64{}
 		for _, p := range a.s.points {
-			if w := math.Exp(p.lw - a.m.max); w > most {
-				v.Mode, most = math.Round(p.x), w
+			x := math.Round(p.x)
+			w[x] += math.Exp(p.lw - a.m.max)
+			if w[x] > most {
+				v.Mode, most = x, w[x]
 			}
 		}
 		return

@@ -100,7 +100,7 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 	}
 	fmt.Fprintln(w)
 	if r.conditioned {
-		fmt.Fprintf(w, "effective sample size %s   k̂ %s   log evidence %s", figure(float64(r.ESS)), figure(float64(r.Khat)),
+		fmt.Fprintf(w, "effective sample size %s   k̂ %s   log evidence %s", figure(float64(r.ESS)), khat(float64(r.Khat)),
 			withError(float64(r.LogEvidence), float64(r.LogEvidenceSE)))
 		if r.beta != 1 && r.beta != 0 {
 			fmt.Fprintf(w, " (of the likelihood to the power of %g)", r.beta)
@@ -122,6 +122,14 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 	}
 	fmt.Fprintf(w, "\n%s\n", s.dim("recorded in "+r.Run))
 	return nil
+}
+
+// khat shows the Pareto diagnostic; a tail of equal weights has none, and is as good as it gets.
+func khat(k float64) string {
+	if math.IsInf(k, -1) {
+		return "none (bounded weights)"
+	}
+	return figure(k)
 }
 
 // maxListed bounds the table on paper; the JSON has everything.

@@ -1,5 +1,5 @@
 // Package rundir keeps traces on disk: a folder with a manifest (run.json) and Parquet files, readable
-// without this project (format.md).
+// without this project (docs/run-directory.md).
 package rundir
 
 import (
