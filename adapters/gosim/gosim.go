@@ -76,13 +76,17 @@ func Beta(concentration1, concentration0 float64) Dist {
 func Exponential(rate float64) Dist { return Dist{kind: dist.Exponential, a: rate} }
 
 // Gamma has a concentration (shape) and a rate.
-func Gamma(concentration, rate float64) Dist { return Dist{kind: dist.Gamma, a: concentration, b: rate} }
+func Gamma(concentration, rate float64) Dist {
+	return Dist{kind: dist.Gamma, a: concentration, b: rate}
+}
 
 // LogNormal has the mean and standard deviation of the logarithm.
 func LogNormal(loc, scale float64) Dist { return Dist{kind: dist.LogNormal, a: loc, b: scale} }
 
 // Binomial counts successes among totalCount.
-func Binomial(totalCount, prob float64) Dist { return Dist{kind: dist.Binomial, a: totalCount, b: prob} }
+func Binomial(totalCount, prob float64) Dist {
+	return Dist{kind: dist.Binomial, a: totalCount, b: prob}
+}
 
 // Weibull has a scale and a concentration (shape).
 func Weibull(scale, concentration float64) Dist {

@@ -16,8 +16,11 @@ func (n *notes) Sample(s *ppx.Statement) (ppx.Tensor, error) {
 	n.addresses = append(n.addresses, s.Address)
 	return dist.Scalar(float64(len(n.addresses))), nil
 }
-func (n *notes) Observe(s *ppx.Statement) error { n.addresses = append(n.addresses, s.Address); return nil }
-func (n *notes) Tag(s *ppx.Statement) error     { n.addresses = append(n.addresses, s.Address); return nil }
+func (n *notes) Observe(s *ppx.Statement) error {
+	n.addresses = append(n.addresses, s.Address)
+	return nil
+}
+func (n *notes) Tag(s *ppx.Statement) error { n.addresses = append(n.addresses, s.Address); return nil }
 
 //go:noinline
 func helper(r *gosim.Run) float64 { return r.Sample("", gosim.Normal(0, 1)) }
