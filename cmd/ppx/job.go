@@ -139,7 +139,7 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	sum := importance.NewSummary()
 	sum.Full = j.show.full
 	names := importance.NewNames(&j.cfg)
-	w, manifest, err := j.directory(ctx, pool, manifest, command, sum, names)
+	w, manifest, err := j.directory(ctx, pool, command, sum, names)
 	if err != nil {
 		return err
 	}
@@ -243,13 +243,13 @@ func systemSeed() uint64 {
 }
 
 // directory makes or opens the run directory; what it holds already goes through sum and names.
-func (j *job) directory(ctx context.Context, pool *engine.Pool, m *rundir.Manifest, command []string, sum *importance.Summary, names *importance.Names) (*rundir.Writer, *rundir.Manifest, error) {
+func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string, sum *importance.Summary, names *importance.Names) (*rundir.Writer, *rundir.Manifest, error) {
 	if !j.resume {
 		beta := j.cfg.LikelihoodImportance
 		if beta == 0 {
 			beta = 1
 		}
-		m = &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
+		m := &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
 			Method: j.method, Conditioned: j.conditioned, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
 			LikelihoodImportance: beta, Seed: j.cfg.Seed, N: j.cfg.N}
 		if len(command) == 0 {
