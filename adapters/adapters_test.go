@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,39 @@ func TestCheckPassesForEveryClient(t *testing.T) {
 				}
 				if !rep.Passed || len(rep.Rules) < 14 {
 					t.Errorf("passed %v, %d rules", rep.Passed, len(rep.Rules))
+				}
+			})
+		}
+	}
+}
+
+// wantMean is the posterior mean of mu that these 50 traces have in every language.
+const wantMean = `"mean":3.15183229795`
+
+// Every client serves over tcp and abstract sockets, and a real engine infers through --connect.
+func TestClientsServeWhereTheyAreTold(t *testing.T) {
+	for _, language := range testbed.Languages {
+		for _, endpoint := range []string{testbed.TCP(t), testbed.Abstract(t) + "-" + language} {
+			t.Run(language+"/"+endpoint[:3], func(t *testing.T) {
+				args := testbed.Simulator(t, "gum", language)
+				args[len(args)-1] = endpoint
+				sim := exec.Command(args[0], args[1:]...)
+				sim.Stderr = os.Stderr
+				if err := sim.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					_ = sim.Process.Kill()
+					_ = sim.Wait()
+				}()
+				out, err := exec.Command(testbed.Go(t, "./cmd/ppx"), "infer", "--json", "--quiet", "-n", "50", "--seed", "1", "--out", filepath.Join(t.TempDir(), "run"),
+					"--observe", "obs0=4", "--observe", "obs1=3", "--connect", endpoint).Output()
+				if err != nil {
+					t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+				}
+				// The same seed gives the same traces, whatever the language.
+				if !strings.Contains(string(out), `"traces":50,`) || !strings.Contains(string(out), wantMean) {
+					t.Errorf("%s", out)
 				}
 			})
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/gum"
@@ -239,35 +240,70 @@ func TestSameTracesHoweverTheyAreMade(t *testing.T) {
 	for _, workers := range []int{1, 2, 8, 0} {
 		t.Run(fmt.Sprint("workers=", workers), func(t *testing.T) { check(t, open(t, options("marsaglia", workers))) })
 	}
-	for name, endpoint := range map[string]string{"tcp": "tcp://127.0.0.1:45712", "abstract": "ipc://@ppx-pool-test"} {
+	for name, endpoint := range map[string]string{"tcp": testbed.TCP(t), "abstract": testbed.Abstract(t)} {
 		t.Run(name, func(t *testing.T) {
 			serve(t, endpoint, "marsaglia", marsaglia.Model)
 			check(t, open(t, engine.Options{Connect: []string{endpoint}}))
 		})
 	}
+	t.Run("pipe", func(t *testing.T) {
+		// The same bytes in memory: a session and a recorder by hand.
+		near, far := ppx.Pipe()
+		ctx, cancel := context.WithCancel(context.Background())
+		served := make(chan error, 1)
+		go func() { served <- ppx.Serve(ctx, far, "ppx test", "marsaglia", gosim.Wrap(marsaglia.Model)) }()
+		s := ppx.NewSession(ppx.Limits{})
+		if err := s.Connect(near, "ppx test", time.Second); err != nil {
+			t.Fatal(err)
+		}
+		r := engine.NewRecorder(tracing.NewTable())
+		var traces []*tracing.Trace
+		for i := range uint64(n) {
+			d := engine.Draw{Seed: 7, Index: i}
+			r.Begin(d, maker(d))
+			result, err := s.Execute(ctx, near, r, 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			traces = append(traces, r.End(result))
+		}
+		if fingerprint(traces) != want {
+			t.Error("traces over the pipe differ from those made in process")
+		}
+		cancel()
+		if err := errors.Join(near.Close(), <-served); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("killed", func(t *testing.T) {
 		o := options("marsaglia", 4)
 		p := open(t, o)
 		stop := make(chan struct{})
 		var killer sync.WaitGroup
 		killer.Go(func() {
-			for i := 0; ; i++ {
+			// One for every 20 runs: on a busy machine a simulator takes its time to start.
+			for i, last := 0, uint64(0); ; {
 				select {
 				case <-stop:
 					return
-				case <-time.After(30 * time.Millisecond):
-					pids := children(t)
-					if len(pids) > 0 {
+				case <-time.After(time.Millisecond):
+				}
+				if n := p.Stats().Finished; n >= last+20 {
+					if pids := children(t); len(pids) > 0 {
 						_ = syscall.Kill(pids[i%len(pids)], syscall.SIGKILL)
+						i++
 					}
+					last = n
 				}
 			}
 		})
+		defer func() {
+			close(stop)
+			killer.Wait()
+		}()
 		for range 3 {
 			check(t, p)
 		}
-		close(stop)
-		killer.Wait()
 		if s := p.Stats(); s.Lost == 0 {
 			t.Error("no run was lost: the test shows nothing")
 		} else {
@@ -470,7 +506,7 @@ func TestCommandsThatCannotWork(t *testing.T) {
 }
 
 func TestTwoEnginesAtOneSimulator(t *testing.T) {
-	const endpoint = "ipc://@ppx-two-engines"
+	endpoint := testbed.Abstract(t)
 	serve(t, endpoint, "gum", gum.Model)
 	open(t, engine.Options{Connect: []string{endpoint}})
 	if _, err := engine.Open(context.Background(), engine.Options{Connect: []string{endpoint}}); !errors.Is(err, engine.ErrBusy) {
@@ -521,6 +557,37 @@ func TestConnectedSimulatorGoesAway(t *testing.T) {
 	}
 	if fingerprint(got[:200]) != fingerprint(want) {
 		t.Error("the traces around the interruption differ")
+	}
+}
+
+// A connected simulator that freezes, or whose host is lost, is noticed by the transport's heartbeat, without
+// any --timeout.
+func TestFrozenSimulatorIsNoticed(t *testing.T) {
+	endpoint := testbed.TCP(t)
+	sim := exec.Command(os.Args[0], "-endpoint", endpoint)
+	sim.Env = append(os.Environ(), "PPX_TEST_SIM=hmm")
+	if err := sim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = sim.Process.Kill()
+		_ = sim.Wait()
+	}()
+	p := open(t, engine.Options{Connect: []string{endpoint}, StartTimeout: 5 * time.Second})
+	var last error
+	n := 0
+	start := time.Now()
+	for _, err := range p.Stream(context.Background(), engine.Draws(7, 0, 1e6), prior) {
+		if last = err; err != nil {
+			break
+		}
+		if n++; n == 20 {
+			_ = sim.Process.Signal(syscall.SIGSTOP)
+			start = time.Now()
+		}
+	}
+	if d := time.Since(start); !errors.Is(last, engine.ErrStart) || d > 20*time.Second {
+		t.Errorf("%d traces, then after %v: %v", n, d, last)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/ppx/ppxtest"
@@ -29,8 +30,8 @@ var links = map[string]func(t *testing.T) (engine, simulator ppx.Conn){
 		return a, b
 	},
 	"ipc":      func(t *testing.T) (ppx.Conn, ppx.Conn) { return zmqLink(t, "ipc://"+filepath.Join(t.TempDir(), "s")) },
-	"abstract": func(t *testing.T) (ppx.Conn, ppx.Conn) { return zmqLink(t, "ipc://@ppx-test-"+t.Name()) },
-	"tcp":      func(t *testing.T) (ppx.Conn, ppx.Conn) { return zmqLink(t, "tcp://127.0.0.1:45711") },
+	"abstract": func(t *testing.T) (ppx.Conn, ppx.Conn) { return zmqLink(t, testbed.Abstract(t)) },
+	"tcp":      func(t *testing.T) (ppx.Conn, ppx.Conn) { return zmqLink(t, testbed.TCP(t)) },
 }
 
 func zmqLink(t *testing.T, endpoint string) (engine, simulator ppx.Conn) {

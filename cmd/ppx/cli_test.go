@@ -580,7 +580,7 @@ ppxsim.main(model, name="fragile")
 
 func TestTwoEnginesThroughTheCommand(t *testing.T) {
 	s := newSession(t)
-	endpoint := "ipc://@ppx-cli-two"
+	endpoint := testbed.Abstract(t)
 	sim := exec.Command(testbed.Go(t, "./simulators/gum/go"), "--endpoint", endpoint)
 	if err := sim.Start(); err != nil {
 		t.Fatal(err)

@@ -3,10 +3,13 @@
 package testbed
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -91,4 +94,20 @@ func Simulator(t testing.TB, model, language string) []string {
 		return []string{Python(t), filepath.Join(Root(), "simulators", model, "python", model+".py"), "--endpoint", "{endpoint}"}
 	}
 	return []string{Go(t, "./simulators/"+model+"/go"), "--endpoint", "{endpoint}"}
+}
+
+// TCP is an endpoint on a port that was free a moment ago.
+func TCP(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "tcp://" + l.Addr().String()
+}
+
+// Abstract is an endpoint in the abstract namespace that no other test uses.
+func Abstract(t testing.TB) string {
+	return fmt.Sprintf("ipc://@ppx-test-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
 }
