@@ -63,7 +63,7 @@ func (l *Local) Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, e
 
 // Stream implements Executor.
 func (l *Local) Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
-	return l.q.stream(ctx, next, m)
+	return l.q.stream(ctx, next, m, true)
 }
 
 // Table implements Executor.

@@ -203,8 +203,7 @@ func (l *loop) start(m *member, now time.Time) {
 	if endpoint == "" {
 		proc, err := l.p.l.launch(m.id, m.gen, func(p *process) { l.post(func() { l.exited(m, p) }) })
 		if err != nil {
-			m.phase = dead
-			l.p.fail(err)
+			l.spare(m, err)
 			return
 		}
 		m.proc, endpoint = proc, proc.endpoint
@@ -212,14 +211,26 @@ func (l *loop) start(m *member, now time.Time) {
 	}
 	s, err := l.p.t.Dial(endpoint, m.endpoint != "")
 	if err != nil {
-		m.phase = dead
-		l.p.fail(fmt.Errorf("%w: %w", ErrStart, err))
+		if m.proc != nil {
+			m.proc.kill()
+		}
+		l.spare(m, fmt.Errorf("%w: %w", ErrStart, err))
 		return
 	}
 	m.sock = s
 	l.by[s] = m
 	l.poller.Add(s)
 	m.phase, m.since = calling, now
+}
+
+// spare goes on without a member that could not be started, if there are others.
+func (l *loop) spare(m *member, err error) {
+	if m.endpoint != "" || m.gen > 1 || l.p.Stats().Finished == 0 {
+		m.phase = dead
+		l.p.fail(err)
+		return
+	}
+	l.giveUp(m, err)
 }
 
 // hangUp closes the connection.
@@ -342,7 +353,11 @@ func (l *loop) step(m *member, msg []byte) {
 		// The run has failed, the simulator is well: let it go to the end of its run.
 		l.drop(m, err)
 		m.discard = true
-		reply, done, err = m.sess.Step(msg, discard{})
+	}
+	if err != nil && m.discard {
+		if reply, done, err = m.sess.Step(msg, discard{}); errors.Is(err, ppx.ErrInvalid) {
+			reply, err = m.sess.Excuse(), nil // too little of it to answer properly
+		}
 	}
 	if err != nil {
 		l.lose(m, err)
@@ -441,7 +456,10 @@ func (l *loop) setback(m *member, err error) {
 		return
 	}
 	m.failures++
-	l.p.died(err)
+	// One that has finished runs, or that we ended ourselves, says nothing about the others.
+	if m.runs == 0 && !errors.Is(err, ErrData) {
+		l.p.died(err)
+	}
 }
 
 // exited handles the end of a launched simulator.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -33,8 +34,9 @@ type Options struct {
 	Timeout      time.Duration // silence between two messages of a run; 0: none
 	RunTimeout   time.Duration // a whole run; 0: none
 
-	RestartEvery int  // restart a copy after so many runs; 0: never
-	CwdPerWorker bool // give each copy a working folder of its own
+	RestartEvery int    // restart a copy after so many runs; 0: never
+	CwdPerWorker bool   // give each copy a working folder of its own
+	WorkDir      string // where these folders are made, and left; "": in a temporary folder, removed at the end
 
 	System string // this engine's name and version, for the handshake
 	Limits ppx.Limits
@@ -114,7 +116,9 @@ func Open(ctx context.Context, o Options) (p *Pool, err error) {
 		if p.dir, err = os.MkdirTemp("", "ppx-"); err != nil {
 			return p, err
 		}
-		p.l = newLauncher(o.Command, p.dir, o.CwdPerWorker)
+		if p.l, err = newLauncher(o, p.dir); err != nil {
+			return p, err
+		}
 		if n = o.Workers; n <= 0 {
 			n = runtime.GOMAXPROCS(0)
 		}
@@ -137,31 +141,57 @@ func Open(ctx context.Context, o Options) (p *Pool, err error) {
 	return p, nil
 }
 
-// lockEndpoints makes sure that no other engine on this machine talks to the same simulators: two would
-// corrupt each other's traces.
+// lockEndpoints locks what the user gave.
 func (p *Pool) lockEndpoints() error {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ppx-locks-%d", os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	for _, e := range p.o.Connect {
-		if seen[e] {
-			return fmt.Errorf("%w: endpoint %s is given twice", ErrUsage, ppx.Quote(e))
+	for i, e := range p.o.Connect {
+		for _, before := range p.o.Connect[:i] {
+			if canonical(before) == canonical(e) {
+				return fmt.Errorf("%w: endpoint %s is given twice", ErrUsage, ppx.Quote(e))
+			}
 		}
-		seen[e] = true
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(e))
-		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%x", h.Sum64())), os.O_CREATE|os.O_RDWR, 0o600)
+		f, err := lockEndpoint(e)
 		if err != nil {
 			return err
 		}
 		p.lock = append(p.lock, f)
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			return fmt.Errorf("%w: another ppx is connected to %s; a simulator serves one engine", ErrBusy, ppx.Quote(e))
-		}
 	}
 	return nil
+}
+
+// lockEndpoint makes sure that no other engine on this machine talks to the same simulator: two would
+// corrupt each other's traces. The lock ends with the file.
+func lockEndpoint(endpoint string) (*os.File, error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ppx-locks-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(canonical(endpoint)))
+	f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%x", h.Sum64())), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%w: another ppx is connected to %s; a simulator serves one engine", ErrBusy, ppx.Quote(endpoint))
+	}
+	return f, nil
+}
+
+// canonical is one name for an endpoint that can be written in several ways.
+func canonical(endpoint string) string {
+	scheme, rest, _ := strings.Cut(endpoint, "://")
+	switch {
+	case scheme == "ipc" && !strings.HasPrefix(rest, "@"):
+		if abs, err := filepath.Abs(rest); err == nil {
+			rest = abs
+		}
+	case scheme == "tcp":
+		if a, err := net.ResolveTCPAddr("tcp", rest); err == nil {
+			rest = a.String()
+		}
+	}
+	return scheme + "://" + rest
 }
 
 // grow adds members until there are n.
@@ -233,7 +263,12 @@ func (p *Pool) Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, er
 
 // Stream implements Executor.
 func (p *Pool) Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
-	return p.q.stream(ctx, next, m)
+	return p.q.stream(ctx, next, m, true)
+}
+
+// Retry is Stream without an end when many draws are given up: for those that were given up before.
+func (p *Pool) Retry(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
+	return p.q.stream(ctx, next, m, false)
 }
 
 // Table implements Executor.

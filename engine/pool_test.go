@@ -508,9 +508,13 @@ func TestCommandsThatCannotWork(t *testing.T) {
 func TestTwoEnginesAtOneSimulator(t *testing.T) {
 	endpoint := testbed.Abstract(t)
 	serve(t, endpoint, "gum", gum.Model)
-	open(t, engine.Options{Connect: []string{endpoint}})
-	if _, err := engine.Open(context.Background(), engine.Options{Connect: []string{endpoint}}); !errors.Is(err, engine.ErrBusy) {
+	o := engine.Options{Connect: []string{endpoint}}
+	open(t, o)
+	if _, err := engine.Open(context.Background(), o); !errors.Is(err, engine.ErrBusy) {
 		t.Errorf("the second engine: %v", err)
+	}
+	if _, err := engine.OpenSingle(o); !errors.Is(err, engine.ErrBusy) {
+		t.Errorf("a check beside it: %v", err)
 	}
 }
 
@@ -632,6 +636,80 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Simulators that have done their work may all die at once.
+func TestManyDeathsAtOnce(t *testing.T) {
+	p := open(t, options("marsaglia", 12))
+	n := 0
+	for _, err := range p.Stream(context.Background(), engine.Draws(1, 0, 6000), prior) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == 2000 {
+			for _, pid := range children(t) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+	if n != 6000 {
+		t.Error(n)
+	}
+}
+
+// An end that is asked for comes at once, also when many finished traces wait for a slow reader.
+func TestCancelledWithResultsWaiting(t *testing.T) {
+	x := engine.NewLocal(gosim.Wrap(gum.Model), 2)
+	defer x.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	after := 0
+	for _, err := range x.Stream(ctx, engine.Draws(1, 0, 1e9), prior) {
+		if err != nil {
+			break
+		}
+		if after == 0 {
+			time.Sleep(100 * time.Millisecond)
+			cancel()
+		}
+		after++
+	}
+	if after > 2 {
+		t.Errorf("%d traces were delivered after the end", after)
+	}
+}
+
+// A simulator is found from the folder that it was named in, and its files stay.
+func TestWorkingFolders(t *testing.T) {
+	o := options("gum", 2)
+	o.CwdPerWorker, o.WorkDir = true, filepath.Join(t.TempDir(), "workers")
+	wd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Command[0], err = filepath.Rel(wd, "/usr/bin/env"); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, o)
+	if _, err := draw(t, p, 20, prior); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(o.WorkDir, "worker1")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A connected simulator whose statement makes no sense is led to the end of its run, and can be used again.
+func TestConnectedSimulatorSurvivesInvalidStatements(t *testing.T) {
+	endpoint := "ipc://" + filepath.Join(t.TempDir(), "s")
+	for _, sim := range []string{"negative-sd", "no-broadcast"} {
+		serve(t, endpoint+sim, sim, models[sim])
+		p := open(t, engine.Options{Connect: []string{endpoint + sim}, StartTimeout: 5 * time.Second, Timeout: 5 * time.Second})
+		_, err := draw(t, p, 1000, prior)
+		if !errors.Is(err, engine.ErrGivenUp) || !strings.Contains(err.Error(), "invalid statement") {
+			t.Errorf("%s: %v", sim, err)
+		}
+	}
 }
 
 func TestCancelled(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,8 +34,8 @@ const (
 type launcher struct {
 	requests chan launchRequest
 	command  []string
-	dir      string // for sockets and, with ownDir, working folders
-	ownDir   bool
+	dir      string // for sockets
+	workDir  string // for working folders, "" for none
 }
 
 type launchRequest struct {
@@ -48,10 +49,21 @@ type launched struct {
 	err error
 }
 
-func newLauncher(command []string, dir string, ownDir bool) *launcher {
-	l := &launcher{requests: make(chan launchRequest), command: command, dir: dir, ownDir: ownDir}
+func newLauncher(o Options, dir string) (*launcher, error) {
+	l := &launcher{requests: make(chan launchRequest), command: slices.Clone(o.Command), dir: dir}
+	if o.CwdPerWorker {
+		if l.workDir = o.WorkDir; l.workDir == "" {
+			l.workDir = dir
+		}
+		// In another folder, a relative path to the program would mean another file.
+		if program, err := exec.LookPath(l.command[0]); err == nil {
+			if l.command[0], err = filepath.Abs(program); err != nil {
+				return nil, err
+			}
+		}
+	}
 	go l.loop()
-	return l
+	return l, nil
 }
 
 // addrNoRandomize makes the addresses of code equal in all processes, for simulators that report absolute
@@ -109,9 +121,9 @@ func (l *launcher) start(r launchRequest) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.WaitDelay = stopGrace // a grandchild may hold the pipe
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if l.ownDir {
-		p.cmd.Dir = filepath.Join(l.dir, fmt.Sprintf("worker%d", r.worker))
-		if err := os.MkdirAll(p.cmd.Dir, 0o700); err != nil {
+	if l.workDir != "" {
+		p.cmd.Dir = filepath.Join(l.workDir, fmt.Sprintf("worker%d", r.worker))
+		if err := os.MkdirAll(p.cmd.Dir, 0o755); err != nil {
 			return nil, err
 		}
 	}

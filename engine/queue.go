@@ -184,8 +184,8 @@ func (q *queue) fail(err error) {
 	}
 }
 
-// stream registers the draws and yields their traces in order.
-func (q *queue) stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
+// stream registers the draws and yields their traces in order; with limit it ends when too many were given up.
+func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
 		s := &source{next: next, maker: m, results: map[uint64]result{}}
 		s.ready = sync.NewCond(&q.mu)
@@ -218,7 +218,7 @@ func (q *queue) stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tra
 			if !yield(r.trace, nil) {
 				return
 			}
-			if givenUp > maxGivenUp && givenUp > delivered/100 {
+			if limit && givenUp > maxGivenUp && givenUp > delivered/100 {
 				yield(nil, fmt.Errorf("%w: %d of %d draws were given up; the last: %s", ErrGivenUp, givenUp, delivered, r.trace.Error))
 				return
 			}
@@ -233,6 +233,10 @@ var ErrGivenUp = errors.New("the simulator fails too often")
 func (q *queue) await(ctx context.Context, s *source) (r result, more bool) {
 	q.mu.Lock()
 	for {
+		if ctx.Err() != nil {
+			q.mu.Unlock()
+			return result{err: context.Cause(ctx)}, true
+		}
 		if r, ok := s.results[s.head]; ok {
 			delete(s.results, s.head)
 			s.head++
@@ -252,8 +256,6 @@ func (q *queue) await(ctx context.Context, s *source) (r result, more bool) {
 		}
 		var err error
 		switch {
-		case ctx.Err() != nil:
-			err = context.Cause(ctx)
 		case s.drained && s.head == s.tail:
 			q.mu.Unlock()
 			return result{}, false
@@ -288,7 +290,7 @@ func (q *queue) execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, e
 		defer func() { given = true }()
 		return d, !given
 	}
-	for t, err := range q.stream(ctx, once, m) {
+	for t, err := range q.stream(ctx, once, m, false) {
 		if err == nil && t.Status == tracing.Failed {
 			err = fmt.Errorf("%w: draw %d: %s", ErrGivenUp, d.Index, t.Error)
 		}

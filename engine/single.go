@@ -16,6 +16,7 @@ type Single struct {
 	l    *launcher
 	dir  string
 	proc *process
+	lock *os.File
 }
 
 // OpenSingle launches or connects one simulator; nothing has been said to it.
@@ -33,11 +34,16 @@ func OpenSingle(o Options) (s *Single, err error) {
 	switch {
 	case len(o.Connect) == 1:
 		endpoint = o.Connect[0]
+		if s.lock, err = lockEndpoint(endpoint); err != nil {
+			return s, err
+		}
 	case len(o.Connect) == 0 && len(o.Command) > 0:
 		if s.dir, err = os.MkdirTemp("", "ppx-"); err != nil {
 			return s, err
 		}
-		s.l = newLauncher(o.Command, s.dir, o.CwdPerWorker)
+		if s.l, err = newLauncher(o, s.dir); err != nil {
+			return s, err
+		}
 		if s.proc, err = s.l.launch(0, 1, func(*process) {}); err != nil {
 			return s, err
 		}
@@ -108,6 +114,9 @@ func (s *Single) Close() error {
 	}
 	if s.l != nil {
 		s.l.close()
+	}
+	if s.lock != nil {
+		s.lock.Close()
 	}
 	if s.t != nil {
 		errs = append(errs, s.t.Close())

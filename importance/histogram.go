@@ -22,8 +22,8 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 		}
 		return nil, fmt.Errorf("no variable %s to plot; there are %s", name, strings.ReplaceAll(shorten(names, 40), "\n", " "))
 	}
-	if a.m.w == 0 {
-		return nil, fmt.Errorf("variable %s has no weight", name)
+	if a.m.w == 0 || a.nan {
+		return nil, fmt.Errorf("variable %s has no weight, or is NaN in some traces", name)
 	}
 	v := s.finish(a)
 	if v.Kind == Discrete && len(v.Values) > 0 && len(v.Values) <= 2*bins {

@@ -1,6 +1,7 @@
 package importance
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -55,12 +56,13 @@ func (m *moments) ess() float64 { return m.w * m.w / m.w2 }
 
 // sketch holds weighted values for quantiles: all of them up to a limit, then sorted neighbours merged
 // such that no merged point has more than 4/limit of the weight. Points that have never been merged are
-// exact.
+// exact. It takes no NaN.
 type sketch struct {
 	points []point
 }
 
-type point struct{ x, lw float64 }
+// point is the values at, or merged around, x: lw is the log of Σw, q is Σw²/(Σw)².
+type point struct{ x, lw, q float64 }
 
 func (s *sketch) add(x, lw float64, limit int) {
 	if math.IsInf(lw, -1) {
@@ -69,16 +71,11 @@ func (s *sketch) add(x, lw float64, limit int) {
 	if len(s.points) >= limit {
 		s.compress(limit / 4) // leaves at most half
 	}
-	s.points = append(s.points, point{x, lw})
+	s.points = append(s.points, point{x, lw, 1})
 }
 
 func (s *sketch) sort() {
-	slices.SortFunc(s.points, func(a, b point) int {
-		if a.x != b.x {
-			return -descending(a.x, b.x)
-		}
-		return -descending(a.lw, b.lw)
-	})
+	slices.SortFunc(s.points, func(a, b point) int { return cmp.Or(cmp.Compare(a.x, b.x), cmp.Compare(a.lw, b.lw)) })
 }
 
 // total is the largest log weight and the sum relative to it.
@@ -98,10 +95,10 @@ func (s *sketch) compress(to int) {
 	top, sum := s.total()
 	most := sum / float64(to) * 1.0001
 	out := s.points[:0]
-	var x, w float64 // the point being made
+	var x, w, w2 float64 // the point being made
 	flush := func() {
 		if w > 0 {
-			out = append(out, point{x, top + math.Log(w)})
+			out = append(out, point{x, top + math.Log(w), w2 / (w * w)})
 		}
 	}
 	for _, p := range s.points {
@@ -111,10 +108,11 @@ func (s *sketch) compress(to int) {
 				x += (p.x - x) * e / (w + e)
 			}
 			w += e
+			w2 += p.q * e * e
 			continue
 		}
 		flush()
-		x, w = p.x, e
+		x, w, w2 = p.x, e, p.q*e*e
 	}
 	flush()
 	s.points = out
@@ -144,4 +142,23 @@ func (s *sketch) quantiles(ps ...float64) []float64 {
 		out[i] = s.points[len(s.points)-1].x
 	}
 	return out
+}
+
+// quantile returns the p-quantile and half the width of the interval between the quantiles one standard
+// error of the cumulative weight to either side, which is √Σ w̄²(1[x ≤ q] − p)². The points are sorted.
+func (s *sketch) quantile(p float64) (q, se float64) {
+	q = s.quantiles(p)[0]
+	top, sum := s.total()
+	v := 0.0
+	for _, x := range s.points {
+		w := math.Exp(x.lw-top) / sum
+		d := p
+		if x.x <= q {
+			d = 1 - p
+		}
+		v += x.q * w * w * d * d
+	}
+	d := math.Sqrt(v)
+	ends := s.quantiles(math.Max(0, p-d), math.Min(1, p+d))
+	return q, (ends[1] - ends[0]) / 2
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
@@ -226,9 +227,12 @@ func (n *Names) Add(t *tracing.Trace) error {
 		n.known[k] = true
 		name := t.Table.Name(e.Name)
 		switch {
-		case e.Op == ppx.Tag:
-			if _, ok := n.data[name]; ok {
-				n.ignored[name] = true
+		case e.Op == ppx.Tag || e.Kind == dist.None:
+			// There is nothing to score: a warning, no error.
+			for given := range n.data {
+				if base, _ := control.SplitOccurrence(given); base == name || given == name {
+					n.ignored[given] = true
+				}
 			}
 			continue
 		case e.Op == ppx.Observe && e.Origin != tracing.FromData && e.Origin != tracing.FromModel:
@@ -271,12 +275,15 @@ func (n *Names) Final() error {
 	}
 	var missing, seen []string
 	for name := range n.data {
-		if !n.met[name] {
+		if !n.met[name] && !n.ignored[name] {
 			missing = append(missing, ppx.Quote(name))
 		}
 	}
 	for name := range n.seen {
 		seen = append(seen, ppx.Quote(name))
+	}
+	if len(missing) == 0 {
+		return nil
 	}
 	slices.Sort(missing)
 	slices.Sort(seen)
@@ -308,8 +315,11 @@ func (n *Names) Warnings() []string {
 	if n.condition && len(n.unanswered) > 0 {
 		w = append(w, fmt.Sprintf("no data were given for %s: drawn from the prior, as latents", list(n.unanswered)))
 	}
+	for name := range n.met {
+		delete(n.ignored, name) // it was of use elsewhere
+	}
 	if len(n.ignored) > 0 {
-		w = append(w, fmt.Sprintf("%s is a tag: the value given for it is ignored", list(n.ignored)))
+		w = append(w, fmt.Sprintf("the value given for %s is ignored: a tag, or an observation without distribution, has nothing to score", list(n.ignored)))
 	}
 	return w
 }

@@ -48,7 +48,8 @@ const maxValues = 64
 
 // Summary accumulates traces into a posterior table. It is a tracing.Writer: give it every trace of a
 // run, failed ones included, in the order of draws. Memory stays bounded: above some thousands of traces
-// quantiles come from a sketch (their rank is then off by less than a thousandth).
+// quantiles come from a sketch (their rank is then off by less than a thousandth for up to 1,000 variables,
+// by at most three hundredths for tens of thousands).
 type Summary struct {
 	Weights *Weights
 	Failed  uint64
@@ -83,6 +84,7 @@ type accumulator struct {
 	m        moments
 	s        sketch
 	integers bool
+	nan      bool                 // a value with weight was NaN
 	counts   map[float64]*moments // of distinct values, nil once there are too many
 }
 
@@ -198,7 +200,7 @@ func (s *Summary) add(t *tracing.Trace, k groupKey, kind string, v ppx.Tensor, l
 // sketchLimit keeps all sketches together below some 64 MiB.
 func (s *Summary) sketchLimit() int {
 	const points = 4 << 20
-	return max(2048, min(1<<16, points/max(1, len(s.order))))
+	return max(128, min(1<<16, points/max(1, len(s.order))))
 }
 
 func (s *Summary) newGroup(t *tracing.Trace, k groupKey, kind string, v ppx.Tensor) *group {
@@ -218,6 +220,7 @@ func (s *Summary) newGroup(t *tracing.Trace, k groupKey, kind string, v ppx.Tens
 	}
 	g := &group{}
 	if len(v.Data) > maxElements && !s.Full {
+		// Told apart from a scalar of the same name, which other traces may have.
 		a := s.variable(name, TensorKind, k.result)
 		a.Shape = slices.Clone(v.Shape)
 		g.vars = append(g.vars, a)
@@ -234,11 +237,15 @@ func (s *Summary) newGroup(t *tracing.Trace, k groupKey, kind string, v ppx.Tens
 }
 
 func (s *Summary) variable(label, kind string, result bool) *accumulator {
-	a := s.byLabel[label]
+	key := label
+	if kind == TensorKind {
+		key += "\x00" + TensorKind
+	}
+	a := s.byLabel[key]
 	if a == nil {
 		a = &accumulator{m: newMoments(), integers: true, counts: map[float64]*moments{}}
 		a.Name, a.Kind, a.family, a.result = label, kind, kind != "", result
-		s.byLabel[label] = a
+		s.byLabel[key] = a
 		s.order = append(s.order, a)
 	}
 	return a
@@ -257,6 +264,10 @@ func Subscript(i int, shape []int32) string {
 
 func (a *accumulator) add(x, lw float64, limit int) {
 	a.m.add(x, lw)
+	if x != x { // it has no place among the others: mean and quantiles are NaN from now on
+		a.nan = a.nan || !math.IsInf(lw, -1)
+		return
+	}
 	a.s.add(x, lw, limit)
 	if a.integers && (a.family && a.Kind == Continuous || x != math.Trunc(x)) {
 		a.integers, a.counts = false, nil
@@ -313,19 +324,12 @@ func (s *Summary) finish(a *accumulator) Variable {
 		return v
 	}
 	v.Mean, v.MeanSE, v.SD, v.ESS = a.m.mean, a.m.meanSE(), a.m.sd(), a.m.ess()
-	// A quantile's interval is that of the quantiles one binomial standard error to either side.
-	ps := []float64{0.05, 0.5, 0.95}
-	var all []float64
-	for _, p := range ps {
-		d := math.Sqrt(p * (1 - p) / v.ESS)
-		all = append(all, math.Max(0, p-d), p, math.Min(1, p+d))
+	if a.nan {
+		return v
 	}
-	order := slices.Clone(all)
-	slices.Sort(order)
-	values := a.s.quantiles(order...)
-	at := func(p float64) float64 { i, _ := slices.BinarySearch(order, p); return values[i] }
-	v.Q05, v.Q50, v.Q95 = at(all[1]), at(all[4]), at(all[7])
-	v.Q05SE, v.Q50SE, v.Q95SE = (at(all[2])-at(all[0]))/2, (at(all[5])-at(all[3]))/2, (at(all[8])-at(all[6]))/2
+	v.Q05, v.Q05SE = a.s.quantile(0.05)
+	v.Q50, v.Q50SE = a.s.quantile(0.5)
+	v.Q95, v.Q95SE = a.s.quantile(0.95)
 	if v.Kind == Discrete {
 		s.discrete(a, &v)
 	}

@@ -46,17 +46,8 @@ type remote struct {
 	pending []byte // a message that arrived where an answer was due
 }
 
-// recv waits for a message, looking at the context from time to time.
 func (r *remote) recv() ([]byte, error) {
-	for {
-		msg, err := r.c.Recv(patience)
-		if !errors.Is(err, ErrTimeout) {
-			return msg, err
-		}
-		if r.ctx.Err() != nil {
-			return nil, r.ctx.Err()
-		}
-	}
+	return recvWithin(r.ctx, r.c, 0)
 }
 
 func (r *remote) send(m *Message) error { return r.c.Send(r.enc.Encode(m)) }

@@ -2,9 +2,12 @@ package ppx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
 // Session is the engine's end of one conversation as a state machine without I/O: bytes in, bytes out.
@@ -80,6 +83,18 @@ func (s *Session) Step(msg []byte, h Handler) (reply []byte, done bool, err erro
 	return nil, false, fmt.Errorf("%w: %s in the middle of a run", ErrOutOfStep, s.m.Type)
 }
 
+// Excuse is a formally right answer to a statement that Step could not make sense of, for a run that is only
+// to reach its end.
+func (s *Session) Excuse() []byte {
+	switch s.m.Type {
+	case Observe:
+		return s.fixed[ObserveResult]
+	case Tag:
+		return s.fixed[TagResult]
+	}
+	return s.enc.Encode(&Message{Type: SampleResult, Statement: Statement{Value: dist.Scalar(0)}})
+}
+
 // Connect opens the conversation over c: Handshake, and once more after a Reset.
 func (s *Session) Connect(c Conn, system string, timeout time.Duration) error {
 	for try := 0; ; try++ {
@@ -103,10 +118,7 @@ func (s *Session) Execute(ctx context.Context, c Conn, h Handler, timeout time.D
 		return Tensor{}, err
 	}
 	for {
-		if err := ctx.Err(); err != nil {
-			return Tensor{}, err
-		}
-		msg, err := c.Recv(timeout)
+		msg, err := recvWithin(ctx, c, timeout)
 		if err != nil {
 			return Tensor{}, err
 		}
@@ -119,6 +131,25 @@ func (s *Session) Execute(ctx context.Context, c Conn, h Handler, timeout time.D
 		}
 		if err := c.Send(reply); err != nil {
 			return Tensor{}, err
+		}
+	}
+}
+
+// recvWithin waits for a message, looking at the context from time to time.
+func recvWithin(ctx context.Context, c Conn, timeout time.Duration) ([]byte, error) {
+	for start := time.Now(); ; {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		wait := patience
+		if timeout > 0 {
+			if wait = min(wait, timeout-time.Since(start)); wait <= 0 {
+				return nil, ErrTimeout
+			}
+		}
+		msg, err := c.Recv(wait)
+		if !errors.Is(err, ErrTimeout) {
+			return msg, err
 		}
 	}
 }

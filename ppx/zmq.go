@@ -14,6 +14,9 @@ import (
 
 // All of ZeroMQ is behind this file: a Transport makes Sockets, a Poller waits for many of them.
 
+// maxSimulators is how many sockets of one transport can be dialled at a time.
+const maxSimulators = 4096
+
 // Transport owns one ZeroMQ context (one I/O thread). Close it after its sockets. Safe for concurrent use.
 type Transport struct {
 	ctx   *zmq.Context
@@ -30,6 +33,10 @@ func NewTransport(l Limits) (*Transport, error) {
 	}
 	// A retry inside the binding would restart the deadline at every signal (and Go sends itself many).
 	ctx.SetRetryAfterEINTR(false)
+	// Up to three sockets for a simulator.
+	if err := ctx.SetMaxSockets(3*maxSimulators + 1000); err != nil {
+		return nil, fmt.Errorf("ZeroMQ: %w", err)
+	}
 	return &Transport{ctx: ctx, limit: l.message()}, nil
 }
 

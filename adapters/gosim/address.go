@@ -14,7 +14,10 @@ import (
 // in every process and build. Describing a stack takes microseconds, so descriptions are kept by the
 // stack's return addresses.
 
-const maxDepth = 256
+const (
+	maxDepth = 256
+	maxKnown = 1 << 14 // stacks without end: recursion that branches at random
+)
 
 // callers finds addresses for the runs of one goroutine.
 type callers struct {
@@ -56,7 +59,7 @@ func padded[K shallowKey | deepKey](pcs []uintptr) (k K) {
 func lookUp[K comparable](m *map[K]string, k K) string {
 	a, ok := (*m)[k]
 	if !ok {
-		if *m == nil {
+		if *m == nil || len(*m) >= maxKnown {
 			*m = map[K]string{}
 		}
 		a = describe()

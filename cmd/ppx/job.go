@@ -128,6 +128,7 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 		return err
 	}
 	ctx := c.Context()
+	o.WorkDir = j.out + ".workers"
 	pool, err := engine.Open(ctx, o)
 	if err != nil {
 		return err
@@ -250,17 +251,12 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 			beta = 1
 		}
 		m := &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
-			Method: j.method, Conditioned: j.conditioned, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
+			Method: j.method, Conditioned: j.conditioned || j.keepValues, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
 			LikelihoodImportance: beta, Seed: j.cfg.Seed, N: j.cfg.N}
 		if len(command) == 0 {
 			m.Command = j.sim.o.Connect
 		}
-		w, err := rundir.Create(j.out, m)
-		if err == nil {
-			if err = m.SetData(j.out, j.cfg.Data); err != nil {
-				err = errors.Join(err, w.Close(rundir.Failed, err))
-			}
-		}
+		w, err := rundir.Create(j.out, m, j.cfg.Data)
 		return w, m, err
 	}
 	add := func(t *tracing.Trace) error {
@@ -287,7 +283,11 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 	j.cfg.N = max(j.cfg.N, next)
 	if j.retryFailed {
 		if err := j.retry(ctx, pool, w, failed, add); err != nil {
-			return nil, nil, errors.Join(err, w.Close(rundir.Failed, err))
+			state := rundir.Failed
+			if errors.Is(err, errInterrupted) {
+				state = rundir.Interrupted
+			}
+			return nil, nil, errors.Join(err, w.Close(state, err))
 		}
 	}
 	return w, m, nil
@@ -295,10 +295,6 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 
 // retry makes given-up draws again and puts them in their places.
 func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, failed []uint64, add func(*tracing.Trace) error) error {
-	r, err := rundir.Open(j.out, pool.Table())
-	if err != nil {
-		return err
-	}
 	i := 0
 	source := func() (engine.Draw, bool) {
 		if i == len(failed) {
@@ -308,13 +304,20 @@ func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, fa
 		return engine.Draw{Seed: j.cfg.Seed, Index: failed[i-1]}, true
 	}
 	again := map[uint64]*tracing.Trace{}
-	for t, err := range pool.Stream(ctx, source, j.cfg.Maker()) {
-		if err != nil {
-			return err
+	var ended error
+	for t, err := range pool.Retry(ctx, source, j.cfg.Maker()) {
+		if ended = err; err == nil {
+			again[t.Draw] = j.cfg.Temper(t)
 		}
-		again[t.Draw] = j.cfg.Temper(t)
 	}
-	if err := w.Replace(r, again); err != nil {
+	r, err := rundir.Open(j.out, pool.Table())
+	if err == nil {
+		err = w.Replace(r, again) // what has come, also when it ended early
+	}
+	if err = errors.Join(ended, err); err != nil {
+		return err
+	}
+	if r, err = rundir.Open(j.out, pool.Table()); err != nil { // with the addresses that are new
 		return err
 	}
 	for t, err := range r.All(ctx) {

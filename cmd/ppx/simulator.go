@@ -28,7 +28,7 @@ func (s *simulator) register(f *pflag.FlagSet, many bool) {
 	f.StringVar(&s.workers, "workers", "auto", "copies to launch; auto adds copies as long as that helps")
 	f.DurationVar(&s.o.RunTimeout, "run-timeout", 0, "longest time for one run; 0: none")
 	f.IntVar(&s.o.RestartEvery, "restart-every", 0, "restart a copy after so many runs; 0: never")
-	f.BoolVar(&s.o.CwdPerWorker, "cwd-per-worker", false, "give each copy a working folder of its own")
+	f.BoolVar(&s.o.CwdPerWorker, "cwd-per-worker", false, "give each copy a working folder of its own, below OUT.workers")
 }
 
 // options completes the engine's options with the command after "--".

@@ -276,7 +276,7 @@ func (c *checker) outOfTurn() error {
 	if err := c.single.Send(enc.Encode(&ppx.Message{Type: ppx.ObserveResult})); err != nil {
 		return err
 	}
-	msg, err := c.single.Recv(min(c.o.Timeout, 2*time.Second))
+	msg, err := c.single.Recv(2 * time.Second)
 	if err != nil {
 		return fmt.Errorf("after a message out of turn: %w", err)
 	}

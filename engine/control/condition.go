@@ -55,19 +55,21 @@ var _ engine.Layer = (*Condition)(nil)
 func NewCondition(d Data, own bool) *Condition {
 	c := &Condition{own: own, data: map[string]*named{}}
 	for name, v := range d {
-		base, k := SplitOccurrence(name)
-		n := c.data[base]
-		if n == nil {
-			n = &named{occurrence: map[int]ppx.Tensor{}}
-			c.data[base] = n
-		}
-		if k == 0 {
-			n.every = &v
-		} else {
-			n.occurrence[k] = v
+		c.name(name).every = &v // also "x@2": the simulator's own name may look like that
+		if base, k := SplitOccurrence(name); k > 0 {
+			c.name(base).occurrence[k] = v
 		}
 	}
 	return c
+}
+
+func (c *Condition) name(name string) *named {
+	n := c.data[name]
+	if n == nil {
+		n = &named{occurrence: map[int]ppx.Tensor{}}
+		c.data[name] = n
+	}
+	return n
 }
 
 // Choose implements engine.Layer.

@@ -136,15 +136,16 @@ func (e *element) widenCategorical(row []float64) {
 // widen triples the standard deviation where the family can (the counts' and the Beta's concentration is
 // kept high enough for a single peak), keeping the mean where that leaves the density at 0 finite.
 func (e *element) widen(k dist.Kind, a, b float64) {
+	if !widens(k, a, b) {
+		e.set(k, a, b)
+		return
+	}
 	flatter := func(c, by float64) float64 { return math.Max(c/by, math.Min(c, 1)) }
 	switch k {
 	case dist.Normal, dist.LogNormal:
 		e.set(k, a, 3*b)
 	case dist.Bernoulli:
-		if a > 0 && a < 1 {
-			a = 0.5
-		}
-		e.set(k, a, b)
+		e.set(k, 0.5, b)
 	case dist.Beta:
 		e.set(k, flatter(a, 9), flatter(b, 9))
 	case dist.Exponential:
@@ -156,26 +157,46 @@ func (e *element) widen(k dist.Kind, a, b float64) {
 		c := flatter(b, 3)
 		e.set(k, a*3*c/b, c)
 	case dist.Poisson:
-		if a <= 0 {
-			e.set(k, a, b)
-			return
-		}
 		// Gamma-mixed Poisson of mean a and variance 9a: the Gamma has shape a/8, kept at 1 or above.
 		shape := math.Max(a/8, 1)
 		e.set(dist.Gamma, shape, shape/a)
 		e.mixed = dist.Poisson
 	case dist.Binomial:
-		if a < 1 || b <= 0 || b >= 1 {
-			e.set(k, a, b)
-			return
-		}
 		// Beta-mixed Binomial of mean n·p and nine times the variance where n allows it.
 		total := math.Max((a-9)/8, 1/math.Min(b, 1-b))
 		e.set(dist.Beta, total*b, total*(1-b))
 		e.mixed, e.n = dist.Binomial, a
-	default: // a Uniform has nowhere to go
-		e.set(k, a, b)
 	}
+}
+
+// widens tells whether widening an element is of use and can be scored exactly: a Uniform has nowhere to go,
+// and near the ends of double precision samples are clamped, or densities lose their digits.
+func widens(k dist.Kind, a, b float64) bool {
+	const large = 1e9       // counts beyond it lose digits in differences of log-gammas
+	const logMax = 700.0    // of what a double can hold
+	const tail = 40.0       // standard deviations, or nats, that samples may reach
+	const smallShape = 0.05 // below, a Gamma's or Beta's samples underflow
+	switch k {
+	case dist.Normal:
+		return b < 1e300
+	case dist.LogNormal:
+		return math.Abs(a)+3*tail*b < logMax
+	case dist.Bernoulli:
+		return a > 0 && a < 1
+	case dist.Beta:
+		return a > smallShape && b > smallShape
+	case dist.Exponential:
+		return a > 1e-290 && a < 1e290
+	case dist.Gamma:
+		return a > smallShape && a < large && math.Abs(math.Log(b)) < logMax-100
+	case dist.Weibull:
+		return math.Abs(math.Log(a))+tail/math.Min(b/3, 1) < logMax
+	case dist.Poisson:
+		return a > 1/large && a < large
+	case dist.Binomial:
+		return a >= 1 && a < large && b > 1/large && b < 1-1/large
+	}
+	return false
 }
 
 // sample draws element i of a site from its own part of the site's random numbers.

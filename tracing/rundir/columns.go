@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // Files are read column by column and page by page, into typed slices: several times faster than rows.
@@ -41,6 +42,14 @@ func openColumns(path string) (c *columnFile, err error) {
 	c = &columnFile{f: f, p: p, by: map[string]int{}}
 	for i, col := range p.Schema().Columns() {
 		c.by[col[0]] = i
+	}
+	for _, g := range p.Metadata().RowGroups {
+		for _, chunk := range g.Columns {
+			// Another codec is a damaged byte; some decoders take any length from the data.
+			if codec := chunk.MetaData.Codec; codec != format.Zstd {
+				return nil, fmt.Errorf("unexpected compression %v", codec)
+			}
+		}
 	}
 	return c, nil
 }
@@ -95,6 +104,7 @@ func (c *columnFile) read(name string, from, n int64) (col *column, err error) {
 		return nil, errors.New("missing")
 	}
 	col = &column{start: make([]int32, 1)}
+	want := n
 	for _, g := range c.p.RowGroups() {
 		rows := g.NumRows()
 		if from >= rows {
@@ -106,12 +116,16 @@ func (c *columnFile) read(name string, from, n int64) (col *column, err error) {
 			return nil, err
 		}
 		if n -= k; n == 0 {
-			return col, nil
+			break
 		}
 		from = 0
 	}
 	if n > 0 {
 		return nil, fmt.Errorf("%d rows are missing", n)
+	}
+	if got := max(len(col.ints), len(col.doubles), len(col.codes), len(col.start)-1); len(col.start) == 1 && int64(got) != want ||
+		len(col.start) > 1 && int64(len(col.start)-1) != want {
+		return nil, fmt.Errorf("it has %d rows, not %d", got, want)
 	}
 	return col, nil
 }

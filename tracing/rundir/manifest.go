@@ -80,8 +80,8 @@ const (
 	inlineElements = 1000
 )
 
-// SetData puts observed values into the manifest of the folder at path, large ones into a file beside it.
-func (m *Manifest) SetData(path string, data map[string]ppx.Tensor) error {
+// setData puts observed values into the manifest of the folder at path, large ones into a file beside it.
+func (m *Manifest) setData(path string, data map[string]ppx.Tensor) error {
 	m.Data = map[string]Datum{}
 	large := map[string]ppx.Tensor{}
 	for name, t := range data {

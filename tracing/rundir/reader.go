@@ -1,11 +1,13 @@
 package rundir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -22,7 +24,6 @@ type Reader struct {
 	ids   []uint32 // address numbers of the files → of Table
 	kinds []dist.Kind
 	ops   []ppx.Type
-	parts int // address parts read
 	b     tracing.Builder
 }
 
@@ -41,34 +42,23 @@ func Open(path string, table *tracing.Table) (*Reader, error) {
 	return r, r.readAddresses()
 }
 
-// readAddresses reads the parts that were not there before.
+// readAddresses reads all address parts. A number may stand in any of them: mostly in the part that brought
+// it, but a draw that was made again later may bring one too.
 func (r *Reader) readAddresses() error {
-	for ; ; r.parts++ {
-		rows, err := readAddressPart(r.Path, uint64(r.parts))
+	var rows []addressRow
+	for k := uint64(0); ; k++ {
+		part, err := readAddressPart(r.Path, k)
 		if errors.Is(err, fs.ErrNotExist) {
-			// The last part may have been written again with more addresses.
-			if r.parts > 0 {
-				r.parts--
-				rows, err = readAddressPart(r.Path, uint64(r.parts))
-				r.parts++
-				if err == nil {
-					err = r.addAddresses(rows)
-				}
-				return err
-			}
-			return nil
-		}
-		if err == nil {
-			err = r.addAddresses(rows)
+			break
 		}
 		if err != nil {
 			return err
 		}
+		rows = append(rows, part...)
 	}
-}
-
-func (r *Reader) addAddresses(rows []addressRow) error {
-	for _, row := range rows {
+	slices.SortFunc(rows, func(a, b addressRow) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range rows {
+		row := &rows[i]
 		op, kind, err := row.parse()
 		switch {
 		case err != nil:
@@ -174,7 +164,13 @@ func (r *Reader) Draw(draw uint64) (*tracing.Trace, error) {
 }
 
 // part reads n draws of a part beginning with its first-th; n < 0 means all from there.
-func (r *Reader) part(k uint64, first, n int64) ([]*tracing.Trace, error) {
+func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err error) {
+	defer func() {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
+			err = damaged(partName(r.Path, "sites", k), err)
+		}
+	}()
+	defer recoverTo(&err)
 	dc, err := openColumns(partName(r.Path, "draws", k))
 	if err != nil {
 		return nil, err
@@ -193,6 +189,9 @@ func (r *Reader) part(k uint64, first, n int64) ([]*tracing.Trace, error) {
 	}
 	var skip, rows int64
 	for i, l := range lengths.ints {
+		if l < 0 {
+			return nil, fmt.Errorf("length %d", l)
+		}
 		if int64(i) < first {
 			skip += l
 		} else {
@@ -211,9 +210,17 @@ func (r *Reader) part(k uint64, first, n int64) ([]*tracing.Trace, error) {
 		return nil, err
 	}
 	defer sc.Close()
+	// The rows of a draw are where the lengths say; unless the file is newer than the draws and a draw that
+	// failed has been made again (Writer.Replace).
 	s, err := readSites(sc, skip, rows)
-	if err != nil {
-		return nil, err
+	starts, ok := startsOf(s.draw, d.draw.ints, lengths.ints[first:], err)
+	if !ok {
+		if s, err = readSites(sc, 0, sc.rows()); err != nil {
+			return nil, err
+		}
+		if starts, ok = search(s.draw.ints, d.draw.ints, lengths.ints[first:]); !ok {
+			return nil, damaged(sc.f.Name(), errors.New("it does not have the statements that the draws have"))
+		}
 	}
 	for _, name := range s.name.table {
 		s.names = append(s.names, r.Table.InternName(name))
@@ -226,6 +233,9 @@ func (r *Reader) part(k uint64, first, n int64) ([]*tracing.Trace, error) {
 		s.origins = append(s.origins, o)
 	}
 	for _, id := range s.address.ints {
+		if id < 0 {
+			return nil, fmt.Errorf("address number %d", id)
+		}
 		if int(id) >= len(r.ids) { // written since Open
 			if err := r.readAddresses(); err != nil {
 				return nil, err
@@ -235,16 +245,43 @@ func (r *Reader) part(k uint64, first, n int64) ([]*tracing.Trace, error) {
 			}
 		}
 	}
-	traces := make([]*tracing.Trace, n)
-	at := 0
+	traces = make([]*tracing.Trace, n)
 	for i := range traces {
-		l := int(lengths.ints[first+int64(i)])
-		if traces[i], err = r.assemble(&d, i, &s, at, l); err != nil {
+		if traces[i], err = r.assemble(&d, i, &s, starts[i], int(lengths.ints[first+int64(i)])); err != nil {
 			return nil, damaged(sc.f.Name(), err)
 		}
-		at += l
 	}
 	return traces, nil
+}
+
+// startsOf is where each draw's rows begin when they follow each other; !ok when they are another draw's, or
+// were not there to read.
+func startsOf(rows *column, draws, lengths []int64, err error) (starts []int, ok bool) {
+	if err != nil {
+		return nil, false
+	}
+	at := 0
+	for i, l := range lengths {
+		starts = append(starts, at)
+		if l > 0 && (rows.ints[at] != draws[i] || rows.ints[at+int(l)-1] != draws[i]) {
+			return nil, false
+		}
+		at += int(l)
+	}
+	return starts, true
+}
+
+// search is where each draw's rows begin in a whole part, wherever that is.
+func search(rows, draws, lengths []int64) (starts []int, ok bool) {
+	for i, l := range lengths {
+		at, _ := slices.BinarySearch(rows, draws[i])
+		end, _ := slices.BinarySearch(rows, draws[i]+1)
+		if l > 0 && int64(end-at) != l {
+			return nil, false
+		}
+		starts = append(starts, at)
+	}
+	return starts, true
 }
 
 type drawColumns struct {
@@ -408,7 +445,13 @@ func (r *Reader) Heads(ctx context.Context) iter.Seq2[Head, error] {
 	}
 }
 
-func (r *Reader) heads(k uint64) ([]Head, error) {
+func (r *Reader) heads(k uint64) (out []Head, err error) {
+	defer func() {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
+			err = damaged(partName(r.Path, "draws", k), err)
+		}
+	}()
+	defer recoverTo(&err)
 	c, err := openColumns(partName(r.Path, "draws", k))
 	if err != nil {
 		return nil, err
@@ -424,7 +467,7 @@ func (r *Reader) heads(k uint64) ([]Head, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	out := make([]Head, n)
+	out = make([]Head, n)
 	for i := range out {
 		result, err := tensorAt(d.result, d.results, d.shape, i)
 		if err != nil {

@@ -89,7 +89,7 @@ func show(t *tracing.Trace) string {
 
 func write(t testing.TB, path string, m *rundir.Manifest, traces []*tracing.Trace) {
 	t.Helper()
-	w, err := rundir.Create(path, m)
+	w, err := rundir.Create(path, m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func files(t *testing.T, path string) string {
 }
 
 func long(r *gosim.Run) gosim.Tensor {
-	for range 3000 {
+	for range 1500 {
 		r.Sample("", gosim.Normal(0, 1))
 	}
 	return gosim.Tensor{}
@@ -197,7 +197,7 @@ func TestResumedEqualsUndisturbed(t *testing.T) {
 	for name, c := range map[string]struct {
 		model gosim.Model
 		n     uint64
-	}{"short traces": {everything, 300}, "several parts": {long, 180}} {
+	}{"short traces": {everything, 300}, "several parts": {long, 300}} {
 		t.Run(name, func(t *testing.T) {
 			traces := run(t, c.model, c.n, nil)
 			dir := t.TempDir()
@@ -208,7 +208,7 @@ func TestResumedEqualsUndisturbed(t *testing.T) {
 			}
 			cuts := []int{0, 5, 63, 64, 65, 130, int(c.n)}
 			if testing.Short() || name == "several parts" {
-				cuts = []int{5, 64, 130}
+				cuts = []int{5, 64, 200}
 			}
 			for _, cut := range cuts {
 				path := filepath.Join(dir, fmt.Sprint("cut", cut))
@@ -270,11 +270,11 @@ func TestFailedDrawsCanBeReplaced(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "run")
-	w, err := rundir.Create(path, &rundir.Manifest{})
+	w, err := rundir.Create(path, &rundir.Manifest{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rundir.Create(path, &rundir.Manifest{}); !errors.Is(err, rundir.ErrExists) {
+	if _, err := rundir.Create(path, &rundir.Manifest{}, nil); !errors.Is(err, rundir.ErrExists) {
 		t.Errorf("an existing run: %v", err)
 	}
 	if _, _, _, err := rundir.Resume(ctx, path, nil, nil); !errors.Is(err, rundir.ErrLocked) {
@@ -339,7 +339,7 @@ func TestDamagedParts(t *testing.T) {
 func TestOpenPartIsSaved(t *testing.T) {
 	traces := run(t, everything, 3, nil)
 	path := filepath.Join(t.TempDir(), "run")
-	w, err := rundir.Create(path, &rundir.Manifest{N: 3})
+	w, err := rundir.Create(path, &rundir.Manifest{N: 3}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,14 +361,19 @@ func TestOpenPartIsSaved(t *testing.T) {
 }
 
 func TestLargeDataGoBesideTheManifest(t *testing.T) {
-	path := t.TempDir()
+	path := filepath.Join(t.TempDir(), "run")
 	image := gosim.NewTensor(make([]float64, 40*50), 40, 50)
 	for i := range image.Data {
 		image.Data[i] = float64(i) / 3
 	}
-	var m rundir.Manifest
 	data := map[string]ppx.Tensor{"image": image, "x": dist.Scalar(1.5), "a/b": gosim.Vector(1, 2)}
-	if err := m.SetData(path, data); err != nil {
+	w, err := rundir.Create(path, &rundir.Manifest{}, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close(rundir.Complete, nil)
+	m, err := rundir.ReadManifest(path) // on disk before the first trace
+	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := m.Tensors(path)
@@ -424,4 +429,176 @@ func BenchmarkHMM(b *testing.B) {
 		}
 		b.ReportMetric(float64(sites*b.N)/b.Elapsed().Seconds(), "sites/s")
 	})
+}
+
+// grown is a model that meets new addresses from a draw on.
+func grown(from int) func(*gosim.Run) gosim.Tensor {
+	n := 0
+	return func(r *gosim.Run) gosim.Tensor {
+		if n++; n > from {
+			r.SampleAt(gosim.Site{Address: fmt.Sprint("new", n%7)}, "", gosim.Normal(0, 1))
+		}
+		return gosim.Scalar(r.Sample("x", gosim.Normal(0, 1)))
+	}
+}
+
+func single(t testing.TB, m gosim.Model, draws ...uint64) []*tracing.Trace {
+	t.Helper()
+	x := engine.NewLocal(gosim.Wrap(m), 1)
+	defer x.Close()
+	var out []*tracing.Trace
+	for _, d := range draws {
+		tr, err := x.Execute(ctx, engine.Draw{Seed: 1, Index: d}, func(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, tr)
+	}
+	return out
+}
+
+func TestResumeOfADamagedRunIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	write(t, path, &rundir.Manifest{N: 50}, run(t, everything, 50, nil))
+	if err := os.Truncate(filepath.Join(path, "sites", "part-00000.parquet"), 500); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the lock was given back
+		if _, _, _, err := rundir.Resume(ctx, path, nil, func(*tracing.Trace) error { return nil }); !errors.Is(err, rundir.ErrDamaged) {
+			t.Error(err)
+		}
+	}
+}
+
+// A draw that is made again may bring addresses that no later part has.
+func TestReplacedDrawsMayBringAddresses(t *testing.T) {
+	traces := run(t, long, 150, nil)
+	path := filepath.Join(t.TempDir(), "run")
+	broken := append([]*tracing.Trace(nil), traces...)
+	broken[3] = tracing.FailedTrace(traces[0].Table, 3, 0, errors.New("gone"))
+	write(t, path, &rundir.Manifest{N: 150}, broken)
+	open, err := rundir.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _, _, err := rundir.Resume(ctx, path, nil, func(*tracing.Trace) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := single(t, grown(0), 3)
+	if err := w.Replace(open, map[uint64]*tracing.Trace{3: again[0]}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, path)[3]; show(got) != show(again[0]) {
+		t.Errorf("%s\nwant\n%s", show(got), show(again[0]))
+	}
+	// A reader that was open all the while finds it too.
+	if got, err := open.Draw(3); err != nil || show(got) != show(again[0]) {
+		t.Errorf("an open reader: %v", err)
+	}
+}
+
+// A crash between the renames of a part: new sites, old draws. What the draws say is there.
+func TestCrashBetweenTheFilesOfAPart(t *testing.T) {
+	traces := run(t, everything, 50, nil)
+	dir := t.TempDir()
+	failed := append([]*tracing.Trace(nil), traces...)
+	failed[20] = tracing.FailedTrace(traces[0].Table, 20, 0, errors.New("gone"))
+	write(t, filepath.Join(dir, "old"), &rundir.Manifest{N: 50}, failed[:40])
+	write(t, filepath.Join(dir, "new"), &rundir.Manifest{N: 50}, traces)
+	for _, kind := range []string{"sites", "addresses"} {
+		name := filepath.Join(kind, "part-00000.parquet")
+		if err := os.Rename(filepath.Join(dir, "new", name), filepath.Join(dir, "old", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := readAll(t, filepath.Join(dir, "old"))
+	if len(got) != 40 {
+		t.Fatalf("%d draws", len(got))
+	}
+	for i, tr := range got {
+		if show(tr) != show(failed[i]) {
+			t.Errorf("draw %d differs", i)
+		}
+	}
+}
+
+// A part never shrinks, and its size survives a resume, also where traces are large.
+func TestPartSizeOfLargeTraces(t *testing.T) {
+	huge := func(r *gosim.Run) gosim.Tensor {
+		r.SampleTensor("", gosim.Tensors(dist.Normal, gosim.NewTensor(make([]float64, 60000), 60000), gosim.Scalar(1)))
+		return gosim.Tensor{}
+	}
+	traces := run(t, huge, 100, nil)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "whole"), &rundir.Manifest{N: 100}, traces)
+	whole, err := rundir.ReadManifest(filepath.Join(dir, "whole"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole.PartSize == 0 || whole.PartSize > 64 {
+		t.Errorf("part size %d", whole.PartSize)
+	}
+	for _, cut := range []int{5, 30, 70} {
+		path := filepath.Join(dir, fmt.Sprint(cut))
+		write(t, path, &rundir.Manifest{N: 100}, traces[:cut])
+		w, m, next, err := rundir.Resume(ctx, path, nil, func(*tracing.Trace) error { return nil })
+		if err != nil || int(next) != cut {
+			t.Fatal(next, err)
+		}
+		for _, tr := range traces[next:] {
+			if err := w.Write(ctx, tr); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(rundir.Complete, nil); err != nil {
+			t.Fatal(err)
+		}
+		if m.PartSize != whole.PartSize {
+			t.Errorf("cut at %d: part size %d, undisturbed %d", cut, m.PartSize, whole.PartSize)
+		}
+	}
+}
+
+// The manifest on disk may be older than the parts: the part size is chosen again, and the same.
+func TestPartSizeLostInACrash(t *testing.T) {
+	traces := run(t, long, 150, nil)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "whole"), &rundir.Manifest{N: 150}, traces)
+	path := filepath.Join(dir, "cut")
+	write(t, path, &rundir.Manifest{N: 150}, traces[:60])
+	old, err := os.ReadFile(filepath.Join(path, "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _, _, err := rundir.Resume(ctx, path, traces[0].Table, func(*tracing.Trace) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range traces[60:64] {
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(rundir.Interrupted, nil), os.WriteFile(filepath.Join(path, "run.json"), old, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	w, _, next, err := rundir.Resume(ctx, path, traces[0].Table, func(*tracing.Trace) error { return nil })
+	if err != nil || next != 64 {
+		t.Fatal(next, err)
+	}
+	for _, tr := range traces[next:] {
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	if files(t, path) != files(t, filepath.Join(dir, "whole")) {
+		t.Error("the folder differs")
+	}
 }

@@ -25,7 +25,7 @@ const (
 	partSites   = 120_000
 	partNumbers = 4 << 20
 	maxPartSize = 1 << 16
-	// The part size is chosen from this many first draws.
+	// The part size is chosen when this many draws have come, or partNumbers numbers.
 	sizingDraws = 64
 	// syncEvery is how old a finished trace gets before it is on disk, however slowly others follow.
 	syncEvery = 2 * time.Second
@@ -45,7 +45,6 @@ type Writer struct {
 	lock     *os.File
 	enc      encoder
 	open     []*tracing.Trace // of part number part
-	numbers  int              // in open
 	part     uint64
 	unsaved  bool
 	lastSync time.Time
@@ -74,8 +73,8 @@ var ErrExists = errors.New("exists and is not empty")
 // ErrLocked says that another process writes the run.
 var ErrLocked = errors.New("another process is writing this run")
 
-// Create makes the folder of a new run.
-func Create(path string, m *Manifest) (*Writer, error) {
+// Create makes the folder of a new run with these observed values.
+func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, error) {
 	entries, err := os.ReadDir(path)
 	switch {
 	case err == nil && len(entries) > 0:
@@ -97,7 +96,11 @@ func Create(path string, m *Manifest) (*Writer, error) {
 		_, err := f.Write(viewsSQL)
 		return err
 	})
-	if err = errors.Join(err, m.write(path)); err != nil {
+	// run.json last: a run that can be resumed knows its data.
+	if err = errors.Join(err, m.setData(path, data)); err == nil {
+		err = m.write(path)
+	}
+	if err != nil {
 		w.release()
 		return nil, err
 	}
@@ -114,20 +117,25 @@ func newWriter(path string, m *Manifest) *Writer {
 // returns the number of the first draw that is missing. The caller may change m, which is the manifest,
 // before the first Write.
 func Resume(ctx context.Context, path string, table *tracing.Table, each func(*tracing.Trace) error) (w *Writer, m *Manifest, next uint64, err error) {
+	if _, err := ReadManifest(path); err != nil { // before a lock file appears in some other folder
+		return nil, nil, 0, err
+	}
+	locked := newWriter(path, &Manifest{})
+	if err := locked.acquire(); err != nil {
+		return nil, nil, 0, err
+	}
+	defer func() {
+		if err != nil {
+			locked.release()
+		}
+	}()
 	r, err := Open(path, table)
 	if err != nil {
 		return nil, nil, 0, err
 	}
 	m = r.Manifest
 	w = newWriter(path, m)
-	if err := w.acquire(); err != nil {
-		return nil, nil, 0, err
-	}
-	defer func() {
-		if err != nil {
-			w.release()
-		}
-	}()
+	w.lock = locked.lock
 	for id, a := range r.Addresses() {
 		w.ids[addressKey{a.Base, a.Op}] = int32(id)
 	}
@@ -158,9 +166,6 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	}
 	if m.PartSize > 0 && uint64(len(w.open)) == m.PartSize {
 		w.part, w.open = w.part+1, nil
-	}
-	for _, t := range w.open {
-		w.numbers += t.Bytes() / 8
 	}
 	// The open part is written again with the addresses that it brought.
 	if rows, err := readAddressPart(path, w.part); err == nil {
@@ -225,16 +230,9 @@ func (w *Writer) Write(_ context.Context, t *tracing.Trace) error {
 		return w.err
 	}
 	w.open = append(w.open, t)
-	w.numbers += t.Bytes() / 8
 	w.unsaved = true
 	w.count(t)
-	if w.m.PartSize == 0 && len(w.open) == sizingDraws {
-		w.m.PartSize = w.choosePartSize()
-	}
-	// Above 64 draws a part; where they are fewer, those that have come are cut up.
-	for w.err == nil && w.m.PartSize > 0 && uint64(len(w.open)) >= w.m.PartSize {
-		w.err = w.closePart()
-	}
+	w.err = w.closeParts()
 	if w.err == nil && w.due() {
 		w.err = w.save()
 	}
@@ -253,18 +251,53 @@ func (w *Writer) count(t *tracing.Trace) {
 	}
 }
 
-func (w *Writer) choosePartSize() uint64 {
-	sites := 0
-	for _, t := range w.open {
+// choosePartSize looks at the first draws: as many as it takes for a decision, 0 while there are too few. The
+// size is at least their number, so that a part never shrinks, and depends on nothing but them, so that it
+// is the same after a resume.
+func choosePartSize(traces []*tracing.Trace) uint64 {
+	sites, numbers := 0, 0
+	for i, t := range traces {
 		sites += len(t.Entries)
+		numbers += size(t)
+		n := i + 1
+		if n < sizingDraws && numbers < partNumbers {
+			continue
+		}
+		b := uint64(1)
+		for b < maxPartSize && (int(b) < n || int(b)*sites/n < partSites && int(b)*(numbers/n) < partNumbers) {
+			b *= 2
+		}
+		return b
 	}
-	per := max(1, sites/len(w.open))
-	numbers := max(1, w.numbers/len(w.open))
-	b := uint64(1)
-	for b < maxPartSize && int(b)*per < partSites && int(b)*numbers < partNumbers {
-		b *= 2
+	return 0
+}
+
+// size is how many numbers a trace is on disk, where parameters have been broadcast.
+func size(t *tracing.Trace) int {
+	n := 8 + len(t.Result.Data)
+	for i := range t.Entries {
+		d, v := t.Dist(i), len(t.Value(i).Data)
+		n += 8 + v*(1+len(d.Kind.Params()))
+		if d.Kind == dist.Categorical {
+			n += len(d.Params[0].Data) - v
+		}
 	}
-	return b
+	return n
+}
+
+// closeParts writes the parts that are full.
+func (w *Writer) closeParts() error {
+	if w.m.PartSize == 0 {
+		if w.m.PartSize = choosePartSize(w.open); w.m.PartSize == 0 {
+			return nil
+		}
+	}
+	for uint64(len(w.open)) >= w.m.PartSize {
+		if err := w.closePart(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // closePart writes the first PartSize open traces as a part for good.
@@ -277,7 +310,6 @@ func (w *Writer) closePart() error {
 	}
 	w.part++
 	w.open, w.fresh = rest, nil
-	w.numbers = 0
 	w.unsaved = len(rest) > 0
 	return nil
 }
@@ -417,6 +449,9 @@ func (w *Writer) Close(state string, reason error) error {
 		w.m.State, w.m.Error = Failed, w.err.Error()
 		_ = w.m.write(w.Path) // the disk may be full; the parts are readable without
 		return w.err
+	}
+	if err := w.closeParts(); err != nil {
+		return err
 	}
 	if len(w.open) > 0 || w.part == 0 {
 		return w.save()

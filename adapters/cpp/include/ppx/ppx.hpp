@@ -363,6 +363,7 @@ class Decoder {
 class Addresses {
  public:
   static constexpr int max_depth = 256;
+  static constexpr std::size_t max_known = 1 << 16;
 
   // Notes how deep the stack is where the model is called.
   // inlined: the model may be part of its caller.
@@ -392,6 +393,7 @@ class Addresses {
       const auto& k = it->second.pcs;
       if (static_cast<int>(k.size()) == n && std::memcmp(k.data(), pcs_, sizeof(void*) * k.size()) == 0) return it->second.text;
     }
+    if (known_.size() >= max_known) known_.clear();  // stacks without end: recursion that branches at random
     auto it = known_.emplace(h, Known{std::vector<void*>(pcs_, pcs_ + n), describe(n)});
     return it->second.text;
   }
@@ -591,6 +593,10 @@ class Local {
 
   double uniform() { return (static_cast<double>(rng_() >> 11) + 0.5) * 0x1p-53; }
   double gamma(double shape) { return std::gamma_distribution<double>(shape, 1)(rng_); }
+  // In logs, as small shapes underflow.
+  double log_gamma_variate(double shape) {
+    return shape < 1 ? std::log(gamma(shape + 1)) + std::log(uniform()) / shape : std::log(gamma(shape));
+  }
 
   double one(Kind k, double a, double b) {
     switch (k) {
@@ -599,8 +605,8 @@ class Local {
       case Kind::poisson: return a > 0 ? static_cast<double>(std::poisson_distribution<std::int64_t>(a)(rng_)) : 0;
       case Kind::bernoulli: return uniform() < a ? 1 : 0;
       case Kind::beta: {
-        double x = gamma(a), y = gamma(b);
-        return x / (x + y);
+        double x = log_gamma_variate(a), y = log_gamma_variate(b);
+        return 1 / (1 + std::exp(y - x));
       }
       case Kind::exponential: return std::exponential_distribution<double>(a)(rng_);
       case Kind::gamma: return gamma(a) / b;
@@ -754,12 +760,12 @@ void serve(Connection& c, const std::string& name, F& model) {
     } else if (type == run) {
       try {
         Tensor result = call(c.addresses, model);
-        c.send(c.encoder.run_result(result));
+        if (!c.pending) c.send(c.encoder.run_result(result));
       } catch (const RunAborted&) {
         if (!c.pending) throw;
-        again = true;
-        c.pending = false;
       }
+      again = c.pending;  // also when the model has swallowed RunAborted
+      c.pending = false;
     } else {
       c.send(c.encoder.empty(reset));
     }

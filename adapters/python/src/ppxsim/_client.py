@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import os
 import sys
+import traceback
 from typing import Any, Callable, Iterator, Optional, Union
 
 import numpy as np
@@ -66,9 +67,17 @@ class _Remote:
 _run: contextvars.ContextVar[Union[_Local, _Remote, None]] = contextvars.ContextVar("ppxsim", default=None)
 
 
+_serving = 0  # calls of serve in progress
+
+
 def _current() -> Union[_Local, _Remote]:
     run = _run.get()
     if run is None:
+        if _serving:
+            raise RuntimeError(
+                "a statement in a thread of its own, while an engine is served: it would draw by itself, unseen by the engine. "
+                "One thread makes one run; make the statements on the thread that called the model."
+            )
         run = _Local()
         _run.set(run)
     return run
@@ -157,6 +166,7 @@ def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
     An exception of the model ends serve: the protocol has no message for it, and the engine notices the
     end of the process.
     """
+    global _serving
     context = zmq.Context()
     try:
         socket = context.socket(zmq.REP)
@@ -164,9 +174,11 @@ def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
         socket.bind(endpoint)
         run = _Remote(socket)
         token = _run.set(run)
+        _serving += 1
         try:
             _serve(run, model, name)
         finally:
+            _serving -= 1
             _run.reset(token)
     finally:
         context.destroy(linger=100)
@@ -182,11 +194,13 @@ def _serve(run: _Remote, model: Callable[[], Any], name: str) -> None:
         if kind == wire.HANDSHAKE:
             run.socket.send(wire.handshake_result(SYSTEM_NAME, name))
         elif kind == wire.RUN:
+            result: Any = None
             try:
                 result = _call_model(model)
             except RunAborted:
                 if run.pending is None:
                     raise
+            if run.pending is not None:  # also when the model has swallowed RunAborted
                 continue
             run.socket.send(wire.run_result(0.0 if result is None else result))
         else:
@@ -205,5 +219,11 @@ def main(model: Callable[[], Any], name: str) -> Any:
             serve(model, name, args.endpoint)
         except KeyboardInterrupt:
             return None
+        except BaseException:
+            # At once: a thread of the simulator must not keep the process alive, the engine waits for its end.
+            traceback.print_exc()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
     with local(args.seed):
         return model()
