@@ -142,3 +142,75 @@ func TestClientsServeWhereTheyAreTold(t *testing.T) {
 		}
 	}
 }
+
+// A model that catches everything must not take a new engine's Handshake for an answer.
+func TestSwallowedAbort(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "sim.py")
+	text := `
+import sys
+import ppxsim
+def model():
+    try:
+        return ppxsim.sample(ppxsim.Normal(0, 1), name="x", address="here")
+    except:
+        return 0.0
+ppxsim.serve(model, "careless", sys.argv[1])
+`
+	if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	transcript := filepath.Join(t.TempDir(), "careless.txt")
+	text = `
+engine Handshake system_name=one
+sim    HandshakeResult system_name=* model_name=careless
+engine Run
+sim    Sample address=here name=x Normal mean=0 stddev=1
+engine Handshake system_name=two
+sim    HandshakeResult system_name=* model_name=careless
+engine Run
+sim    Sample address=here name=x Normal mean=0 stddev=1
+engine SampleResult result=2
+sim    RunResult result=2
+`
+	if err := os.WriteFile(transcript, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := ppxtest.Load(transcript)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := testbed.Abstract(t)
+	cmd := exec.Command(testbed.Python(t), script, endpoint)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	transport, err := ppx.NewTransport(ppx.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.Close()
+	s, err := transport.Dial(endpoint, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		var enc ppx.Encoder
+		if err := s.TrySend(enc.Encode(&tr.Steps[0].M)); err == nil {
+			break
+		} else if time.Since(start) > 20*time.Second {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Recv(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.PlayEngine(s, 10*time.Second); err != nil {
+		t.Error(err)
+	}
+}

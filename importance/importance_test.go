@@ -270,3 +270,113 @@ func TestStoppingRules(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// Reported standard errors are those that repetitions show: of the mean, and of quantiles, whose weights
+// depend on the values.
+func TestStandardErrorsAgainstRepetitions(t *testing.T) {
+	const n, times = 2000, 120
+	c := enginetest.Cases()[2] // gum(4,3)
+	x := engine.NewLocal(c.Model, 2)
+	defer x.Close()
+	type figure struct{ sum, sum2, se float64 }
+	figures := map[string]*figure{}
+	for rep := range times {
+		cfg := importance.Config{Seed: uint64(100 + rep), N: n, Data: c.Data, Condition: true}
+		sum := importance.NewSummary()
+		if _, err := importance.Run(context.Background(), x, &cfg, importance.NewNames(&cfg), sum, collect(func(*tracing.Trace) {})); err != nil {
+			t.Fatal(err)
+		}
+		v := variable(t, sum, "mu")
+		for name, p := range map[string][2]float64{"mean": {v.Mean, v.MeanSE}, "q05": {v.Q05, v.Q05SE}, "q50": {v.Q50, v.Q50SE}, "q95": {v.Q95, v.Q95SE}} {
+			f := figures[name]
+			if f == nil {
+				f = new(figure)
+				figures[name] = f
+			}
+			f.sum += p[0]
+			f.sum2 += p[0] * p[0]
+			f.se += p[1]
+		}
+	}
+	for name, f := range figures {
+		mean := f.sum / times
+		sd := math.Sqrt(f.sum2/times - mean*mean)
+		// The repetitions' sd has a relative error of 1/√(2·120); four of them, and a little for the quantiles'
+		// finite differences.
+		if r := f.se / times / sd; math.Abs(math.Log(r)) > 4/math.Sqrt(2*times)+0.1 {
+			t.Errorf("%s: reported %.4f, repetitions %.4f", name, f.se/times, sd)
+		}
+	}
+}
+
+func TestNaNValuesDoNotHide(t *testing.T) {
+	i := 0
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		if i++; i%20 == 0 {
+			x = math.NaN()
+		}
+		r.Tag("t", x)
+		return gosim.Tensor{}
+	})
+	sum, _ := sample(t, model, 1, importance.Config{Seed: 1, N: 200}, func(*tracing.Trace) {})
+	if v := variable(t, sum, "t"); !math.IsNaN(v.Mean) || !math.IsNaN(v.Q50) || !math.IsNaN(v.Q05SE) {
+		t.Errorf("%+v", v)
+	}
+	if v := variable(t, sum, "x"); math.IsNaN(v.Q50) {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestNamesOfData(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.Tag("t", x)
+		r.Observe("y", gosim.Normal(x, 1))
+		r.Observe("y", gosim.Normal(x, 1))
+		r.Observe("z@3", gosim.Normal(x, 1)) // a name that looks like an occurrence
+		return gosim.Tensor{}
+	})
+	at := func(tr *tracing.Trace) (v []float64) {
+		for i := range tr.Entries {
+			if tr.Entries[i].Op == ppx.Observe && tr.Entries[i].Origin == tracing.FromData {
+				v = append(v, tr.Value(i).Float())
+			}
+		}
+		return v
+	}
+	for _, c := range []struct {
+		data control.Data
+		want string
+		warn int
+	}{
+		{control.Data{"y": dist.Scalar(1)}, "[1 1]", 1},
+		{control.Data{"y": dist.Scalar(1), "y@2": dist.Scalar(2)}, "[1 2]", 1},
+		{control.Data{"z@3": dist.Scalar(3), "y": dist.Scalar(1)}, "[1 1 3]", 0},
+		{control.Data{"y": dist.Scalar(1), "z@3": dist.Scalar(3), "t": dist.Scalar(0)}, "[1 1 3]", 1},
+	} {
+		_, out := sample(t, model, 1, importance.Config{Seed: 1, N: 20, Data: c.data, Condition: true}, func(tr *tracing.Trace) {
+			if got := fmt.Sprint(at(tr)); got != c.want {
+				t.Errorf("%v: %s, want %s", c.data, got, c.want)
+			}
+		})
+		if len(out.Warnings) != c.warn {
+			t.Errorf("%v: %q", c.data, out.Warnings)
+		}
+	}
+}
+
+// Weights of inflated draws average 1 also at the ends of what doubles hold.
+func TestInflationAtExtremeParameters(t *testing.T) {
+	for i, d := range []gosim.Dist{
+		gosim.Binomial(10, 1e-15), gosim.Binomial(9e15, 0.3), gosim.Poisson(1e15), gosim.Poisson(1e-309), gosim.Normal(0, 1e308),
+		gosim.Exponential(1e-308), gosim.LogNormal(0, 500), gosim.Gamma(1e-3, 1), gosim.Beta(1e-3, 1e-3), gosim.Weibull(1, 0.01),
+		gosim.Poisson(1e8), gosim.Binomial(1e8, 1e-6), gosim.Gamma(1e8, 1), gosim.LogNormal(0, 5), gosim.Weibull(1, 0.3),
+	} {
+		model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor { r.Sample("", d); return gosim.Scalar(r.Sample("", d)) })
+		sum, _ := sample(t, model, 2, importance.Config{Seed: 3, N: 20000, Inflation: 0.5}, func(*tracing.Trace) {})
+		if z, se := sum.Weights.LogEvidence(), sum.Weights.LogEvidenceSE(); !(math.Abs(z) <= 4*se+1e-6) || sum.Weights.Bad > 0 {
+			t.Errorf("distribution %d: log of the mean weight %g ± %g, %d bad", i, z, se, sum.Weights.Bad)
+		}
+	}
+}

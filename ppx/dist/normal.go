@@ -14,7 +14,7 @@ var normalFamily = family{
 	check:   check2(checkFinite, checkPositive),
 	logProb: normalLogProb,
 	sample: func(s *Stream, mean, sd float64) float64 {
-		return mean + sd*mathext.NormalQuantile(s.Float64())
+		return clamp(mean+sd*mathext.NormalQuantile(s.Float64()), -math.MaxFloat64, math.MaxFloat64)
 	},
 	support:  realLine,
 	mean:     func(mean, _ float64) float64 { return mean },

@@ -156,3 +156,33 @@ def _try(buf):
         return _wire.decode(bytes(buf)).value is not None
     except _wire.MalformedError:
         return False
+
+
+def test_threads_of_a_served_model_are_refused(monkeypatch):
+    import threading
+
+    monkeypatch.setattr(_client, "_serving", 1)
+    errors = []
+
+    def work():
+        try:
+            ppxsim.sample(ppxsim.Normal(0, 1))
+        except RuntimeError as e:
+            errors.append(str(e))
+
+    t = threading.Thread(target=work)
+    t.start()
+    t.join()
+    assert len(errors) == 1 and "thread of its own" in errors[0]
+
+
+def test_same_function_in_two_files(tmp_path):
+    body = "import sys\nfrom ppxsim import _address, _client\n\ndef draw():\n    return _address.address(sys._getframe(0), _client._ROOT)\n"
+    draws = []
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(body)
+        scope = {}
+        exec(compile(body, str(tmp_path / f"{name}.py"), "exec"), scope)
+        draws.append(scope["draw"])
+    got = _client._call_model(lambda: [f() for f in draws])
+    assert got[0] != got[1] and "a.draw+1" in got[0] and "b.draw+1" in got[1]
