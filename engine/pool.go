@@ -271,6 +271,10 @@ func (p *Pool) Retry(ctx context.Context, next Source, m Maker) iter.Seq2[*traci
 	return p.q.stream(ctx, next, m, false)
 }
 
+// Waiting is the finished traces of the stream that wait for an earlier, slower run to be delivered, or of
+// the last stream, where it ended before. For one stream at a time.
+func (p *Pool) Waiting() []*tracing.Trace { return p.q.waiting() }
+
 // Table implements Executor.
 func (p *Pool) Table() *tracing.Table { return p.q.table }
 

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,9 +36,10 @@ type queue struct {
 
 	mu      sync.Mutex
 	sources []*source
-	refused bool  // a worker found nothing to do
-	fatal   error // nothing more can be run
-	jobs    []job // room for the next ones
+	refused bool             // a worker found nothing to do
+	fatal   error            // nothing more can be run
+	left    []*tracing.Trace // finished traces of the last stream that ended early
+	jobs    []job            // room for the next ones
 
 	finished, lost, statements atomic.Uint64
 }
@@ -274,6 +277,7 @@ func (q *queue) remove(s *source) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.closed = true
+	q.left = s.waiting()
 	s.results, s.retry = nil, nil
 	for i, x := range q.sources {
 		if x == s {
@@ -281,6 +285,28 @@ func (q *queue) remove(s *source) {
 			break
 		}
 	}
+}
+
+// waiting is the finished traces that are not delivered yet, in the order of draws.
+func (s *source) waiting() []*tracing.Trace {
+	var out []*tracing.Trace
+	for _, r := range s.results {
+		if r.trace != nil && r.trace.Status != tracing.Failed {
+			out = append(out, r.trace)
+		}
+	}
+	slices.SortFunc(out, func(a, b *tracing.Trace) int { return cmp.Compare(a.Draw, b.Draw) })
+	return out
+}
+
+// waiting is those of the stream that runs, or of the last one, where it ended early.
+func (q *queue) waiting() []*tracing.Trace {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.sources) > 0 {
+		return q.sources[0].waiting()
+	}
+	return q.left
 }
 
 // execute makes one run.

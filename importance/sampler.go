@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -38,6 +39,47 @@ type Config struct {
 	// Progress is called at most every Every, and at the end, from the goroutine that called Run.
 	Progress func(Progress)
 	Every    time.Duration
+
+	// Have are traces of draws from From on that were made earlier, with the weight that Temper gives, in the
+	// order of draws.
+	Have []*tracing.Trace
+}
+
+// stream is the traces from From to N: those at hand, the others from x.
+func (c *Config) stream(ctx context.Context, x engine.Executor) iter.Seq2[*tracing.Trace, error] {
+	all := engine.Draws(c.Seed, c.From, c.N-c.From)
+	at := map[uint64]bool{}
+	for _, t := range c.Have {
+		at[t.Draw] = true
+	}
+	missing := func() (engine.Draw, bool) {
+		for {
+			if d, ok := all(); !ok || !at[d.Index] {
+				return d, ok
+			}
+		}
+	}
+	return func(yield func(*tracing.Trace, error) bool) {
+		have := c.Have
+		upTo := func(draw uint64) bool {
+			for ; len(have) > 0 && have[0].Draw < draw; have = have[1:] {
+				if !yield(have[0], nil) {
+					return false
+				}
+			}
+			return true
+		}
+		for t, err := range x.Stream(ctx, missing, c.Maker()) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !upTo(t.Draw) || !yield(c.Temper(t), nil) {
+				return
+			}
+		}
+		upTo(c.N)
+	}
 }
 
 // Progress is how far a run of the sampler has come.
@@ -125,7 +167,7 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 		c.Progress(p)
 	}
 	defer func() { out.Warnings = append(out.Warnings, names.Warnings()...) }()
-	for t, err := range x.Stream(ctx, engine.Draws(c.Seed, c.From, c.N-c.From), c.Maker()) {
+	for t, err := range c.stream(ctx, x) {
 		if err != nil {
 			report(true)
 			if errors.Is(err, errMaxTime) {
@@ -134,7 +176,6 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 			}
 			return out, err
 		}
-		t = c.Temper(t)
 		if err := errors.Join(sink.Write(ctx, t), sum.Write(ctx, t)); err != nil {
 			return out, err
 		}

@@ -578,6 +578,65 @@ ppxsim.main(model, name="fragile")
 	}
 }
 
+// Finished traces that wait for a slow earlier run survive a kill.
+func TestTracesBehindASlowRunAreKept(t *testing.T) {
+	s := newSession(t)
+	py := `
+import os, time
+import ppxsim
+def model():
+    x = ppxsim.sample(ppxsim.Uniform(0, 1), name="x")
+    try:
+        os.remove("slow")
+        time.sleep(1000)
+    except FileNotFoundError:
+        pass
+    time.sleep(0.01)
+    with open("runs.log", "a") as f:
+        f.write(f"{x!r}\n")
+    ppxsim.observe(ppxsim.Normal(x, 1), name="y")
+    return x
+ppxsim.main(model, name="slow")
+`
+	for name, data := range map[string]string{"sim.py": py, "slow": ""} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sim := []string{"--", testbed.Python(t), "sim.py", "--endpoint", "{endpoint}"}
+	runs := func() []string {
+		b, _ := os.ReadFile(filepath.Join(s.dir, "runs.log"))
+		return strings.Fields(string(b))
+	}
+	cmd := s.command(args(words("infer --quiet --seed 1 -n 200 --workers 2 --likelihood-importance 0.5 --observe y=1 --out run"), sim)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(40 * time.Second)
+	for len(runs()) < 199 && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	time.Sleep(4500 * time.Millisecond) // two of the writer's beats
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	out, _ := s.run(0, args(words("infer --json --resume --out run"), sim)...)
+	if posterior(t, out)["traces"] != 200.0 {
+		t.Error(out)
+	}
+	all := runs()
+	slices.Sort(all)
+	if n := len(slices.Compact(all)); len(runs()) > n+2 || n != 200 {
+		t.Errorf("%d runs for 200 draws: those that had finished were made again", len(runs()))
+	}
+	s.run(0, args(words("infer --quiet --seed 1 -n 200 --likelihood-importance 0.5 --observe y=1 --out fresh"), sim)...)
+	if contents(t, filepath.Join(s.dir, "run")) != contents(t, filepath.Join(s.dir, "fresh")) {
+		t.Error("the resumed run differs from an undisturbed one")
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir, "run", "pending-*")); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
 func TestTwoEnginesThroughTheCommand(t *testing.T) {
 	s := newSession(t)
 	endpoint := testbed.Abstract(t)

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -278,7 +282,7 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 	if err != nil {
 		return nil, nil, err
 	}
-	j.cfg.From = next
+	j.cfg.From, j.cfg.Have = next, w.Pending
 	w.Update(func(m *rundir.Manifest) { m.N = max(j.cfg.N, next) })
 	j.cfg.N = max(j.cfg.N, next)
 	if j.retryFailed {
@@ -343,9 +347,16 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	})
 	j.cfg.Progress, j.cfg.Every = p.show, p.every()
 	queue := tracing.NewAsync(w, 256)
-	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, queue)
+	var delivered atomic.Uint64
+	delivered.Store(j.cfg.From)
+	keep := j.keepWaiting(pool, w, &delivered)
+	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, tracing.Tee{queue, counter{&delivered}})
 	p.done()
-	err = errors.Join(err, queue.Close())
+	for _, end := range []func() error{queue.Close, func() error { return keep(err != nil) }} {
+		if e := end(); e != nil && !errors.Is(err, e) { // one full disk is one error
+			err = errors.Join(err, e)
+		}
+	}
 	state := rundir.Complete
 	switch {
 	case errors.Is(err, errInterrupted):
@@ -385,6 +396,58 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 		return fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", errInterrupted, thousands(j.cfg.From+outcome.Drawn), thousands(j.cfg.N), j.out, j.out)
 	}
 	return nil
+}
+
+// counter notes how many draws have been delivered.
+type counter struct{ n *atomic.Uint64 }
+
+func (c counter) Write(_ context.Context, t *tracing.Trace) error {
+	c.n.Store(t.Draw + 1)
+	return nil
+}
+
+// keepWaiting saves finished traces that wait for an earlier draw, when that takes long. The function that
+// it returns ends this; early says that the job ended before they were delivered.
+func (j *job) keepWaiting(pool *engine.Pool, w *rundir.Writer, delivered *atomic.Uint64) (end func(early bool) error) {
+	save := func() error {
+		next := delivered.Load()
+		waiting := pool.Waiting()
+		for i, t := range waiting {
+			waiting[i] = j.cfg.Temper(t)
+		}
+		all := append(slices.Clone(j.cfg.Have), waiting...)
+		all = slices.DeleteFunc(all, func(t *tracing.Trace) bool { return t.Draw < next })
+		slices.SortFunc(all, func(a, b *tracing.Trace) int { return cmp.Compare(a.Draw, b.Draw) })
+		return w.SavePending(all)
+	}
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(2 * time.Second)
+		defer tick.Stop()
+		var err error
+		for last := uint64(math.MaxUint64); err == nil; {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			case <-tick.C:
+				if next := delivered.Load(); next == last && len(pool.Waiting()) > 0 {
+					err = save()
+				} else {
+					last = next
+				}
+			}
+		}
+		done <- err
+	}()
+	return func(early bool) error {
+		close(stop)
+		err := <-done
+		if !early {
+			return errors.Join(err, w.SavePending(nil))
+		}
+		return errors.Join(err, save())
+	}
 }
 
 // firstLine keeps an error short for the manifest; the output of a simulator that ended stays out.

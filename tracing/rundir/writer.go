@@ -52,6 +52,10 @@ type Writer struct {
 	err      error
 	started  time.Time
 	before   float64 // seconds of earlier sessions
+	pending  int     // number of the last folder of pending traces
+
+	// Pending are finished traces of a resumed run that wait for earlier draws.
+	Pending []*tracing.Trace
 
 	ids     map[addressKey]int32
 	cache   map[*tracing.Table][]int32 // −1 for unknown
@@ -170,6 +174,16 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	// The open part is written again with the addresses that it brought.
 	if rows, err := readAddressPart(path, w.part); err == nil {
 		w.fresh = rows
+	}
+	waiting, number, err := readPending(path, r.Table)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	w.pending = number
+	for _, t := range waiting {
+		if t.Draw >= next {
+			w.Pending = append(w.Pending, t)
+		}
 	}
 	m.State, m.Error, m.Ended = Running, "", nil
 	if err := m.write(path); err != nil {
@@ -317,15 +331,7 @@ func (w *Writer) closePart() error {
 // save writes the open part and the manifest. The draws come last: a part is what they say.
 func (w *Writer) save() error {
 	start := time.Now()
-	sites := partName(w.Path, "sites", w.part)
-	err := replace(sites, func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
-	if err != nil {
-		return err
-	}
-	if err := replace(partName(w.Path, "addresses", w.part), func(f *os.File) error { return w.enc.writeAddresses(f, w.fresh) }); err != nil {
-		return err
-	}
-	if err := replace(partName(w.Path, "draws", w.part), func(f *os.File) error { return w.enc.writeDraws(f, w.open) }); err != nil {
+	if err := w.saveFiles(); err != nil {
 		return err
 	}
 	w.m.Seconds = w.before + time.Since(w.started).Seconds()
@@ -336,6 +342,18 @@ func (w *Writer) save() error {
 	w.lastSync = time.Now()
 	w.cost = time.Since(start)
 	return nil
+}
+
+// saveFiles writes the files of the open part.
+func (w *Writer) saveFiles() error {
+	err := replace(partName(w.Path, "sites", w.part), func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
+	if err != nil {
+		return err
+	}
+	if err := replace(partName(w.Path, "addresses", w.part), func(f *os.File) error { return w.enc.writeAddresses(f, w.fresh) }); err != nil {
+		return err
+	}
+	return replace(partName(w.Path, "draws", w.part), func(f *os.File) error { return w.enc.writeDraws(f, w.open) })
 }
 
 // fileID is the number of an address in the files: in the order of first (draw, site).
