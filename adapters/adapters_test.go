@@ -3,6 +3,7 @@ package adapters_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,43 @@ var replayers = map[string]func(t *testing.T, transcript, endpoint string) *exec
 	},
 }
 
+// connect starts a simulator that binds endpoint, and waits until it answers a handshake there.
+func connect(t *testing.T, cmd *exec.Cmd, endpoint string) *ppx.Socket {
+	t.Helper()
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	transport, err := ppx.NewTransport(ppx.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := transport.Dial(endpoint, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if err := errors.Join(s.Close(), transport.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	var enc ppx.Encoder
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		err := s.TrySend(enc.Encode(&ppx.Message{Type: ppx.Handshake, SystemName: "ppx test"}))
+		if err == nil {
+			break
+		} else if time.Since(start) > 20*time.Second {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Recv(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestTranscripts(t *testing.T) {
 	all, err := ppxtest.LoadAll(filepath.Join(testbed.Root(), "testdata", "transcripts"))
 	if err != nil {
@@ -44,31 +82,7 @@ func TestTranscripts(t *testing.T) {
 			t.Run(language+"/"+tr.Name, func(t *testing.T) {
 				endpoint := "ipc://" + filepath.Join(t.TempDir(), "s")
 				cmd := command(t, filepath.Join(testbed.Root(), "testdata", "transcripts", tr.Name+".txt"), endpoint)
-				cmd.Stderr = os.Stderr
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				defer func() {
-					_ = cmd.Process.Kill()
-					_ = cmd.Wait()
-				}()
-				transport, err := ppx.NewTransport(ppx.Limits{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer transport.Close()
-				s, err := transport.Dial(endpoint, true)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer s.Close()
-				for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-					if _, err := os.Stat(endpoint[len("ipc://"):]); err == nil {
-						break
-					} else if time.Since(start) > 20*time.Second {
-						t.Fatal("the client does not bind its endpoint")
-					}
-				}
+				s := connect(t, cmd, endpoint)
 				if err := tr.PlayEngine(s, 10*time.Second); err != nil {
 					t.Error(err)
 				}
@@ -181,35 +195,7 @@ sim    RunResult result=2
 	}
 	endpoint := testbed.Abstract(t)
 	cmd := exec.Command(testbed.Python(t), script, endpoint)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}()
-	transport, err := ppx.NewTransport(ppx.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer transport.Close()
-	s, err := transport.Dial(endpoint, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		var enc ppx.Encoder
-		if err := s.TrySend(enc.Encode(&tr.Steps[0].M)); err == nil {
-			break
-		} else if time.Since(start) > 20*time.Second {
-			t.Fatal(err)
-		}
-	}
-	if _, err := s.Recv(10 * time.Second); err != nil {
-		t.Fatal(err)
-	}
+	s := connect(t, cmd, endpoint)
 	if err := tr.PlayEngine(s, 10*time.Second); err != nil {
 		t.Error(err)
 	}

@@ -65,8 +65,11 @@ func TestExactPosteriors(t *testing.T) {
 	for _, inflation := range []float64{0, 0.5} {
 		for _, c := range enginetest.Cases() {
 			t.Run(fmt.Sprintf("%s/inflation=%g", c.Name, inflation), func(t *testing.T) {
-				const minESS = 400
-				n := uint64(1.3 * minESS / c.ESSRatio)
+				minESS := 400.0
+				if c.ESSRatio < 0.1 {
+					minESS = 100
+				}
+				n := uint64(1.4 * minESS / c.ESSRatio)
 				if inflation > 0 {
 					n *= 2
 				}
@@ -75,8 +78,8 @@ func TestExactPosteriors(t *testing.T) {
 					func(tr *tracing.Trace) { w.Add(values(tr), tr.LogWeight) })
 				w.Check(t, minESS)
 				if inflation == 0 {
-					// The weights' own relative error at these N is some ten per cent.
-					if r := sum.Weights.ESS() / float64(n) / c.ESSRatio; r < 0.7 || r > 1.4 {
+					// The ESS of a few hundred effective traces is itself uncertain, by some ten per cent.
+					if r := sum.Weights.ESS() / float64(n) / c.ESSRatio; r < 0.6 || r > 1.6 {
 						t.Errorf("ESS/N is %.3g times its limit", r)
 					}
 				}

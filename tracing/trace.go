@@ -258,3 +258,14 @@ func (w Tee) Write(ctx context.Context, t *Trace) error {
 	}
 	return nil
 }
+
+// LogAdd is log(e^a + e^b).
+func LogAdd(a, b float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	if math.IsInf(b, -1) {
+		return a
+	}
+	return a + math.Log1p(math.Exp(b-a))
+}

@@ -66,9 +66,9 @@ func (l *Inflate) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, er
 	if err := l.each(s, func(i int) error { logWide += l.el.logProb(v[i]); return nil }); err != nil {
 		return engine.Choice{}, false, err
 	}
-	total := logAdd(l.log1mEps, l.logEps+l.ratio)
+	total := tracing.LogAdd(l.log1mEps, l.logEps+l.ratio)
 	c := engine.Choice{Value: v, Origin: tracing.Inflated}
-	c.LogQ = logAdd(l.log1mEps-total+logF, l.logEps+l.ratio-total+logWide)
+	c.LogQ = tracing.LogAdd(l.log1mEps-total+logF, l.logEps+l.ratio-total+logWide)
 	l.ratio += logWide - logF
 	return c, true, nil
 }
@@ -243,15 +243,4 @@ func (e *element) logProb(x float64) float64 {
 func lgamma(x float64) float64 {
 	v, _ := math.Lgamma(x)
 	return v
-}
-
-// logAdd is log(e^a + e^b).
-func logAdd(a, b float64) float64 {
-	if a < b {
-		a, b = b, a
-	}
-	if math.IsInf(b, -1) {
-		return a
-	}
-	return a + math.Log1p(math.Exp(b-a))
 }

@@ -115,8 +115,8 @@ func Types(ctx context.Context, r tracing.Reader) ([]Type, error) {
 		}
 		x.Traces++
 		if !t.Bad() {
-			x.logSum = logAdd(x.logSum, t.LogWeight)
-			total = logAdd(total, t.LogWeight)
+			x.logSum = tracing.LogAdd(x.logSum, t.LogWeight)
+			total = tracing.LogAdd(total, t.LogWeight)
 		}
 	}
 	out := make([]Type, 0, len(at))
@@ -128,16 +128,6 @@ func Types(ctx context.Context, r tracing.Reader) ([]Type, error) {
 		return cmp.Or(cmp.Compare(b.Traces, a.Traces), cmp.Compare(a.First, b.First))
 	})
 	return out, nil
-}
-
-func logAdd(a, b float64) float64 {
-	if a < b {
-		a, b = b, a
-	}
-	if math.IsInf(b, -1) {
-		return a
-	}
-	return a + math.Log1p(math.Exp(b-a))
 }
 
 // Difference is one way in which a trace made again differs from the recorded one.
