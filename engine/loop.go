@@ -421,7 +421,9 @@ func (l *loop) drop(m *member, err error) {
 		l.p.q.abort(j, err)
 		return
 	}
-	l.p.q.lose(j, err, m.rec.Statements(), true)
+	if l.p.q.lose(j, err, m.rec.Statements(), true) && !j.src.limit {
+		l.p.deaths.Store(-1) // draws that are known to fail may do nothing else; the present death apart
+	}
 }
 
 // lose handles a member that has failed: its run is made again elsewhere, the simulator is restarted, or

@@ -44,12 +44,22 @@ type Options struct {
 	Log func(string)
 }
 
+// HasEndpoint tells whether a launched simulator is told its endpoint in its arguments.
+func (o *Options) HasEndpoint() bool {
+	return slices.ContainsFunc(o.Command, func(a string) bool { return strings.Contains(a, endpointMark) })
+}
+
+// Hint is ErrUsage for a command without {endpoint} whose simulator could not be talked to.
+func (o *Options) Hint(err error) error {
+	return fmt.Errorf("%w: the command has no {endpoint}, and the simulator does not seem to use $%s: %w", ErrUsage, EndpointVar, err)
+}
+
 // Errors of a Pool, besides those of package ppx.
 var (
 	// ErrStart says that no simulator could be started or reached.
 	ErrStart = errors.New("no simulator")
 	// ErrUsage says that the simulator's command line is at fault.
-	ErrUsage = errors.New("wrong simulator command")
+	ErrUsage = errors.New("wrong simulator")
 	// ErrBusy says that another engine is connected to the endpoint.
 	ErrBusy = errors.New("endpoint in use")
 )
@@ -300,6 +310,9 @@ func (p *Pool) died(err error) {
 	case <-p.greeted:
 	default:
 		limit = 3 // it has never got as far as a handshake
+		if !p.o.HasEndpoint() {
+			err = p.o.Hint(err)
+		}
 	}
 	if n := p.deaths.Add(1); n >= limit {
 		p.fail(fmt.Errorf("%w: it was started %d times in a row without finishing one run: %w", ErrStart, n, err))
@@ -317,8 +330,8 @@ func (p *Pool) silent(m *member) error {
 		return err
 	default:
 	}
-	if len(p.o.Command) > 0 && !slices.ContainsFunc(p.o.Command, func(a string) bool { return strings.Contains(a, endpointMark) }) {
-		err = fmt.Errorf("%w: the command has no {endpoint}, and the simulator does not seem to use $%s: %w", ErrUsage, EndpointVar, err)
+	if !p.o.HasEndpoint() {
+		err = p.o.Hint(err)
 	} else {
 		err = fmt.Errorf("%w: %w", ErrStart, err)
 	}

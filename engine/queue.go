@@ -48,6 +48,7 @@ type queue struct {
 type source struct {
 	next    Source
 	maker   Maker
+	limit   bool       // end when too many draws are given up
 	ready   *sync.Cond // on the queue's lock
 	retry   []*job
 	results map[uint64]result // by sequence number
@@ -143,7 +144,8 @@ func (q *queue) abort(j *job, err error) { q.deliver(j, result{err: err}) }
 
 // lose takes back a run that was lost at a statement: it will be made again, or its draw is given up.
 // With blame the simulator itself failed there (and not, say, its neighbour on the same machine).
-func (q *queue) lose(j *job, err error, statement int, blame bool) {
+// It tells whether it was given up.
+func (q *queue) lose(j *job, err error, statement int, blame bool) (givenUp bool) {
 	j.tries++
 	if blame {
 		if statement != j.lastAt {
@@ -153,10 +155,11 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) {
 	}
 	if j.tries >= maxTries || j.sameAt >= maxLossesAtOneStatement {
 		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, err)})
-		return
+		return true
 	}
 	q.lost.Add(1)
 	q.giveBack(j)
+	return false
 }
 
 // giveBack returns a job that was not begun.
@@ -190,7 +193,7 @@ func (q *queue) fail(err error) {
 // stream registers the draws and yields their traces in order; with limit it ends when too many were given up.
 func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
-		s := &source{next: next, maker: m, results: map[uint64]result{}}
+		s := &source{next: next, maker: m, limit: limit, results: map[uint64]result{}}
 		s.ready = sync.NewCond(&q.mu)
 		q.mu.Lock()
 		q.sources = append(q.sources, s)

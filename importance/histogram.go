@@ -18,7 +18,9 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 	if a == nil || a.Kind == TensorKind {
 		var names []string
 		for _, x := range s.order {
-			names = append(names, x.Name)
+			if x.Kind != TensorKind {
+				names = append(names, x.Name)
+			}
 		}
 		return nil, fmt.Errorf("no variable %s to plot; there are %s", name, strings.ReplaceAll(shorten(names, 40), "\n", " "))
 	}

@@ -324,12 +324,18 @@ func (s *Summary) finish(a *accumulator) Variable {
 		return v
 	}
 	v.Mean, v.MeanSE, v.SD, v.ESS = a.m.mean, a.m.meanSE(), a.m.sd(), a.m.ess()
+	if v.ESS < 1+1e-9 { // one trace has all the weight: its spread says nothing of an error
+		v.MeanSE = nan
+	}
 	if a.nan {
 		return v
 	}
 	v.Q05, v.Q05SE = a.s.quantile(0.05)
 	v.Q50, v.Q50SE = a.s.quantile(0.5)
 	v.Q95, v.Q95SE = a.s.quantile(0.95)
+	if math.IsNaN(v.MeanSE) {
+		v.Q05SE, v.Q50SE, v.Q95SE = nan, nan, nan
+	}
 	if v.Kind == Discrete {
 		s.discrete(a, &v)
 	}

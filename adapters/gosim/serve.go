@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,13 +52,19 @@ func LocalRun(m Model, seed, n uint64) (Tensor, error) {
 	return Wrap(m)(&local{seed: seed, run: n})
 }
 
-// Main is the main function of a simulator: with --endpoint, or PPX_ENDPOINT in the environment, it serves
+// Main is the main function of a simulator: with an endpoint as its argument, as --endpoint, or PPX_ENDPOINT in the environment, it serves
 // an engine until it is told to stop; else it runs the model once by itself and returns. It does not
 // return after an error.
 func Main(name string, m Model) {
 	endpoint := flag.String("endpoint", os.Getenv(EndpointVar), "serve an engine here (default: $"+EndpointVar+"; without any, run once)")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "random seed when run without an engine")
 	flag.Parse()
+	if flag.NArg() == 1 && strings.Contains(flag.Arg(0), "://") {
+		*endpoint = flag.Arg(0)
+	} else if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "%s: unknown argument %s; usage: [ENDPOINT | --endpoint ENDPOINT] [--seed N]\n", name, flag.Arg(0))
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error

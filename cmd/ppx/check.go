@@ -97,7 +97,7 @@ func printCheck(w io.Writer, rep *conform.Report, statements int) {
 			if x.Dist != "" && x.Value != "" {
 				logP = figure(x.LogP)
 			}
-			t.add(fmt.Sprint(x.Index), op, clip(x.Name, 20), clip(x.Dist, 44), clip(x.Value, 30), logP, clip(x.Label, 60))
+			t.add(fmt.Sprint(x.Index), op, clip(x.Name, 20), head(x.Dist, 44), head(x.Value, 30), logP, clip(x.Label, 60))
 		}
 		t.print(w)
 		if rest := rep.Total - min(statements, len(rep.Run)); rest > 0 {

@@ -228,7 +228,7 @@ func TestWrongUse(t *testing.T) {
 		{words("prior --connect localhost:55"), "want tcp://HOST:PORT"},
 		{args(words("infer --observe x"), gum), "want NAME=VALUE"},
 		{args(words("infer --observe =1"), gum), "without a name"},
-		{args(words("infer --observe x=eight"), gum), "neither a number, nor a JSON array, nor @FILE.npy"},
+		{args(words("infer --observe x=eight"), gum), `"eight" is neither a number, nor a JSON array, nor @FILE.npy`},
 		{args(words("infer --observe x=[[1,2],[3]]"), gum), "rows of different lengths (2 and 1)"},
 		{args(words("infer --observe x=[1,[2]]"), gum), "different depths"},
 		{args(words("infer --observe x=[]"), gum), "x is empty"},
@@ -273,7 +273,7 @@ func TestWrongUse(t *testing.T) {
 	if dirs, _ := filepath.Glob(filepath.Join(s.dir, "ppx-runs", "*")); len(dirs) > 0 {
 		t.Errorf("wrong use left %v", dirs)
 	}
-	if _, stderr := s.run(1, "nonsense"); !strings.Contains(stderr, "unknown command") {
+	if _, stderr := s.run(2, "nonsense"); !strings.Contains(stderr, "unknown command") {
 		t.Error(stderr)
 	}
 }
@@ -564,6 +564,11 @@ ppxsim.main(model, name="fragile")
 	}
 	if list, _ := s.run(0, words("trace ls run -n 0")...); !strings.Contains(list, "failed") || !strings.Contains(list, "too fragile") {
 		t.Error(list)
+	}
+	// Tried again while nothing has changed, they fail again, and the run is as good as before.
+	out, _ = s.run(0, words("prior --json --resume --retry-failed --out run -- ./sim.sh {endpoint}")...)
+	if r := posterior(t, out); r["failed"] != failed {
+		t.Error(out)
 	}
 	if err := os.Remove(filepath.Join(s.dir, "fragile")); err != nil {
 		t.Fatal(err)

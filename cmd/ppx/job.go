@@ -162,7 +162,7 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--method %s: this version has is (importance sampling)", ppx.Quote(j.method))
 	case j.cfg.N == 0:
 		return usagef("-n must be at least 1")
-	case j.cfg.MaxTime < 0 || j.cfg.TargetESS < 0:
+	case j.cfg.MaxTime < 0 || !(j.cfg.TargetESS >= 0):
 		return usagef("--max-time and --target-ess must not be negative")
 	case j.retryFailed && !j.resume:
 		return usagef("--retry-failed goes with --resume")
@@ -199,6 +199,9 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 		}
 		if j.out == "" {
 			j.out = freshName(filepath.Join("ppx-runs", time.Now().UTC().Format("20060102T150405Z")+"-"+j.verb))
+		}
+		if info, err := os.Stat(j.out); err == nil && !info.IsDir() {
+			return nil, usagef("--out %s is a file", ppx.Quote(j.out))
 		}
 		if entries, err := os.ReadDir(j.out); err == nil && len(entries) > 0 {
 			return nil, fmt.Errorf("%s %w; give another --out, or --resume to continue it", j.out, rundir.ErrExists)

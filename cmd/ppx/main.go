@@ -72,6 +72,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, errInterrupted):
 		return 130
+	case strings.HasPrefix(err.Error(), "unknown command"): // cobra's own
+		return 2
 	case errors.As(err, &usage), errors.Is(err, engine.ErrUsage), errors.Is(err, rundir.ErrExists),
 		errors.Is(err, rundir.ErrNotARun), errors.Is(err, rundir.ErrDamaged):
 		return 2

@@ -90,7 +90,7 @@ func parseValue(text string) (ppx.Tensor, error) {
 	var v any
 	d := json.NewDecoder(strings.NewReader(text))
 	if err := d.Decode(&v); err != nil || d.More() {
-		return ppx.Tensor{}, fmt.Errorf("%s is neither a number, nor a JSON array, nor @FILE.npy", ppx.Quote(text))
+		return ppx.Tensor{}, fmt.Errorf("\"%s\" is neither a number, nor a JSON array, nor @FILE.npy", ppx.Quote(text))
 	}
 	return tensorOf(v)
 }

@@ -108,6 +108,8 @@ func figure(v float64) string {
 	switch {
 	case math.IsNaN(v):
 		return "–"
+	case v == 0:
+		return "0" // not -0
 	case v == math.Trunc(v) && math.Abs(v) < 1e6:
 		return fmt.Sprintf("%.0f", v)
 	}
@@ -134,6 +136,15 @@ func thousands(n uint64) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// head shortens a text to a width, keeping its beginning.
+func head(s string, width int) string {
+	s = ppx.Printable(s)
+	if n := utf8.RuneCountInString(s); n > width {
+		return string([]rune(s)[:width-1]) + "…"
 	}
 	return s
 }

@@ -109,10 +109,12 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 	}
 	fmt.Fprintln(w)
 	r.table().print(w)
+	var wrong error
 	for _, name := range show.plot {
 		h, err := sum.Histogram(name, 24)
 		if err != nil {
-			return usageError{err}
+			wrong = usageError{err}
+			continue
 		}
 		fmt.Fprintln(w)
 		plot(w, name, h)
@@ -120,8 +122,10 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 	for _, x := range r.Warnings {
 		fmt.Fprintln(os.Stderr, "ppx: warning: "+x)
 	}
-	fmt.Fprintf(w, "\n%s\n", s.dim("recorded in "+r.Run))
-	return nil
+	if _, err := fmt.Fprintf(w, "\n%s\n", s.dim("recorded in "+r.Run)); err != nil {
+		return err
+	}
+	return wrong
 }
 
 // khat shows the Pareto diagnostic; a tail of equal weights has none, and is as good as it gets.

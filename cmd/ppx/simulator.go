@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,8 @@ func (s *simulator) options(c *cobra.Command, command []string, log func(string)
 		return o, usagef("--restart-every %d must not be negative", o.RestartEvery)
 	}
 	if s.workers != "" && s.workers != "auto" {
-		if _, err := fmt.Sscanf(s.workers, "%d", &o.Workers); err != nil || o.Workers < 1 || o.Workers > 4096 {
+		n, err := strconv.Atoi(s.workers)
+		if o.Workers = n; err != nil || n < 1 || n > 4096 {
 			return o, usagef("--workers %s: want auto or a number from 1 to 4096", ppx.Quote(s.workers))
 		}
 	}

@@ -87,10 +87,10 @@ func newTraceLs() *cobra.Command {
 			t := &table{header: []string{">draw", ">log weight", ">statements", "type", ">seconds", "result"}}
 			for _, h := range heads {
 				if h.Failed {
-					t.add(fmt.Sprint(h.Draw), "failed", "", "", "", clip(h.Error, 80))
+					t.add(fmt.Sprint(h.Draw), "failed", "", "", "", clip(h.Error, 100))
 					continue
 				}
-				t.add(fmt.Sprint(h.Draw), figure(h.LogWeight), fmt.Sprint(h.Length), typeName(h.Type), figure(h.Seconds), clip(h.Result.String(), 60))
+				t.add(fmt.Sprint(h.Draw), figure(h.LogWeight), fmt.Sprint(h.Length), typeName(h.Type), figure(h.Seconds), head(h.Result.String(), 60))
 			}
 			t.print(w)
 			v.rest(w, total)
@@ -291,7 +291,7 @@ func showTrace(w io.Writer, t *tracing.Trace, v *view) {
 		if e.Kind != dist.None {
 			logP, origin = figure(e.LogP), e.Origin.String()
 		}
-		rows.add(fmt.Sprint(i), op, clip(t.Table.Name(e.Name), 24), clip(t.Value(i).String(), 36), origin, logP, clip(t.Dist(i).String(), 48), clip(t.Table.Label(e.Key), 64))
+		rows.add(fmt.Sprint(i), op, clip(t.Table.Name(e.Name), 24), head(t.Value(i).String(), 36), origin, logP, head(t.Dist(i).String(), 48), clip(t.Table.Label(e.Key), 64))
 	}
 	rows.print(w)
 	v.rest(w, len(t.Entries))

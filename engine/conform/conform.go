@@ -99,6 +99,12 @@ func Check(ctx context.Context, o engine.Options, seed uint64) (*Report, error) 
 	}
 	defer func() { c.single.Close() }()
 	c.judge(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return nil, err // interrupted: no verdict
+	}
+	if len(c.rep.Rules) == 1 && len(o.Command) > 0 && !o.HasEndpoint() {
+		return nil, o.Hint(errors.New(c.rep.Rules[0].Detail))
+	}
 	return &c.rep, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -125,17 +126,17 @@ var ErrNotARun = errors.New("not a run directory")
 func ReadManifest(path string) (*Manifest, error) {
 	b, err := os.ReadFile(filepath.Join(path, manifestFile))
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return nil, fmt.Errorf("%s: %w: it has no %s", path, ErrNotARun, manifestFile)
 		}
 		return nil, err
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%s: damaged: %w", filepath.Join(path, manifestFile), err)
+		return nil, damaged(filepath.Join(path, manifestFile), err)
 	}
 	if m.Format != Format {
-		return nil, fmt.Errorf("%s: format %d; this version reads format %d", filepath.Join(path, manifestFile), m.Format, Format)
+		return nil, damaged(filepath.Join(path, manifestFile), fmt.Errorf("format %d; this version reads format %d", m.Format, Format))
 	}
 	return m, nil
 }

@@ -122,11 +122,16 @@ func (r *Reader) Addresses() []tracing.Address {
 // All implements tracing.Reader: every trace, failed ones included, in the order of draws.
 func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
+		n := uint64(0)
 		for k := uint64(0); ; k++ {
 			traces, err := r.Part(k)
 			if errors.Is(err, fs.ErrNotExist) {
+				if err := r.whole(n); err != nil {
+					yield(nil, err)
+				}
 				return
 			}
+			n += uint64(len(traces))
 			if err == nil {
 				err = context.Cause(ctx)
 			}
@@ -141,6 +146,14 @@ func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
 			}
 		}
 	}
+}
+
+// whole tells whether n draws are all that the run has, where that is known.
+func (r *Reader) whole(n uint64) error {
+	if c := r.Manifest.Counts; r.Manifest.State == Complete && n < c.Traces+c.Failed {
+		return damaged(r.Path, fmt.Errorf("%d draws are there, of %d", n, c.Traces+c.Failed))
+	}
+	return nil
 }
 
 // Part returns the traces of part k; fs.ErrNotExist after the last.
@@ -424,11 +437,16 @@ type Head struct {
 // Heads reads the draws without their sites.
 func (r *Reader) Heads(ctx context.Context) iter.Seq2[Head, error] {
 	return func(yield func(Head, error) bool) {
+		n := uint64(0)
 		for k := uint64(0); ; k++ {
 			heads, err := r.heads(k)
 			if errors.Is(err, fs.ErrNotExist) {
+				if err := r.whole(n); err != nil {
+					yield(Head{}, err)
+				}
 				return
 			}
+			n += uint64(len(heads))
 			if err == nil {
 				err = context.Cause(ctx)
 			}

@@ -211,12 +211,14 @@ def main(model: Callable[[], Any], name: str) -> Any:
     """The main function of a simulator: with --endpoint, or PPX_ENDPOINT in the environment, it serves an
     engine; else it runs the model once by itself and returns the result."""
     parser = argparse.ArgumentParser(description=f"The simulator {name}.")
+    parser.add_argument("where", nargs="?", metavar="ENDPOINT", help="the same as --endpoint ENDPOINT")
     parser.add_argument("--endpoint", default=os.environ.get(ENDPOINT_VAR), help=f"serve an engine here (default: ${ENDPOINT_VAR}; without any, run once)")
     parser.add_argument("--seed", type=int, help="random seed when run without an engine")
     args = parser.parse_args()
-    if args.endpoint:
+    endpoint = args.where or args.endpoint
+    if endpoint:
         try:
-            serve(model, name, args.endpoint)
+            serve(model, name, endpoint)
         except KeyboardInterrupt:
             return None
         except BaseException:
