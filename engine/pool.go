@@ -44,6 +44,19 @@ type Options struct {
 	Log func(string)
 }
 
+// check refuses options that cannot work.
+func (o *Options) check() error {
+	if (len(o.Command) == 0) == (len(o.Connect) == 0) {
+		return fmt.Errorf("%w: give either a command or endpoints", ErrUsage)
+	}
+	for _, e := range o.Connect {
+		if err := ppx.CheckEndpoint(e); err != nil {
+			return fmt.Errorf("%w: %w", ErrUsage, err)
+		}
+	}
+	return nil
+}
+
 // HasEndpoint tells whether a launched simulator is told its endpoint in its arguments.
 func (o *Options) HasEndpoint() bool {
 	return slices.ContainsFunc(o.Command, func(a string) bool { return strings.Contains(a, endpointMark) })
@@ -96,13 +109,8 @@ var _ Executor = (*Pool)(nil)
 
 // Open launches or connects the simulators and waits until one has answered the handshake.
 func Open(ctx context.Context, o Options) (p *Pool, err error) {
-	if (len(o.Command) == 0) == (len(o.Connect) == 0) {
-		return nil, fmt.Errorf("%w: give either a command or endpoints", ErrUsage)
-	}
-	for _, e := range o.Connect {
-		if err := ppx.CheckEndpoint(e); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUsage, err)
-		}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = 30 * time.Second

@@ -21,6 +21,12 @@ type Single struct {
 
 // OpenSingle launches or connects one simulator; nothing has been said to it.
 func OpenSingle(o Options) (s *Single, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if len(o.Connect) > 1 {
+		return nil, fmt.Errorf("%w: %d endpoints where one is wanted", ErrUsage, len(o.Connect))
+	}
 	s = &Single{}
 	defer func() {
 		if err != nil {
@@ -31,13 +37,12 @@ func OpenSingle(o Options) (s *Single, err error) {
 		return s, err
 	}
 	var endpoint string
-	switch {
-	case len(o.Connect) == 1:
+	if len(o.Connect) == 1 {
 		endpoint = o.Connect[0]
 		if s.lock, err = lockEndpoint(endpoint); err != nil {
 			return s, err
 		}
-	case len(o.Connect) == 0 && len(o.Command) > 0:
+	} else {
 		if s.dir, err = os.MkdirTemp("", "ppx-"); err != nil {
 			return s, err
 		}
@@ -48,8 +53,6 @@ func OpenSingle(o Options) (s *Single, err error) {
 			return s, err
 		}
 		endpoint = s.proc.endpoint
-	default:
-		return s, fmt.Errorf("%w: give one endpoint or a command", ErrUsage)
 	}
 	s.Socket, err = s.t.Dial(endpoint, true)
 	return s, err

@@ -20,7 +20,6 @@ type Weights struct {
 	max    float64 // largest log weight; the sums are relative to it
 	s1, s2 float64 // Σ e^(w−max), Σ e^2(w−max)
 	top    []float64
-	pruned bool
 }
 
 // keepTop bounds how many of the largest weights are kept for k̂, which needs 3√N of them.
@@ -51,7 +50,6 @@ func (w *Weights) Add(lw float64) {
 	if len(w.top) == 2*keepTop {
 		slices.SortFunc(w.top, descending)
 		w.top = w.top[:keepTop]
-		w.pruned = true
 	}
 	w.top = append(w.top, lw)
 }

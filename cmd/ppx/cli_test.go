@@ -226,6 +226,7 @@ func TestWrongUse(t *testing.T) {
 		{words("infer --observe x=1 sim"), "goes after --"},
 		{args(words("infer --connect ipc://@x"), gum), "not both"},
 		{words("prior --connect localhost:55"), "want tcp://HOST:PORT"},
+		{words("check --connect localhost:55"), "want tcp://HOST:PORT"},
 		{args(words("infer --observe x"), gum), "want NAME=VALUE"},
 		{args(words("infer --observe =1"), gum), "without a name"},
 		{args(words("infer --observe x=eight"), gum), `"eight" is neither a number, nor a JSON array, nor @FILE.npy`},

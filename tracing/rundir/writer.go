@@ -92,7 +92,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 		}
 	}
 	w := newWriter(path, m)
-	if err := w.acquire(); err != nil {
+	if w.lock, err = lock(path); err != nil {
 		return nil, err
 	}
 	m.Format, m.State, m.Started, m.Host = Format, Running, time.Now().UTC().Truncate(time.Second), host()
@@ -105,7 +105,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 		err = m.write(path)
 	}
 	if err != nil {
-		w.release()
+		unlock(w.lock)
 		return nil, err
 	}
 	w.begin()
@@ -124,13 +124,13 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	if _, err := ReadManifest(path); err != nil { // before a lock file appears in some other folder
 		return nil, nil, 0, err
 	}
-	locked := newWriter(path, &Manifest{})
-	if err := locked.acquire(); err != nil {
+	mine, err := lock(path)
+	if err != nil {
 		return nil, nil, 0, err
 	}
 	defer func() {
 		if err != nil {
-			locked.release()
+			unlock(mine)
 		}
 	}()
 	r, err := Open(path, table)
@@ -139,7 +139,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	}
 	m = r.Manifest
 	w = newWriter(path, m)
-	w.lock = locked.lock
+	w.lock = mine
 	for id, a := range r.Addresses() {
 		w.ids[addressKey{a.Base, a.Op}] = int32(id)
 	}
@@ -193,22 +193,22 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	return w, m, next, nil
 }
 
-func (w *Writer) acquire() error {
-	f, err := os.OpenFile(filepath.Join(w.Path, ".lock"), os.O_RDWR|os.O_CREATE, 0o644)
+// lock makes this process the run's one writer.
+func lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(path, ".lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return fmt.Errorf("%s: %w", w.Path, ErrLocked)
+		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
 	}
-	w.lock = f
-	return nil
+	return f, nil
 }
 
-func (w *Writer) release() {
-	os.Remove(w.lock.Name())
-	w.lock.Close()
+func unlock(f *os.File) {
+	os.Remove(f.Name())
+	f.Close()
 }
 
 // begin starts the goroutine that saves the open part from time to time.
@@ -456,7 +456,7 @@ func (w *Writer) Close(state string, reason error) error {
 	w.stopped.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	defer w.release()
+	defer unlock(w.lock)
 	now := time.Now().UTC().Truncate(time.Second)
 	w.m.State, w.m.Ended, w.m.Error = state, &now, ""
 	if reason != nil {
