@@ -106,7 +106,7 @@ func (w *localWorker) run(j *job) {
 	w.l.q.statements.Add(uint64(w.Statements()))
 	switch {
 	case err == nil:
-		w.l.q.finish(j, w.End(result))
+		w.l.q.finish(j, w.End(result, 0))
 	case w.l.closing.Load():
 		w.l.q.giveBack(j)
 	case errors.Is(err, ErrData):

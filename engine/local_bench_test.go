@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
@@ -50,7 +51,7 @@ func BenchmarkStatement(b *testing.B) {
 		msgs[i] = append([]byte(nil), enc.Encode(&m)...)
 	}
 	s := ppx.NewSession(ppx.Limits{})
-	r := engine.NewRecorder(tracing.NewTable())
+	r := &engine.OneRun{Recorder: engine.NewRecorder(tracing.NewTable())}
 	stack := engine.Stack{control.NewCondition(control.Data{"y": dist.Scalar(1)}, true), control.Prior{}}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -60,7 +61,7 @@ func BenchmarkStatement(b *testing.B) {
 		k := i % trace
 		if k == 0 {
 			if i > 0 {
-				r.End(ppx.Tensor{})
+				r.End(ppx.Tensor{}, 1)
 			}
 			r.Begin(engine.Draw{Seed: 1, Index: uint64(i)}, stack)
 		}
@@ -70,4 +71,90 @@ func BenchmarkStatement(b *testing.B) {
 	}
 	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(n), "allocs/statement")
+}
+
+// What the engine does for a statement of a delegated run: decode, look up, score, record.
+func BenchmarkDelegatedStatement(b *testing.B) {
+	for name, model := range map[string]gosim.Model{"hmm": hmm.Model, "normals": normals} {
+		b.Run(name, func(b *testing.B) {
+			const runs = 200
+			stack := engine.Stack{control.NewCondition(nil, false), control.Prior{}}
+			near, far := ppx.Pipe()
+			defer near.Close()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			go func() { _ = ppx.Serve(ctx, far, "bench", name, gosim.Wrap(model)) }()
+			s := ppx.NewSession(ppx.Limits{})
+			if err := s.Connect(near, "bench", time.Second); err != nil {
+				b.Fatal(err)
+			}
+			r := &batch{OneRun: engine.OneRun{Recorder: engine.NewRecorder(tracing.NewTable())}, stack: stack}
+			p := ppx.Plan{Mode: ppx.Delegate, Seed: 1, FlushBytes: 256 << 10, Flush: time.Second}
+			for i := range uint64(runs) {
+				p.Draws = append(p.Draws, i)
+			}
+			var msgs [][]byte
+			for range 2 { // the second time without the forms
+				msgs = msgs[:0]
+				r.start()
+				if err := near.Send(s.Begin(&p)); err != nil {
+					b.Fatal(err)
+				}
+				for done := false; !done; {
+					msg, err := near.Recv(time.Second)
+					if err != nil {
+						b.Fatal(err)
+					}
+					msgs = append(msgs, append([]byte(nil), msg...))
+					var reply []byte
+					if reply, done, err = s.Step(msg, r); err == nil && !done {
+						err = near.Send(reply)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			r.statements = 0
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Begin(&p)
+				r.start()
+				for _, msg := range msgs {
+					if _, _, err := s.Step(msg, r); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(r.statements), "ns/statement")
+		})
+	}
+}
+
+func normals(r *gosim.Run) gosim.Tensor {
+	for range 100 {
+		r.Sample("x", gosim.Normal(1, 2))
+	}
+	return gosim.Scalar(0)
+}
+
+// batch takes runs one after the other.
+type batch struct {
+	engine.OneRun
+	stack      engine.Stack
+	draw       uint64
+	statements int
+}
+
+func (r *batch) start() {
+	r.draw = 0
+	r.Begin(engine.Draw{Seed: 1}, r.stack)
+}
+
+func (r *batch) Finish(result ppx.Tensor, seconds float64) error {
+	r.statements += r.Statements()
+	r.draw++
+	err := r.OneRun.Finish(result, seconds)
+	r.Begin(engine.Draw{Seed: 1, Index: r.draw}, r.stack)
+	return err
 }

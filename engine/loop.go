@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
-	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
 // phase of a member.
@@ -21,6 +20,7 @@ const (
 	greeting              // Handshake sent
 	idle
 	running
+	ending   // Abort sent
 	stopping // killed; its end has not been reported yet
 	dead     // given up
 )
@@ -34,18 +34,16 @@ type member struct {
 	gen      int
 	sock     *ppx.Socket
 	sess     *ppx.Session
-	rec      *Recorder
-	job      *job
+	runs
 
 	retryAt  time.Time
 	since    time.Time // start of the phase, while starting
-	heard    time.Time // last message of the run
-	began    time.Time // of the run
-	runs     int       // finished by this process
+	heard    time.Time // last message
+	finished int       // runs of this process
 	failures int       // in a row, for the back-off
 	silent   bool      // a connected one that was lost and has not finished a run since
 	resets   int
-	discard  bool // the run goes on only to reach its end
+	busy     error // the simulator is another engine's
 	greeted  bool
 }
 
@@ -184,8 +182,14 @@ func (l *loop) wind(now bool) bool {
 				all = false
 			}
 		case m.phase == running && !now:
-			// A run that is lost leaves the simulator in its middle: let it go to its end.
+			// A run that is lost leaves the simulator in its middle: let it go to its end, or abandon it at the
+			// next message.
 			m.discard = true
+			all = false
+		case m.phase == ending && !now:
+			all = false
+		case m.phase == idle && m.sess.Extension > 0 && !now:
+			l.abandon(m, true)
 			all = false
 		default:
 			l.hangUp(m)
@@ -198,7 +202,7 @@ func (l *loop) wind(now bool) bool {
 // start launches the simulator, or opens the connection to it.
 func (l *loop) start(m *member, now time.Time) {
 	m.gen++
-	m.runs, m.resets, m.discard = 0, 0, false
+	m.finished, m.resets, m.discard, m.busy = 0, 0, false, nil
 	endpoint := m.endpoint
 	if endpoint == "" {
 		proc, err := l.p.l.launch(m.id, m.gen, func(p *process) { l.post(func() { l.exited(m, p) }) })
@@ -253,6 +257,9 @@ func (l *loop) tick(m *member, now time.Time) {
 			l.start(m, now)
 		}
 	case calling:
+		if now.Before(m.retryAt) {
+			break
+		}
 		err := m.sock.TrySend(m.sess.Hello(o.System))
 		switch {
 		case err == nil:
@@ -266,7 +273,16 @@ func (l *loop) tick(m *member, now time.Time) {
 		if now.Sub(m.since) > o.StartTimeout {
 			l.unanswered(m)
 		}
-	case running:
+	case idle:
+		// So that the simulator does not take this engine for gone.
+		if m.endpoint != "" && m.sess.Extension > 0 && now.Sub(m.heard) > ppx.Lease/3 && !l.p.closing.Load() {
+			if err := m.sock.TrySend(m.sess.Hello(o.System)); err != nil {
+				l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+				break
+			}
+			m.phase, m.since = greeting, now
+		}
+	case running, ending:
 		if o.Timeout > 0 && now.Sub(m.heard) > o.Timeout {
 			l.lose(m, fmt.Errorf("%w: no message for %v (--timeout)", ppx.ErrTimeout, o.Timeout))
 		} else if o.RunTimeout > 0 && now.Sub(m.began) > o.RunTimeout {
@@ -279,6 +295,10 @@ func (l *loop) tick(m *member, now time.Time) {
 func (l *loop) unanswered(m *member) {
 	if m.endpoint == "" {
 		l.lose(m, l.p.silent(m))
+		return
+	}
+	if m.busy != nil {
+		l.giveUp(m, fmt.Errorf("%w: %s: %w (waited %v)", ErrBusy, m.where(), m.busy, l.p.o.StartTimeout))
 		return
 	}
 	l.giveUp(m, fmt.Errorf("%w: no simulator answers at %s (waited %v)", ErrStart, m.where(), l.p.o.StartTimeout))
@@ -317,15 +337,24 @@ func (l *loop) receive(m *member) {
 }
 
 func (l *loop) message(m *member, msg []byte) {
+	m.heard = time.Now()
 	switch m.phase {
 	case greeting:
 		err := m.sess.Welcome(msg)
+		if errors.Is(err, ppx.ErrBusy) && m.endpoint != "" {
+			if m.busy == nil {
+				l.p.o.Log(fmt.Sprintf("%s: %v; waiting for it", m.where(), err))
+			}
+			m.busy, m.phase, m.retryAt = err, calling, m.heard.Add(250*time.Millisecond)
+			return
+		}
 		if err == ppx.ErrReset && m.resets == 0 {
 			m.resets++
 			m.phase = calling
 			return
 		}
 		if err == nil {
+			m.busy, m.trusted = nil, false
 			l.settled(m)
 			if err = l.p.welcome(m); err != nil {
 				l.p.fail(err)
@@ -337,92 +366,14 @@ func (l *loop) message(m *member, msg []byte) {
 		l.lose(m, err)
 	case running:
 		l.step(m, msg)
+	case ending:
+		if err := m.sess.Abandoned(msg); err != nil {
+			l.lose(m, err)
+			return
+		}
+		l.next(m)
 	default:
 		l.lose(m, fmt.Errorf("%w: a message between two runs", ppx.ErrOutOfStep))
-	}
-}
-
-// step lets the recorder answer a message of a run.
-func (l *loop) step(m *member, msg []byte) {
-	var h ppx.Handler = m.rec
-	if m.discard {
-		h = discard{}
-	}
-	reply, done, err := m.sess.Step(msg, h)
-	if err != nil && m.endpoint != "" && !m.discard && !errors.Is(err, ppx.ErrMalformed) && !errors.Is(err, ppx.ErrOutOfStep) {
-		// The run has failed, the simulator is well: let it go to the end of its run.
-		l.drop(m, err)
-		m.discard = true
-	}
-	if err != nil && m.discard {
-		if reply, done, err = m.sess.Step(msg, discard{}); errors.Is(err, ppx.ErrInvalid) {
-			reply, err = m.sess.Excuse(), nil // too little of it to answer properly
-		}
-	}
-	if err != nil {
-		l.lose(m, err)
-		return
-	}
-	if !done {
-		m.heard = time.Now()
-		if err := m.sock.TrySend(reply); err != nil {
-			l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
-		}
-		return
-	}
-	m.runs++
-	m.failures, m.silent = 0, false
-	l.p.deaths.Store(0)
-	if m.job != nil && !m.discard {
-		l.p.q.statements.Add(uint64(m.rec.Statements()))
-		l.p.q.finish(m.job, m.rec.End(m.sess.Result))
-	} else if m.job != nil { // closing
-		l.p.q.giveBack(m.job)
-	}
-	m.job, m.discard = nil, false
-	if k := l.p.o.RestartEvery; k > 0 && m.runs >= k && m.proc != nil {
-		m.phase = stopping
-		l.hangUp(m)
-		m.proc.stop()
-		return
-	}
-	l.next(m)
-}
-
-// next gives a member the next run, if there is one.
-func (l *loop) next(m *member) {
-	m.phase = idle
-	if l.p.closing.Load() {
-		return
-	}
-	if m.job = l.p.q.take(); m.job == nil {
-		return
-	}
-	m.rec.Begin(m.job.draw, m.job.stack())
-	if err := m.sock.TrySend(m.sess.Begin()); err != nil {
-		l.p.q.giveBack(m.job)
-		m.job = nil
-		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
-		return
-	}
-	m.phase = running
-	m.began = time.Now()
-	m.heard = m.began
-}
-
-// drop gives the member's run back as lost, or ends the job when the data are at fault.
-func (l *loop) drop(m *member, err error) {
-	j := m.job
-	if m.job = nil; j == nil {
-		return
-	}
-	err = fmt.Errorf("draw %d at %s: %w", j.draw.Index, m.where(), err)
-	if errors.Is(err, ErrData) {
-		l.p.q.abort(j, err)
-		return
-	}
-	if l.p.q.lose(j, err, m.rec.Statements(), true) && !j.src.limit {
-		l.p.deaths.Store(-1) // draws that are known to fail may do nothing else; the present death apart
 	}
 }
 
@@ -432,7 +383,7 @@ func (l *loop) lose(m *member, err error) {
 	if out := m.output(); out != "" && errors.Is(err, ppx.ErrGone) {
 		err = fmt.Errorf("%w; its last output:\n%s", err, out)
 	}
-	l.drop(m, err)
+	l.drop(m, err, errors.Is(err, ppx.ErrGone) || errors.Is(err, ppx.ErrTimeout))
 	l.hangUp(m)
 	m.discard = false
 	if m.proc != nil {
@@ -459,7 +410,7 @@ func (l *loop) setback(m *member, err error) {
 	}
 	m.failures++
 	// One that has finished runs, or that we ended ourselves, says nothing about the others.
-	if m.runs == 0 && !errors.Is(err, ErrData) {
+	if m.finished == 0 && !errors.Is(err, ErrData) {
 		l.p.died(err)
 	}
 }
@@ -470,7 +421,7 @@ func (l *loop) exited(m *member, p *process) {
 		return
 	}
 	// What it said before it ended still counts.
-	for m.phase == running || m.phase == greeting {
+	for m.phase == running || m.phase == greeting || m.phase == ending {
 		msg, err := m.sock.TryRecv()
 		if err != nil {
 			break
@@ -482,7 +433,7 @@ func (l *loop) exited(m *member, p *process) {
 	}
 	if m.phase != stopping {
 		err := fmt.Errorf("%w: %s", ppx.ErrGone, p.epitaph())
-		l.drop(m, err)
+		l.drop(m, err, true)
 		l.setback(m, err)
 	}
 	l.hangUp(m)
@@ -498,30 +449,3 @@ func backOff(failures int) time.Duration {
 	}
 	return min(50*time.Millisecond<<min(failures-2, 10), 500*time.Millisecond)
 }
-
-// discard answers the statements of a run that nobody wants any more.
-type discard struct{}
-
-// Sample answers with a draw from the prior, or zeros where there is none.
-func (discard) Sample(s *ppx.Statement) (ppx.Tensor, error) {
-	shape, err := s.Dist.Shape(nil)
-	if err != nil {
-		shape = s.Dist.Params[0].Shape
-	}
-	n, err := dist.Elements(shape)
-	if err != nil {
-		shape, n = nil, 1
-	}
-	v := ppx.Tensor{Data: make([]float64, n), Shape: shape}
-	if s.Dist.Check() == nil {
-		stream := dist.NewStream(uint64(time.Now().UnixNano()), 0, 0, 0, dist.PurposeValue)
-		_ = s.Dist.Sample(&stream, v.Data)
-	}
-	return v, nil
-}
-
-// Observe implements ppx.Handler.
-func (discard) Observe(*ppx.Statement) error { return nil }
-
-// Tag implements ppx.Handler.
-func (discard) Tag(*ppx.Statement) error { return nil }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -39,6 +40,7 @@ type Options struct {
 	WorkDir      string // where these folders are made, and left; "": in a temporary folder, removed at the end
 
 	System string // this engine's name and version, for the handshake
+	Plain  bool   // speak plain PPX 1.0, one message per statement
 	Limits ppx.Limits
 	// Log takes one-line remarks: restarts and the like. It is called from several goroutines.
 	Log func(string)
@@ -84,12 +86,13 @@ const membersPerLoop = 32
 // many of them on one thread: it takes every message that has come, lets the recorders answer, and sends
 // the replies.
 type Pool struct {
-	q    queue
-	o    Options
-	t    *ppx.Transport
-	dir  string
-	l    *launcher
-	lock []*os.File // of user-given endpoints
+	q     queue
+	o     Options
+	token uint64
+	t     *ppx.Transport
+	dir   string
+	l     *launcher
+	lock  []*os.File // of user-given endpoints
 
 	mu      sync.Mutex
 	loops   []*loop
@@ -118,7 +121,7 @@ func Open(ctx context.Context, o Options) (p *Pool, err error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	p = &Pool{o: o, greeted: make(chan struct{}), failed: make(chan struct{})}
+	p = &Pool{o: o, token: rand.Uint64() | 1, greeted: make(chan struct{}), failed: make(chan struct{})}
 	p.q.table = tracing.NewTable()
 	p.q.wake = p.wake
 	defer func() {
@@ -225,7 +228,8 @@ func (p *Pool) grow(n int) error {
 			p.loops = append(p.loops, l)
 			p.done.Go(l.run)
 		}
-		m := &member{id: p.members, rec: NewRecorder(p.q.table), sess: ppx.NewSession(p.o.Limits)}
+		m := &member{id: p.members, sess: ppx.NewSession(p.o.Limits), runs: runs{Recorder: NewRecorder(p.q.table), q: &p.q}}
+		m.sess.Plain, m.sess.Token = p.o.Plain, p.token
 		if len(p.o.Connect) > 0 {
 			m.endpoint = p.o.Connect[p.members]
 		}

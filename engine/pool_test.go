@@ -256,16 +256,15 @@ func TestSameTracesHoweverTheyAreMade(t *testing.T) {
 		if err := s.Connect(near, "ppx test", time.Second); err != nil {
 			t.Fatal(err)
 		}
-		r := engine.NewRecorder(tracing.NewTable())
+		r := &engine.OneRun{Recorder: engine.NewRecorder(tracing.NewTable())}
 		var traces []*tracing.Trace
 		for i := range uint64(n) {
 			d := engine.Draw{Seed: 7, Index: i}
 			r.Begin(d, maker(d))
-			result, err := s.Execute(ctx, near, r, 10*time.Second)
-			if err != nil {
+			if err := s.Execute(ctx, near, nil, r, 10*time.Second); err != nil {
 				t.Fatal(err)
 			}
-			traces = append(traces, r.End(result))
+			traces = append(traces, r.Trace)
 		}
 		if fingerprint(traces) != want {
 			t.Error("traces over the pipe differ from those made in process")

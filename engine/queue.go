@@ -61,6 +61,7 @@ type source struct {
 
 type result struct {
 	trace *tracing.Trace
+	cause error // why a draw was given up
 	err   error
 }
 
@@ -73,6 +74,10 @@ type job struct {
 	tries  int
 	lastAt int // statement at which the simulator was lost last
 	sameAt int // how often in a row it was lost there
+
+	// Delegated runs: a simulator that was lost in the middle of several does not tell which was to blame.
+	most    int  // how many may be made together; 0: any number
+	careful bool // every statement is to be heard of at once
 }
 
 // stack makes the layers afresh.
@@ -154,7 +159,7 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) (givenUp bool
 		j.sameAt++
 	}
 	if j.tries >= maxTries || j.sameAt >= maxLossesAtOneStatement {
-		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, err)})
+		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, err), cause: err})
 		return true
 	}
 	q.lost.Add(1)
@@ -208,6 +213,7 @@ func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) it
 		defer stopWatch()
 		defer q.remove(s)
 		delivered, givenUp := 0, 0
+		var lastCause error
 		for {
 			r, more := q.await(ctx, s)
 			if !more {
@@ -220,12 +226,13 @@ func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) it
 			delivered++
 			if r.trace.Status == tracing.Failed {
 				givenUp++
+				lastCause = r.cause
 			}
 			if !yield(r.trace, nil) {
 				return
 			}
 			if limit && givenUp > maxGivenUp && givenUp > delivered/100 {
-				yield(nil, fmt.Errorf("%w: %d of %d draws were given up; the last: %s", ErrGivenUp, givenUp, delivered, r.trace.Error))
+				yield(nil, fmt.Errorf("%w: %d of %d draws were given up; the last: %w", ErrGivenUp, givenUp, delivered, lastCause))
 				return
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,6 +114,8 @@ type Run struct {
 
 	stream dist.Stream
 	room   []float64
+	drawn  []float64 // by the simulator itself, for the statement in question; else nil
+	audit  bool      // draw again and compare
 }
 
 // Rand returns the random numbers of a statement for a purpose (dist.PurposeValue, …), from their
@@ -127,6 +131,57 @@ func (r *Run) Room(n int) []float64 {
 		r.room = make([]float64, n)
 	}
 	return r.room[:n]
+}
+
+// Drawn is the value that sample draws, a function of the run's random numbers: for layers that draw. In a
+// delegated run it is what the simulator has drawn; of those, one in a thousand is drawn again here and compared.
+// It is valid until the next call.
+func (r *Run) Drawn(s *Site, sample func(v []float64) error) ([]float64, error) {
+	if r.drawn != nil && !r.audit {
+		return r.drawn, nil
+	}
+	v := r.Room(s.Len)
+	err := sample(v)
+	if err != nil || r.drawn == nil {
+		return v, err
+	}
+	for i, x := range r.drawn {
+		if !near(x, v[i], &s.Dist) {
+			return nil, rule(s, "element %d is %.17g, the run's random numbers give %.17g", i, x, v[i])
+		}
+	}
+	return r.drawn, nil
+}
+
+// near tells whether two implementations of a sampler may differ like this: by rounding.
+func near(a, b float64, d *ppx.Dist) bool {
+	if a == b {
+		return true
+	}
+	scale := math.Max(math.Abs(a), math.Abs(b))
+	if d.Kind == dist.Normal || d.Kind == dist.Uniform { // sums, which may cancel
+		for _, p := range d.Params {
+			for _, x := range p.Data {
+				scale = math.Max(scale, math.Abs(x))
+			}
+		}
+	}
+	return math.Abs(a-b) <= 1e-9*scale
+}
+
+// rule is the error of a delegated run whose simulator has broken a rule at a statement.
+func rule(s *Site, format string, args ...any) error {
+	return fmt.Errorf("%w: statement %d: %s", ppx.ErrRule, s.Index, fmt.Sprintf(format, args...))
+}
+
+// auditEvery: of so many values that simulators draw by themselves, one is drawn again.
+const auditEvery = 1000
+
+// audited chooses the statements whose value is drawn again: the same ones however a run is made.
+func (d *Draw) audited(statement int) bool {
+	h := (d.Index+1)*0x9E3779B97F4A7C15 + (uint64(d.Chain)<<32+uint64(statement))*0xD6E8FEB86659FD93
+	h = (h ^ h>>32) * 0xFF51AFD7ED558CCD
+	return (h^h>>29)%auditEvery == 0
 }
 
 // Recorder is the engine's ppx.Handler: it lets a stack of layers answer the statements of one run after
@@ -148,6 +203,8 @@ type Recorder struct {
 
 	logWeight     float64
 	logLikelihood float64
+	delegated     bool // the simulator draws by itself in this run
+	trusted       bool // it has done so in a whole run that was drawn again and compared
 }
 
 type siteKey struct {
@@ -176,30 +233,50 @@ func (r *Recorder) Begin(d Draw, s Stack) {
 	r.stack = s
 	r.b.Reset(r.table, d.Index, d.Chain)
 	r.run.Draw, r.run.Sofar = d, r.b.Sofar()
-	r.logWeight, r.logLikelihood = 0, 0
+	r.logWeight, r.logLikelihood, r.delegated = 0, 0, false
 	r.start = time.Now()
 }
 
-// End finishes the run and returns its trace.
-func (r *Recorder) End(result ppx.Tensor) *tracing.Trace {
-	t := r.b.Finish(result, r.logWeight, time.Since(r.start).Seconds())
+// End finishes the run and returns its trace. seconds is how long it took; 0: the time since Begin.
+func (r *Recorder) End(result ppx.Tensor, seconds float64) *tracing.Trace {
+	if !(seconds > 0) {
+		seconds = time.Since(r.start).Seconds()
+	}
+	t := r.b.Finish(result, r.logWeight, seconds)
 	t.LogLikelihood = r.logLikelihood
+	r.trusted = r.trusted || r.delegated
 	return t
 }
 
 // Statements is the number of statements of the run so far.
 func (r *Recorder) Statements() int { return len(r.run.Sofar.Entries) }
 
-// intern finds the number of a statement's address.
-func (r *Recorder) intern(s *ppx.Statement) siteInfo {
+// known is what a recorder keeps with a form.
+type known struct {
+	owner *Recorder
+	site  siteInfo
+	name  uint32
+}
+
+// intern finds the numbers of a statement's address and name.
+func (r *Recorder) intern(s *ppx.Statement) (siteInfo, uint32) {
+	if s.Form == nil {
+		return r.internSite(s), r.internName(s.Name)
+	}
+	k, ok := s.Form.Info.(*known)
+	if !ok || k.owner != r {
+		k = &known{r, r.internSite(s), r.internName(s.Name)}
+		s.Form.Info = k
+	}
+	return k.site, k.name
+}
+
+func (r *Recorder) internSite(s *ppx.Statement) siteInfo {
 	k := siteKey{s.Address, s.Op, s.Dist.Kind, s.Dist.Categories()}
 	info, ok := r.sites[k]
 	if !ok {
 		k.address = strings.Clone(s.Address)
-		info.base = k.address
-		if k.kind != dist.None {
-			info.base += "__" + tracing.KindLabel(k.kind, k.categories)
-		}
+		info.base = ppx.AddressBase(k.address, k.kind, k.categories)
 		info.id = r.table.Intern(info.base, k.op, k.kind)
 		r.sites[k] = info
 	}
@@ -230,8 +307,8 @@ func (r *Recorder) count(visits *[]visit, id uint32) uint32 {
 
 // identify begins an entry for a statement.
 func (r *Recorder) identify(s *ppx.Statement) tracing.Entry {
-	info := r.intern(s)
-	e := tracing.Entry{Op: s.Op, Control: s.Control, Name: r.internName(s.Name), Origin: tracing.FromModel}
+	info, name := r.intern(s)
+	e := tracing.Entry{Op: s.Op, Control: s.Control, Name: name, Origin: tracing.FromModel}
 	e.Address = info.id
 	e.Instance = r.count(&r.visits, info.id)
 	r.site = Site{Statement: s, Index: len(r.run.Sofar.Entries), Key: e.Key, Base: info.base}
@@ -273,20 +350,17 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	if err != nil {
 		return v, fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
 	}
-	var c Choice
-	ok := false
-	for _, l := range r.stack {
-		if c, ok, err = l.Choose(&r.run, site); ok || err != nil {
-			break
+	if r.run.drawn = nil; s.Op == ppx.Sample && s.Form != nil {
+		if len(s.Value.Data) != site.Len || !slices.Equal(s.Value.Shape, site.Shape) {
+			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew a value of shape %s, the distribution's have shape %s",
+				dist.ShapeString(s.Value.Shape), dist.ShapeString(site.Shape)), ppx.Quote(s.Address))
 		}
+		r.run.drawn, r.delegated = s.Value.Data, true
+		r.run.audit = !r.trusted || r.run.Draw.audited(site.Index)
 	}
-	switch {
-	case err != nil:
+	c, err := r.choose(site)
+	if err != nil {
 		return v, fmt.Errorf("%s%s at %s: %w", s.Op, named(s.Name), ppx.Quote(s.Address), err)
-	case !ok:
-		return v, fmt.Errorf("no layer answers %s%s at %s", s.Op, named(s.Name), ppx.Quote(s.Address))
-	case len(c.Value) != site.Len:
-		return v, fmt.Errorf("%s%s at %s: a layer answered %d elements for %d", s.Op, named(s.Name), ppx.Quote(s.Address), len(c.Value), site.Len)
 	}
 	v = ppx.Tensor{Data: c.Value, Shape: site.Shape}
 	e.Kind, e.Origin, e.LogQ = s.Dist.Kind, c.Origin, c.LogQ
@@ -296,12 +370,49 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	if e.Origin == tracing.FromPrior {
 		e.LogQ = e.LogP
 	}
+	if r.run.drawn != nil && !(e.LogP > math.Inf(-1)) && (e.Origin == tracing.FromPrior || e.Origin == tracing.Inflated) {
+		// At the ends of double precision a sampler's value may have no density; an impostor's has none anywhere else.
+		ok := r.run.audit
+		if !ok && e.Origin == tracing.FromPrior {
+			r.run.audit = true
+			_, err = r.choose(site)
+			ok = err == nil
+		}
+		if !ok {
+			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew %v, outside the support of %v", v, s.Dist), ppx.Quote(s.Address))
+		}
+	}
 	r.logWeight += e.Contribution()
 	if e.Origin == tracing.FromData || e.Origin == tracing.FromModel {
 		r.logLikelihood += e.LogP
 	}
 	r.b.Add(e, v, &s.Dist)
 	return v, nil
+}
+
+// choose asks the layers.
+func (r *Recorder) choose(site *Site) (c Choice, err error) {
+	ok := false
+	for _, l := range r.stack {
+		if c, ok, err = l.Choose(&r.run, site); ok || err != nil {
+			break
+		}
+	}
+	switch {
+	case err != nil:
+	case !ok:
+		err = errors.New("no layer answers it")
+	case len(c.Value) != site.Len:
+		err = fmt.Errorf("a layer answered %d elements for %d", len(c.Value), site.Len)
+	case r.run.drawn != nil && site.Len > 0 && &c.Value[0] != &r.run.drawn[0]: // a value that was given beforehand
+		for i, x := range c.Value {
+			if y := r.run.drawn[i]; math.Float64bits(x) != math.Float64bits(y) && x != y {
+				return c, rule(site, "the value was given (%s) as %g, the simulator went on with %g", c.Origin, x, y)
+			}
+		}
+		c.Value = r.run.drawn
+	}
+	return c, err
 }
 
 func named(name string) string {

@@ -271,7 +271,7 @@ func (n *Names) Add(t *tracing.Trace) error {
 		case e.Op == ppx.Tag || e.Kind == dist.None:
 			// There is nothing to score: a warning, no error.
 			for given := range n.data {
-				if base, _ := control.SplitOccurrence(given); base == name || given == name {
+				if base, _ := ppx.SplitOccurrence(given); base == name || given == name {
 					n.ignored[given] = true
 				}
 			}

@@ -143,8 +143,8 @@ func TestSparseMessages(t *testing.T) {
 		t.Errorf("kind above 11: %v", err)
 	}
 	wire.RunStart(b)
-	if err := dec.Decode(finish(12, wire.RunEnd(b), false), &m); !errors.Is(err, ppx.ErrMalformed) {
-		t.Errorf("message type 12: %v", err)
+	if err := dec.Decode(finish(15, wire.RunEnd(b), false), &m); !errors.Is(err, ppx.ErrMalformed) {
+		t.Errorf("message type 15: %v", err)
 	}
 }
 

@@ -111,6 +111,7 @@ func (f *fromTranscript) next(s *ppx.Statement) *ppxtest.Step {
 func (f *fromTranscript) Sample(s *ppx.Statement) (ppx.Tensor, error) { return f.next(s).M.Value, nil }
 func (f *fromTranscript) Observe(s *ppx.Statement) error              { f.next(s); return nil }
 func (f *fromTranscript) Tag(s *ppx.Statement) error                  { f.next(s); return nil }
+func (f *fromTranscript) Finish(ppx.Tensor, float64) error            { return nil }
 
 // The engine side reproduces the transcripts that an orderly engine can: those without a message out of turn.
 func TestEngineSideReplaysTranscripts(t *testing.T) {
@@ -134,7 +135,7 @@ func TestEngineSideReplaysTranscripts(t *testing.T) {
 		}
 		h := &fromTranscript{t: t, tr: tr}
 		for range runs {
-			if _, err := s.Execute(context.Background(), engine, h, patience); err != nil {
+			if err := s.Execute(context.Background(), engine, nil, h, patience); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -149,6 +150,7 @@ type answerer struct{ v float64 }
 func (a answerer) Sample(*ppx.Statement) (ppx.Tensor, error) { return dist.Scalar(a.v), nil }
 func (answerer) Observe(*ppx.Statement) error                { return nil }
 func (answerer) Tag(*ppx.Statement) error                    { return nil }
+func (answerer) Finish(ppx.Tensor, float64) error            { return nil }
 
 func TestHandshakeIsRepeatedOnceAfterReset(t *testing.T) {
 	for resets, want := range map[int]error{1: nil, 2: ppx.ErrReset} {

@@ -24,6 +24,9 @@ type Decoder struct {
 	Strict bool
 	buf    []byte
 	slots  [3]slot // two parameters and a value
+	run    WireRun
+	reuse  WireReuse
+	chunk  Chunk
 	err    error
 }
 
@@ -46,6 +49,7 @@ func (d *Decoder) Decode(buf []byte, m *Message) error {
 	root := d.table(d.indirect(0))
 	m.Type = Type(d.u8(root, 0))
 	body := d.tableField(root, 1)
+	m.Token = d.u64(root, 2)
 	switch {
 	case d.err != nil:
 		return d.err
@@ -57,14 +61,34 @@ func (d *Decoder) Decode(buf []byte, m *Message) error {
 	switch m.Type {
 	case Handshake:
 		m.SystemName = d.str(body, 0, "system_name")
+		m.Extension = d.u16Field(body, 1)
 	case HandshakeResult:
 		m.SystemName = d.str(body, 0, "system_name")
 		m.ModelName = d.str(body, 1, "model_name")
+		m.Extension = d.u16Field(body, 2)
+	case Run:
+		if body.vtLen > 4 { // of fields: a plain Run has none
+			m.Run = d.readRun(body)
+		}
 	case RunResult, SampleResult:
 		m.Value = d.tensor(body, 0, 2, "result")
 	case Sample, Observe, Tag:
 		m.Op = m.Type
 		d.statement(body, &m.Statement)
+		if m.Type == Sample {
+			if before := d.tableField(body, 5); before.pos != 0 {
+				m.Chunk = d.readChunk(before)
+			}
+		}
+	case Statements:
+		m.Chunk = d.readChunk(body)
+	case Reset:
+		if d.present(body, 0) {
+			m.Error = d.str(body, 0, "error")
+		}
+		m.Reason = Reason(d.u8(body, 1))
+	case Abort:
+		m.Leave = d.u8(body, 0) != 0
 	}
 	if d.err != nil {
 		err := d.err
@@ -190,6 +214,30 @@ func (d *Decoder) u8(t table, i int) uint8 {
 	return 0
 }
 
+func (d *Decoder) u16Field(t table, i int) int {
+	if at := d.field(t, i, 2); at != 0 {
+		return d.u16(at)
+	}
+	return 0
+}
+
+func (d *Decoder) u32Field(t table, i int) uint32 {
+	if at := d.field(t, i, 4); at != 0 {
+		return binary.LittleEndian.Uint32(d.buf[at:])
+	}
+	return 0
+}
+
+func (d *Decoder) u64(t table, i int) uint64 {
+	if at := d.field(t, i, 8); at != 0 {
+		return binary.LittleEndian.Uint64(d.buf[at:])
+	}
+	return 0
+}
+
+// present tells whether a table holds field i.
+func (d *Decoder) present(t table, i int) bool { return d.field(t, i, 4) != 0 }
+
 func (d *Decoder) tableField(t table, i int) table {
 	at := d.field(t, i, 4)
 	if at == 0 {
@@ -230,6 +278,28 @@ func (d *Decoder) str(t table, i int, what string) string {
 	if n == 0 {
 		return ""
 	}
+	return d.text(at, n, what)
+}
+
+// strAt returns a view of the string at a position.
+func (d *Decoder) strAt(pos int, what string) string {
+	if pos > len(d.buf)-4 {
+		d.fail("%s at byte %d leaves the buffer", what, pos)
+		return ""
+	}
+	n := d.u32(pos)
+	if n > len(d.buf)-pos-4 {
+		d.fail("%s of %d bytes at byte %d leaves the buffer", what, n, pos)
+		return ""
+	}
+	if n == 0 {
+		return ""
+	}
+	return d.text(pos+4, n, what)
+}
+
+// text checks the n bytes of a string.
+func (d *Decoder) text(at, n int, what string) string {
 	if n > MaxAddress {
 		d.fail("%s has %d bytes, at most %d", what, n, MaxAddress)
 		return ""
@@ -244,6 +314,110 @@ func (d *Decoder) str(t table, i int, what string) string {
 		return ""
 	}
 	return s
+}
+
+// doubles reads a vector of doubles into dst.
+func (d *Decoder) doubles(t table, i int, dst []float64) []float64 {
+	at, n := d.vector(t, i, 8)
+	dst = grow(dst, n)
+	for k := range dst {
+		dst[k] = math.Float64frombits(binary.LittleEndian.Uint64(d.buf[at+8*k:]))
+	}
+	return dst
+}
+
+func (d *Decoder) uint32s(t table, i int, dst []uint32) []uint32 {
+	at, n := d.vector(t, i, 4)
+	dst = grow(dst, n)
+	for k := range dst {
+		dst[k] = binary.LittleEndian.Uint32(d.buf[at+4*k:])
+	}
+	return dst
+}
+
+func (d *Decoder) int32s(t table, i int, dst []int32) []int32 {
+	at, n := d.vector(t, i, 4)
+	dst = grow(dst, n)
+	for k := range dst {
+		dst[k] = int32(d.u32(at + 4*k))
+	}
+	return dst
+}
+
+// offsets calls f with the position of each offset of a vector, until an error.
+func (d *Decoder) offsets(t table, i int, f func(at int)) {
+	at, n := d.vector(t, i, 4)
+	for k := 0; k < n && d.err == nil; k++ {
+		f(at + 4*k)
+	}
+}
+
+func (d *Decoder) strs(t table, i int, what string, dst []string) []string {
+	dst = dst[:0]
+	d.offsets(t, i, func(at int) {
+		if pos := d.indirect(at); d.err == nil {
+			dst = append(dst, d.strAt(pos, what))
+		}
+	})
+	return dst
+}
+
+func (d *Decoder) readChunk(t table) *Chunk {
+	c := &d.chunk
+	c.Restart = d.u8(t, 0) != 0
+	c.Strings = d.strs(t, 1, "a string", c.Strings)
+	c.Forms = c.Forms[:0]
+	d.offsets(t, 2, func(at int) {
+		pos := d.indirect(at)
+		f := d.table(pos)
+		if d.err != nil {
+			return
+		}
+		w := WireForm{Op: Type(d.u8(f, 0)), Control: true, Kind: dist.Kind(d.u8(f, 2)), Address: d.u32Field(f, 3), Name: d.u32Field(f, 4)}
+		if at := d.field(f, 1, 1); at != 0 {
+			w.Control = d.buf[at] != 0
+		}
+		w.Shapes = d.int32s(f, 5, nil)
+		c.Forms = append(c.Forms, w)
+	})
+	c.Statements = d.uint32s(t, 3, c.Statements)
+	c.Numbers = d.doubles(t, 4, c.Numbers)
+	c.More = d.u8(t, 5) != 0
+	return c
+}
+
+func (d *Decoder) readRun(t table) *WireRun {
+	r := &d.run
+	*r = WireRun{Mode: Mode(d.u8(t, 0)), Seed: d.u64(t, 1), Stream: d.u64(t, 2), Draws: r.Draws[:0], DataID: d.u64(t, 4)}
+	if r.Mode >= numModes {
+		d.fail("unknown mode %d of a run", r.Mode)
+	}
+	at, n := d.vector(t, 3, 8)
+	for k := range n {
+		r.Draws = append(r.Draws, binary.LittleEndian.Uint64(d.buf[at+8*k:]))
+	}
+	if d.present(t, 5) {
+		r.Data = []Datum{}
+		d.offsets(t, 5, func(at int) {
+			pos := d.indirect(at)
+			f := d.table(pos)
+			name := d.str(f, 0, "a name of the data")
+			if v := d.tensor(f, 1, 0, name); d.err == nil {
+				r.Data = append(r.Data, Datum{strings.Clone(name), v.Clone()})
+			}
+		})
+	}
+	if u := d.tableField(t, 6); u.pos != 0 {
+		w := &d.reuse
+		w.Restart = d.u8(u, 0) != 0
+		w.Bases = d.strs(u, 1, "an address base", w.Bases)
+		w.Base, w.Instance = d.uint32s(u, 2, w.Base), d.uint32s(u, 3, w.Instance)
+		w.Shapes, w.Numbers = d.int32s(u, 4, w.Shapes), d.doubles(u, 5, w.Numbers)
+		r.Reuse = w
+	}
+	r.Inflation = math.Float64frombits(d.u64(t, 7))
+	r.FlushMS, r.FlushBytes = d.u32Field(t, 8), d.u32Field(t, 9)
+	return r
 }
 
 // tensor reads a tensor field into a slot; Data is nil if it is absent.

@@ -26,12 +26,14 @@ func (e *Encoder) Encode(m *Message) []byte {
 		name := b.CreateString(m.SystemName)
 		wire.HandshakeStart(b)
 		wire.HandshakeAddSystemName(b, name)
+		wire.HandshakeAddExtension(b, uint16(m.Extension))
 		body = wire.HandshakeEnd(b)
 	case HandshakeResult:
 		system, model := b.CreateString(m.SystemName), b.CreateString(m.ModelName)
 		wire.HandshakeResultStart(b)
 		wire.HandshakeResultAddSystemName(b, system)
 		wire.HandshakeResultAddModelName(b, model)
+		wire.HandshakeResultAddExtension(b, uint16(m.Extension))
 		body = wire.HandshakeResultEnd(b)
 	case RunResult, SampleResult:
 		t := e.tensor(m.Value)
@@ -40,6 +42,10 @@ func (e *Encoder) Encode(m *Message) []byte {
 		body = wire.SampleResultEnd(b)
 	case Sample:
 		address, name, d := e.statement(&m.Statement)
+		var before flatbuffers.UOffsetT
+		if m.Chunk != nil {
+			before = e.chunk(m.Chunk)
+		}
 		wire.SampleStart(b)
 		wire.SampleAddAddress(b, address)
 		wire.SampleAddName(b, name)
@@ -48,6 +54,9 @@ func (e *Encoder) Encode(m *Message) []byte {
 			wire.SampleAddDistribution(b, d)
 		}
 		wire.SampleAddControl(b, m.Control)
+		if before != 0 {
+			wire.SampleAddBefore(b, before)
+		}
 		body = wire.SampleEnd(b)
 	case Observe:
 		address, name, d := e.statement(&m.Statement)
@@ -74,15 +83,163 @@ func (e *Encoder) Encode(m *Message) []byte {
 		wire.TagAddName(b, name)
 		wire.TagAddValue(b, v)
 		body = wire.TagEnd(b)
-	default: // Run, ObserveResult, TagResult, Reset: empty tables
-		wire.RunStart(b)
-		body = wire.RunEnd(b)
+	case Statements:
+		body = e.chunk(m.Chunk)
+	case Reset:
+		var text flatbuffers.UOffsetT
+		if m.Error != "" {
+			text = b.CreateString(m.Error)
+		}
+		wire.ResetStart(b)
+		if text != 0 {
+			wire.ResetAddError(b, text)
+		}
+		wire.ResetAddReason(b, wire.Reason(m.Reason))
+		body = wire.ResetEnd(b)
+	case Abort:
+		wire.AbortStart(b)
+		wire.AbortAddLeave(b, m.Leave)
+		body = wire.AbortEnd(b)
+	case Run:
+		body = e.run(m.Run)
+	default: // ObserveResult, TagResult, StatementsResult: empty tables
+		wire.ObserveResultStart(b)
+		body = wire.ObserveResultEnd(b)
 	}
 	wire.MessageStart(b)
 	wire.MessageAddBodyType(b, wire.MessageBody(m.Type))
 	wire.MessageAddBody(b, body)
+	wire.MessageAddToken(b, m.Token)
 	b.Finish(wire.MessageEnd(b))
 	return b.FinishedBytes()
+}
+
+func (e *Encoder) run(r *WireRun) flatbuffers.UOffsetT {
+	b := e.b
+	if r == nil {
+		wire.RunStart(b)
+		return wire.RunEnd(b)
+	}
+	var draws, data, reuse flatbuffers.UOffsetT
+	if len(r.Draws) > 0 {
+		b.StartVector(8, len(r.Draws), 8)
+		for i := len(r.Draws) - 1; i >= 0; i-- {
+			b.PrependUint64(r.Draws[i])
+		}
+		draws = b.EndVector(len(r.Draws))
+	}
+	if r.Data != nil {
+		all := make([]flatbuffers.UOffsetT, len(r.Data))
+		for i, x := range r.Data {
+			name, v := b.CreateString(x.Name), e.tensor(x.Value)
+			wire.DatumStart(b)
+			wire.DatumAddName(b, name)
+			wire.DatumAddValue(b, v)
+			all[i] = wire.DatumEnd(b)
+		}
+		data = b.CreateVectorOfTables(all)
+	}
+	if u := r.Reuse; u != nil {
+		bases := e.strings(u.Bases)
+		base, instance := e.uint32s(u.Base), e.uint32s(u.Instance)
+		shapes, numbers := e.int32s(u.Shapes), e.doubles(u.Numbers)
+		wire.ReuseStart(b)
+		wire.ReuseAddRestart(b, u.Restart)
+		wire.ReuseAddBases(b, bases)
+		wire.ReuseAddBase(b, base)
+		wire.ReuseAddInstance(b, instance)
+		wire.ReuseAddShapes(b, shapes)
+		wire.ReuseAddNumbers(b, numbers)
+		reuse = wire.ReuseEnd(b)
+	}
+	wire.RunStart(b)
+	wire.RunAddMode(b, wire.Mode(r.Mode))
+	wire.RunAddSeed(b, r.Seed)
+	wire.RunAddStream(b, r.Stream)
+	if draws != 0 {
+		wire.RunAddDraws(b, draws)
+	}
+	wire.RunAddDataId(b, r.DataID)
+	if data != 0 {
+		wire.RunAddData(b, data)
+	}
+	if reuse != 0 {
+		wire.RunAddReuse(b, reuse)
+	}
+	wire.RunAddInflation(b, r.Inflation)
+	wire.RunAddFlushMs(b, r.FlushMS)
+	wire.RunAddFlushBytes(b, r.FlushBytes)
+	return wire.RunEnd(b)
+}
+
+func (e *Encoder) chunk(c *Chunk) flatbuffers.UOffsetT {
+	b := e.b
+	numbers := e.doubles(c.Numbers)
+	statements := e.uint32s(c.Statements)
+	var forms, texts flatbuffers.UOffsetT
+	if len(c.Forms) > 0 {
+		all := make([]flatbuffers.UOffsetT, len(c.Forms))
+		for i := range c.Forms {
+			f := &c.Forms[i]
+			shapes := e.int32s(f.Shapes)
+			wire.FormStart(b)
+			wire.FormAddOp(b, byte(f.Op))
+			wire.FormAddControl(b, f.Control)
+			wire.FormAddDistribution(b, byte(f.Kind))
+			wire.FormAddAddress(b, f.Address)
+			wire.FormAddName(b, f.Name)
+			wire.FormAddShapes(b, shapes)
+			all[i] = wire.FormEnd(b)
+		}
+		forms = b.CreateVectorOfTables(all)
+	}
+	if len(c.Strings) > 0 {
+		texts = e.strings(c.Strings)
+	}
+	wire.StatementsStart(b)
+	wire.StatementsAddRestart(b, c.Restart)
+	if texts != 0 {
+		wire.StatementsAddStrings(b, texts)
+	}
+	if forms != 0 {
+		wire.StatementsAddForms(b, forms)
+	}
+	wire.StatementsAddStatements(b, statements)
+	wire.StatementsAddNumbers(b, numbers)
+	wire.StatementsAddMore(b, c.More)
+	return wire.StatementsEnd(b)
+}
+
+func (e *Encoder) strings(all []string) flatbuffers.UOffsetT {
+	offsets := make([]flatbuffers.UOffsetT, len(all))
+	for i, s := range all {
+		offsets[i] = e.b.CreateString(s)
+	}
+	return e.b.CreateVectorOfTables(offsets) // a vector of offsets
+}
+
+func (e *Encoder) doubles(v []float64) flatbuffers.UOffsetT {
+	e.b.StartVector(8, len(v), 8)
+	for i := len(v) - 1; i >= 0; i-- {
+		e.b.PrependFloat64(v[i])
+	}
+	return e.b.EndVector(len(v))
+}
+
+func (e *Encoder) uint32s(v []uint32) flatbuffers.UOffsetT {
+	e.b.StartVector(4, len(v), 4)
+	for i := len(v) - 1; i >= 0; i-- {
+		e.b.PrependUint32(v[i])
+	}
+	return e.b.EndVector(len(v))
+}
+
+func (e *Encoder) int32s(v []int32) flatbuffers.UOffsetT {
+	e.b.StartVector(4, len(v), 4)
+	for i := len(v) - 1; i >= 0; i-- {
+		e.b.PrependInt32(v[i])
+	}
+	return e.b.EndVector(len(v))
 }
 
 func (e *Encoder) statement(s *Statement) (address, name, d flatbuffers.UOffsetT) {
@@ -105,19 +262,9 @@ func (e *Encoder) statement(s *Statement) (address, name, d flatbuffers.UOffsetT
 }
 
 func (e *Encoder) tensor(t Tensor) flatbuffers.UOffsetT {
-	b := e.b
-	wire.TensorStartDataVector(b, len(t.Data))
-	for i := len(t.Data) - 1; i >= 0; i-- {
-		b.PrependFloat64(t.Data[i])
-	}
-	data := b.EndVector(len(t.Data))
-	wire.TensorStartShapeVector(b, len(t.Shape))
-	for i := len(t.Shape) - 1; i >= 0; i-- {
-		b.PrependInt32(t.Shape[i])
-	}
-	shape := b.EndVector(len(t.Shape))
-	wire.TensorStart(b)
-	wire.TensorAddData(b, data)
-	wire.TensorAddShape(b, shape)
-	return wire.TensorEnd(b)
+	data, shape := e.doubles(t.Data), e.int32s(t.Shape)
+	wire.TensorStart(e.b)
+	wire.TensorAddData(e.b, data)
+	wire.TensorAddShape(e.b, shape)
+	return wire.TensorEnd(e.b)
 }

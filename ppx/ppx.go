@@ -41,11 +41,14 @@ const (
 	Tag
 	TagResult
 	Reset
+	Statements // from here on, extension 1
+	StatementsResult
+	Abort
 	numTypes
 )
 
 var typeNames = [numTypes]string{"None", "Handshake", "HandshakeResult", "Run", "RunResult", "Sample",
-	"SampleResult", "Observe", "ObserveResult", "Tag", "TagResult", "Reset"}
+	"SampleResult", "Observe", "ObserveResult", "Tag", "TagResult", "Reset", "Statements", "StatementsResult", "Abort"}
 
 func (t Type) String() string {
 	if t >= numTypes {
@@ -82,7 +85,10 @@ type Statement struct {
 	Name    string // "" when unnamed
 	Dist    Dist   // Kind None for a Tag and for an Observe without distribution
 	Control bool   // Sample only: false asks that no proposal be used here
-	Value   Tensor // Observe (absent when the simulator has none) and Tag
+	// Value is that of an Observe (absent when the simulator has none) or a Tag, and of a Sample that the
+	// simulator has drawn by itself in a delegated run.
+	Value Tensor
+	Form  *Form // what it has in common with others of the session, where that was sent once; else nil
 }
 
 // Message is one message in plain values; which fields count depends on Type.
@@ -91,6 +97,14 @@ type Message struct {
 	SystemName string // Handshake, HandshakeResult
 	ModelName  string // HandshakeResult
 	Statement         // Sample, Observe, Tag; Value also for RunResult and SampleResult
+
+	Extension int      // Handshake, HandshakeResult: 0 for plain PPX 1.0
+	Token     uint64   // of the engine's session, in all its messages; 0 for none
+	Run       *WireRun // Run; nil for a plain one
+	Chunk     *Chunk   // Statements, and what came before a Sample
+	Error     string   // Reset
+	Reason    Reason   // Reset
+	Leave     bool     // Abort: the engine goes away
 }
 
 // Handler answers the statements of one run. The engine's recorder is one; a remote engine seen from the
@@ -115,7 +129,9 @@ var (
 	ErrMalformed = errors.New("malformed message")           // bytes that are no message, or beyond a limit
 	ErrTimeout   = errors.New("timed out")                   // silence beyond a deadline
 	ErrInvalid   = errors.New("invalid statement")           // understood, but meaningless: a negative stddev
-	ErrAborted   = errors.New("run abandoned by the engine") // simulator side: the engine began anew
+	ErrAborted   = errors.New("run abandoned by the engine") // simulator side: the engine began anew, or does not want the run
+	ErrFailed    = errors.New("the run failed")              // the simulator says so, and is ready for the next
+	ErrBusy      = errors.New("simulator in use")            // it is another engine's
 )
 
 // Conn carries messages to and from one peer, strictly alternating. One goroutine uses it at a time. A

@@ -8,21 +8,21 @@ import (
 )
 
 // Serve answers an engine over c until ctx ends or the connection is closed: the simulator's side of the
-// conversation, with model as the simulator. It returns nil when the connection or the context ended, and
-// the model's own error, which ends the process's usefulness as PPX has no message for it.
+// conversation, with model as the simulator. It returns nil when the connection or the context ended. The
+// model's own error goes to the engine where that speaks extension 1; else it is returned, as PPX has no message for it.
 //
 // An engine that begins anew in the middle of a run (a Handshake where an answer was due) gets its
 // handshake: the run in progress is abandoned by returning ErrAborted from the pending statement.
 func Serve(ctx context.Context, c Conn, system, modelName string, model Model) error {
-	r := &remote{ctx: ctx, c: c}
+	r := &remote{ctx: ctx, c: c, system: system, modelName: modelName, model: model}
+	r.notes.reset()
 	for {
-		msg, err := r.recv()
-		for err == nil {
-			var again []byte
-			if again, err = r.serveOne(msg, system, modelName, model); again == nil {
-				break
-			}
-			msg = again
+		err := r.receive()
+		switch {
+		case errors.Is(err, ErrMalformed), errors.Is(err, ErrInvalid):
+			err = r.send(&Message{Type: Reset})
+		case err == nil:
+			err = r.serveOne()
 		}
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, ErrGone) {
@@ -36,78 +36,326 @@ func Serve(ctx context.Context, c Conn, system, modelName string, model Model) e
 // patience is how long Serve waits before it looks at its context again.
 const patience = 100 * time.Millisecond
 
-// remote is the engine as the simulator sees it: a Handler that asks over the connection.
+// remote is the engine as the simulator sees it: a Handler that asks over the connection, or that answers
+// by itself as the engine has told it to.
 type remote struct {
-	ctx     context.Context
-	c       Conn
-	enc     Encoder
-	dec     Decoder
-	m       Message
-	pending []byte // a message that arrived where an answer was due
+	ctx               context.Context
+	c                 Conn
+	system, modelName string
+	model             Model
+
+	enc Encoder
+	dec Decoder
+	m   Message
+
+	// The engine's session.
+	token    uint64
+	contact  time.Time // last message from or to it
+	extended bool
+	data     *Data
+	dataID   uint64
+	notes    notes
+
+	// The run in progress.
+	solo    solo
+	flushed time.Time
+	over    bool // abandoned
+	pending bool // by a Handshake, in m
+	leaving bool
 }
 
-func (r *remote) recv() ([]byte, error) {
-	return recvWithin(r.ctx, r.c, 0)
+func (r *remote) send(m *Message) error {
+	r.contact = time.Now()
+	return r.c.Send(r.enc.Encode(m))
 }
 
-func (r *remote) send(m *Message) error { return r.c.Send(r.enc.Encode(m)) }
-
-// serveOne handles a message between runs. It returns a message to handle next if one arrived out of turn
-// during a run.
-func (r *remote) serveOne(msg []byte, system, modelName string, model Model) (again []byte, err error) {
-	if err := r.dec.Decode(msg, &r.m); err != nil {
-		return nil, r.send(&Message{Type: Reset})
-	}
-	switch r.m.Type {
-	case Handshake:
-		return nil, r.send(&Message{Type: HandshakeResult, SystemName: system, ModelName: modelName})
-	case Run:
-		result, err := model(r)
-		if errors.Is(err, ErrAborted) {
-			again, r.pending = r.pending, nil
-			return again, nil
+// receive waits for a message of the session's engine, or of one that may begin a session.
+func (r *remote) receive() error {
+	for {
+		msg, err := recvWithin(r.ctx, r.c, 0)
+		if err == nil {
+			err = r.dec.Decode(msg, &r.m)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return nil, r.send(&Message{Type: RunResult, Statement: Statement{Value: result}})
+		if r.token == 0 || r.m.Token == r.token || (r.m.Type == Handshake && time.Since(r.contact) > Lease) {
+			r.contact = time.Now()
+			return nil
+		}
+		if err := r.c.Send(r.enc.Encode(&Message{Type: Reset, Reason: Busy, Error: "another engine is at this simulator"})); err != nil {
+			return err
+		}
 	}
-	return nil, r.send(&Message{Type: Reset})
+}
+
+// serveOne handles a message between runs.
+func (r *remote) serveOne() error {
+	for {
+		switch r.m.Type {
+		case Handshake:
+			r.token, r.extended = r.m.Token, r.m.Extension >= Extension
+			r.data, r.dataID = nil, 0
+			r.notes.reset()
+			answer := Message{Type: HandshakeResult, SystemName: r.system, ModelName: r.modelName}
+			if r.extended {
+				answer.Extension = Extension
+			}
+			return r.send(&answer)
+		case Abort:
+			if r.m.Leave {
+				r.token = 0
+			}
+			return r.send(&Message{Type: Reset, Reason: Aborted})
+		case Run:
+		default:
+			return r.send(&Message{Type: Reset})
+		}
+		r.over, r.pending, r.leaving = false, false, false
+		if len(r.notes.chunk.Forms)+len(r.notes.chunk.Statements) > 0 { // left over from a run that was lost
+			r.notes.restart()
+		}
+		err := r.orders(r.m.Run)
+		if err == nil {
+			err = r.runs()
+		}
+		switch {
+		case r.pending:
+			continue // with the Handshake
+		case r.over: // also when the model has gone on after ErrAborted
+			if r.leaving {
+				r.token = 0
+			}
+			return r.send(&Message{Type: Reset, Reason: Aborted})
+		case err == nil || !r.extended || r.ctx.Err() != nil || errors.Is(err, ErrGone):
+			return err
+		}
+		return r.send(&Message{Type: Reset, Reason: Failed, Error: err.Error()})
+	}
+}
+
+// runs makes the runs that a Run message asks for.
+func (r *remote) runs() error {
+	r.flushed = time.Now()
+	if r.solo.plan.Mode != Delegate {
+		result, err := r.run(0)
+		if err != nil || r.over {
+			return err
+		}
+		if r.solo.plan.Mode == Ask {
+			return r.send(&Message{Type: RunResult, Statement: Statement{Value: result}})
+		}
+		return r.flush(false)
+	}
+	for i, draw := range r.solo.plan.Draws {
+		_, err := r.run(draw)
+		if r.over {
+			return nil
+		}
+		if err != nil {
+			if r.notes.bytes > 0 { // finished runs, and how far this one has come
+				if e := r.flush(true); e != nil {
+					return e
+				}
+			}
+			return err
+		}
+		if i < len(r.solo.plan.Draws)-1 {
+			if err := r.flushIfDue(); err != nil {
+				return err
+			}
+		}
+	}
+	return r.flush(false)
+}
+
+// run makes one run; unless every statement is asked for, its end is noted.
+func (r *remote) run(draw uint64) (Tensor, error) {
+	if r.notes.crowded() {
+		if len(r.notes.chunk.Statements) > 0 {
+			if err := r.flush(true); err != nil {
+				return Tensor{}, err
+			}
+		}
+		r.notes.prune()
+	}
+	start := time.Now()
+	r.solo.begin(draw)
+	r.notes.begin()
+	result, err := r.model(r)
+	if err == nil && !r.over && r.solo.plan.Mode != Ask {
+		r.notes.end(result, r.solo.statement, time.Since(start).Seconds())
+	}
+	return result, err
+}
+
+// flush sends what is noted.
+func (r *remote) flush(more bool) error {
+	r.notes.chunk.More = more
+	err := r.send(&Message{Type: Statements, Chunk: &r.notes.chunk})
+	r.notes.empty()
+	r.flushed = time.Now()
+	if err == nil && more {
+		err = r.await(StatementsResult, nil)
+	}
+	return err
+}
+
+func (r *remote) flushIfDue() error {
+	p := &r.solo.plan
+	if time.Since(r.flushed) < p.Flush && r.notes.bytes < p.FlushBytes {
+		return nil
+	}
+	return r.flush(true)
+}
+
+// await waits for the answer to what was sent.
+func (r *remote) await(answer Type, s *Statement) error {
+	err := r.receive()
+	switch {
+	case errors.Is(err, ErrMalformed), errors.Is(err, ErrInvalid):
+		err = fmt.Errorf("answer due: %s: %w", answer, err)
+	case err != nil:
+		return err
+	case r.m.Type == answer:
+		return nil
+	case r.m.Type == Handshake:
+		r.over, r.pending = true, true
+		return ErrAborted
+	case r.m.Type == Abort:
+		r.over, r.leaving = true, r.m.Leave
+		return ErrAborted
+	default:
+		err = fmt.Errorf("%w: %s where %s was due", ErrOutOfStep, r.m.Type, answer)
+	}
+	if s != nil {
+		err = fmt.Errorf("%s at %s: %w", s.Op, Quote(s.Address), err)
+	}
+	return err
 }
 
 // ask sends a statement and waits for its answer.
-func (r *remote) ask(s *Statement, t, answer Type) error {
-	if r.pending != nil { // the model went on after ErrAborted
-		return ErrAborted
+func (r *remote) ask(s *Statement, answer Type) error {
+	m := Message{Type: s.Op, Statement: *s}
+	if len(r.notes.chunk.Statements) > 0 {
+		m.Chunk = &r.notes.chunk
 	}
-	m := Message{Type: t, Statement: *s}
-	m.Op = t
 	if err := r.send(&m); err != nil {
 		return err
 	}
-	msg, err := r.recv()
+	if m.Chunk != nil {
+		r.notes.empty()
+	}
+	r.flushed = time.Now()
+	return r.await(answer, s)
+}
+
+// note keeps a statement for later; value is nil for none.
+func (r *remote) note(s *Statement, f *noted, value *Tensor) error {
+	r.notes.add(f, s, value)
+	return r.flushIfDue()
+}
+
+// form is the statement's, after a new start of the numbers where that is due.
+func (r *remote) form(s *Statement, value *Tensor) (*noted, error) {
+	if r.notes.full() {
+		if len(r.notes.chunk.Statements) > 0 {
+			if err := r.flush(true); err != nil {
+				return nil, err
+			}
+		}
+		r.notes.restart()
+	}
+	return r.notes.form(s, value), nil
+}
+
+// Sample implements Handler.
+func (r *remote) Sample(s *Statement) (Tensor, error) {
+	s.Op = Sample
+	if r.over {
+		return Tensor{}, ErrAborted
+	}
+	if r.solo.plan.Mode != Delegate {
+		r.solo.statement++
+		if err := r.ask(s, SampleResult); err != nil {
+			return Tensor{}, err
+		}
+		return r.m.Value, nil
+	}
+	shape, n, err := r.solo.site(s)
+	if err != nil {
+		return Tensor{}, r.refuse(s, err)
+	}
+	v := Tensor{Data: unset, Shape: shape}
+	f, err := r.form(s, &v)
+	if err != nil {
+		return v, err
+	}
+	instance, occurrence := r.notes.count(f.base), r.notes.count(f.name)
+	given, _ := r.solo.plan.Data.Find(s.Name, int(occurrence))
+	if v, err = r.solo.answer(s, shape, n, r.notes.reuse[visit{f.base, instance}], given); err != nil {
+		return v, err
+	}
+	r.solo.statement++
+	return v, r.note(s, f, &v)
+}
+
+var unset = []float64{}
+
+// refuse shows the engine a Sample that cannot be drawn from: it has the words for it.
+func (r *remote) refuse(s *Statement, err error) error {
+	f, e := r.form(s, nil)
+	if e == nil {
+		r.notes.add(f, s, nil)
+		e = r.flush(true)
+	}
+	if e != nil {
+		return e
+	}
+	return err
+}
+
+// count returns how often v was met in this run, this time included; 0 for nil.
+func (n *notes) count(v *visits) uint32 {
+	if v == nil {
+		return 0
+	}
+	if v.epoch != n.epoch {
+		v.epoch, v.n = n.epoch, 0
+	}
+	v.n++
+	return v.n
+}
+
+// Observe implements Handler.
+func (r *remote) Observe(s *Statement) error {
+	s.Op = Observe
+	return r.tell(s, ObserveResult)
+}
+
+// Tag implements Handler.
+func (r *remote) Tag(s *Statement) error {
+	s.Op = Tag
+	return r.tell(s, TagResult)
+}
+
+// tell passes on a statement whose answer is nothing but an answer.
+func (r *remote) tell(s *Statement, answer Type) error {
+	if r.over {
+		return ErrAborted
+	}
+	r.solo.statement++
+	if r.solo.plan.Mode == Ask {
+		return r.ask(s, answer)
+	}
+	var value *Tensor
+	if s.Value.Data != nil {
+		value = &s.Value
+	}
+	f, err := r.form(s, value)
 	if err != nil {
 		return err
 	}
-	if err := r.dec.Decode(msg, &r.m); err != nil {
-		return fmt.Errorf("answer to %s at %s: %w", t, Quote(s.Address), err)
-	}
-	switch r.m.Type {
-	case answer:
-		return nil
-	case Handshake:
-		r.pending = append([]byte(nil), msg...)
-		return ErrAborted
-	}
-	return fmt.Errorf("%w: %s in answer to %s at %s", ErrOutOfStep, r.m.Type, t, Quote(s.Address))
+	r.notes.count(f.name)
+	return r.note(s, f, value)
 }
-
-func (r *remote) Sample(s *Statement) (Tensor, error) {
-	if err := r.ask(s, Sample, SampleResult); err != nil {
-		return Tensor{}, err
-	}
-	return r.m.Value, nil
-}
-
-func (r *remote) Observe(s *Statement) error { return r.ask(s, Observe, ObserveResult) }
-func (r *remote) Tag(s *Statement) error     { return r.ask(s, Tag, TagResult) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -16,71 +17,263 @@ import (
 type Session struct {
 	System string // the simulator's system and model name, after Welcome
 	Model  string
-	Result Tensor // the last run's result, valid until the next Step
+	// Plain announces no extension.
+	Plain bool
+	// Extension is the one that is spoken, after Welcome: 0 is plain PPX 1.0.
+	Extension int
+	// Token tells this engine from others, where an extension is spoken: a random number, not 0.
+	Token uint64
 
 	enc   Encoder
 	dec   Decoder
 	m     Message
-	fixed [numTypes][]byte // the encodings of empty messages
+	st    Statement         // of a chunk
+	fixed [numTypes][]byte  // the encodings of empty messages
+	forms forms             // of this session
+	data  *Data             // that the simulator has
+	id    uint64            // their number
+	bases map[string]uint32 // numbers of address bases that the simulator knows
+	run   WireRun           // the room of Begin
+	reuse WireReuse
+	mode  Mode
+	left  int // runs of the plan that have not ended
+	count int // statements of the run
 }
 
-// NewSession returns a session that accepts messages within the limits.
+// NewSession returns a session that accepts messages within the limits and announces the extension.
 func NewSession(l Limits) *Session {
-	s := &Session{dec: Decoder{Limits: l}}
-	for _, t := range []Type{Run, ObserveResult, TagResult} {
-		s.fixed[t] = append([]byte(nil), s.enc.Encode(&Message{Type: t})...)
+	return &Session{dec: Decoder{Limits: l}, Token: rand.Uint64() | 1}
+}
+
+// encode writes a message, with the token where an extension is spoken.
+func (s *Session) encode(m *Message) []byte {
+	if s.Extension > 0 {
+		m.Token = s.Token
 	}
-	return s
+	return s.enc.Encode(m)
+}
+
+// empty is the message of a type that has no fields to set.
+func (s *Session) empty(t Type) []byte {
+	if s.fixed[t] == nil {
+		s.fixed[t] = append([]byte(nil), s.encode(&Message{Type: t})...)
+	}
+	return s.fixed[t]
 }
 
 // Hello is the message that opens the conversation.
 func (s *Session) Hello(system string) []byte {
-	return s.enc.Encode(&Message{Type: Handshake, SystemName: system})
+	if s.Plain {
+		return s.enc.Encode(&Message{Type: Handshake, SystemName: system})
+	}
+	return s.enc.Encode(&Message{Type: Handshake, SystemName: system, Extension: Extension, Token: s.Token})
 }
 
 // ErrReset is what Welcome returns when the simulator answers Reset: say Hello again, once.
 var ErrReset = fmt.Errorf("%w: Reset", ErrOutOfStep)
 
-// Welcome takes the answer to Hello.
+// Welcome takes the answer to Hello. ErrBusy says that the simulator is another engine's.
 func (s *Session) Welcome(msg []byte) error {
 	if err := s.dec.Decode(msg, &s.m); err != nil {
 		return err
 	}
 	switch s.m.Type {
 	case HandshakeResult:
-		s.System, s.Model = strings.Clone(s.m.SystemName), strings.Clone(s.m.ModelName)
+		if offered := Extension; s.m.Extension > offered || (s.Plain && s.m.Extension > 0) {
+			return fmt.Errorf("%w: the simulator wants to speak extension %d, which was not offered", ErrOutOfStep, s.m.Extension)
+		}
+		s.System, s.Model, s.Extension = strings.Clone(s.m.SystemName), strings.Clone(s.m.ModelName), s.m.Extension
+		clear(s.fixed[:])
+		s.forms, s.data, s.bases = forms{}, nil, nil
 		return nil
 	case Reset:
+		if s.m.Reason == Busy {
+			return fmt.Errorf("%w: %s", ErrBusy, Quote(s.m.Error))
+		}
 		return ErrReset
 	}
 	return fmt.Errorf("%w: %s in answer to Handshake", ErrOutOfStep, s.m.Type)
 }
 
-// Begin is the message that starts a run.
-func (s *Session) Begin() []byte { return s.fixed[Run] }
+// Begin is the message that starts a run, or the runs of a plan. Without an extension there is only the
+// plain run, and any plan is ignored.
+func (s *Session) Begin(p *Plan) []byte {
+	s.left, s.count, s.mode = 1, 0, p.Mode
+	if s.Extension == 0 || p.Mode == Ask {
+		s.mode = Ask
+		return s.empty(Run)
+	}
+	w := &s.run
+	*w = WireRun{Mode: p.Mode, FlushMS: uint32(p.Flush.Milliseconds()), FlushBytes: uint32(p.FlushBytes)}
+	if p.Mode == Delegate {
+		s.left = len(p.Draws)
+		w.Seed, w.Stream, w.Draws, w.Inflation = p.Seed, p.Stream, p.Draws, p.Inflation
+		if p.Data != nil && len(p.Data.Values) > 0 {
+			if s.data != p.Data {
+				s.data = p.Data
+				s.id++
+				w.Data = p.Data.Values
+			}
+			w.DataID = s.id
+		}
+		if p.Reuse != nil && len(p.Reuse.Values) > 0 {
+			s.columns(p.Reuse)
+			w.Reuse = &s.reuse
+		}
+	}
+	return s.encode(&Message{Type: Run, Run: w})
+}
+
+// maxBases is how many address bases a simulator is asked to remember.
+const maxBases = 1 << 20
+
+// columns writes values to reuse as they travel.
+func (s *Session) columns(u *Reuse) {
+	w := &s.reuse
+	*w = WireReuse{Bases: w.Bases[:0], Base: w.Base[:0], Instance: w.Instance[:0], Shapes: w.Shapes[:0], Numbers: w.Numbers[:0]}
+	if s.bases == nil || len(s.bases)+len(u.Values) > maxBases {
+		w.Restart = true
+		s.bases = map[string]uint32{}
+	}
+	for i := range u.Values {
+		v := &u.Values[i]
+		n, ok := s.bases[v.Base]
+		if !ok {
+			n = uint32(len(s.bases))
+			s.bases[v.Base] = n
+			w.Bases = append(w.Bases, v.Base)
+		}
+		w.Base, w.Instance = append(w.Base, n), append(w.Instance, v.Instance)
+		w.Shapes = append(append(w.Shapes, int32(len(v.Value.Shape))), v.Value.Shape...)
+		w.Numbers = append(w.Numbers, v.Value.Data...)
+	}
+}
+
+// Runs takes what the runs of a session do: the statements, and the end of each run. seconds is the
+// simulator's own measure of the run, 0 where it gives none. A Sample that has a Value was drawn by the
+// simulator; the handler's answer does not matter then.
+type Runs interface {
+	Handler
+	Finish(result Tensor, seconds float64) error
+}
 
 // Step takes the simulator's next message of a run and lets h answer it. It returns the reply to send, or
-// done when the message was the run's result.
-func (s *Session) Step(msg []byte, h Handler) (reply []byte, done bool, err error) {
+// done when the plan's last run has ended.
+func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) {
 	if err := s.dec.Decode(msg, &s.m); err != nil {
 		return nil, false, err
 	}
+	switch t := s.m.Type; {
+	case s.mode == Ask && (t == Statements || s.m.Chunk != nil),
+		s.mode != Ask && (t == Observe || t == Tag || t == RunResult),
+		s.mode == Delegate && t == Sample:
+		return nil, false, broken("%s in a run of mode %d", t, s.mode)
+	}
 	switch s.m.Type {
 	case Sample:
+		if s.m.Chunk != nil {
+			if err := s.chunk(s.m.Chunk, h); err != nil {
+				return nil, false, err
+			}
+		}
+		s.count++
 		v, err := h.Sample(&s.m.Statement)
 		if err != nil {
 			return nil, false, err
 		}
-		return s.enc.Encode(&Message{Type: SampleResult, Statement: Statement{Value: v}}), false, nil
+		return s.encode(&Message{Type: SampleResult, Statement: Statement{Value: v}}), false, nil
 	case Observe:
-		return s.fixed[ObserveResult], false, h.Observe(&s.m.Statement)
+		s.count++
+		return s.empty(ObserveResult), false, h.Observe(&s.m.Statement)
 	case Tag:
-		return s.fixed[TagResult], false, h.Tag(&s.m.Statement)
+		s.count++
+		return s.empty(TagResult), false, h.Tag(&s.m.Statement)
 	case RunResult:
-		s.Result = s.m.Value
+		return nil, true, h.Finish(s.m.Value, 0)
+	case Statements:
+		if err := s.chunk(s.m.Chunk, h); err != nil {
+			return nil, false, err
+		}
+		if s.m.Chunk.More {
+			return s.empty(StatementsResult), false, nil
+		}
+		if s.left != 0 {
+			return nil, false, broken("%d runs were asked for that were not made", s.left)
+		}
 		return nil, true, nil
+	case Reset:
+		switch s.m.Reason {
+		case Failed:
+			return nil, false, fmt.Errorf("%w: %s", ErrFailed, Quote(s.m.Error))
+		case Busy:
+			return nil, false, fmt.Errorf("%w: %s", ErrBusy, Quote(s.m.Error))
+		}
 	}
 	return nil, false, fmt.Errorf("%w: %s in the middle of a run", ErrOutOfStep, s.m.Type)
+}
+
+// chunk passes on statements that were not waited for.
+func (s *Session) chunk(c *Chunk, h Runs) error {
+	if err := s.forms.take(c); err != nil {
+		return err
+	}
+	numbers := c.Numbers
+	for _, n := range c.Statements {
+		if int(n) >= len(s.forms.forms) {
+			return broken("unknown form number %d, there are %d", n, len(s.forms.forms))
+		}
+		if s.left == 0 {
+			return broken("more runs than were asked for")
+		}
+		f := s.forms.forms[n]
+		head := numbers
+		var err error
+		if numbers, err = f.read(&s.st, numbers); err != nil {
+			return err
+		}
+		switch f.Op {
+		case Sample:
+			s.count++
+			_, err = h.Sample(&s.st)
+		case Observe:
+			s.count++
+			err = h.Observe(&s.st)
+		case Tag:
+			s.count++
+			err = h.Tag(&s.st)
+		case RunResult:
+			if told, ok := count(head[0]); !ok || told != s.count {
+				return broken("%d statements have come, the simulator counts %g", s.count, head[0])
+			}
+			s.left--
+			s.count = 0
+			err = h.Finish(s.st.Value, head[1])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(numbers) > 0 {
+		return broken("%d numbers are left over", len(numbers))
+	}
+	return nil
+}
+
+// Abandon is the message that ends a run before its end, in place of an answer; with leave it also ends
+// the session. Only where an extension is spoken.
+func (s *Session) Abandon(leave bool) []byte {
+	return s.encode(&Message{Type: Abort, Leave: leave})
+}
+
+// Abandoned takes the answer to Abandon.
+func (s *Session) Abandoned(msg []byte) error {
+	if err := s.dec.Decode(msg, &s.m); err != nil {
+		return err
+	}
+	if s.m.Type != Reset || s.m.Reason != Aborted {
+		return fmt.Errorf("%w: %s in answer to Abort", ErrOutOfStep, s.m.Type)
+	}
+	return nil
 }
 
 // Excuse is a formally right answer to a statement that Step could not make sense of, for a run that is only
@@ -88,11 +281,11 @@ func (s *Session) Step(msg []byte, h Handler) (reply []byte, done bool, err erro
 func (s *Session) Excuse() []byte {
 	switch s.m.Type {
 	case Observe:
-		return s.fixed[ObserveResult]
+		return s.empty(ObserveResult)
 	case Tag:
-		return s.fixed[TagResult]
+		return s.empty(TagResult)
 	}
-	return s.enc.Encode(&Message{Type: SampleResult, Statement: Statement{Value: dist.Scalar(0)}})
+	return s.encode(&Message{Type: SampleResult, Statement: Statement{Value: dist.Scalar(0)}})
 }
 
 // Connect opens the conversation over c: Handshake, and once more after a Reset.
@@ -111,28 +304,43 @@ func (s *Session) Connect(c Conn, system string, timeout time.Duration) error {
 	}
 }
 
-// Execute runs the simulator once over c, with h answering, and returns its result (a view, valid until
-// the next run). timeout bounds the silence between two messages (0: no bound).
-func (s *Session) Execute(ctx context.Context, c Conn, h Handler, timeout time.Duration) (Tensor, error) {
-	if err := c.Send(s.Begin()); err != nil {
-		return Tensor{}, err
+// Execute makes the runs of a plan over c (nil: a plain run), with h taking what they do. timeout bounds
+// the silence between two messages (0: no bound). Where an extension is spoken, a run that h does not want
+// any more is abandoned, and the simulator is ready for the next.
+func (s *Session) Execute(ctx context.Context, c Conn, p *Plan, h Runs, timeout time.Duration) error {
+	if p == nil {
+		p = &Plan{}
+	}
+	if err := c.Send(s.Begin(p)); err != nil {
+		return err
 	}
 	for {
 		msg, err := recvWithin(ctx, c, timeout)
 		if err != nil {
-			return Tensor{}, err
+			return err
 		}
 		reply, done, err := s.Step(msg, h)
-		if err != nil {
-			return Tensor{}, err
-		}
-		if done {
-			return s.Result, nil
+		switch {
+		case err != nil && s.Extension > 0 && !errors.Is(err, ErrFailed) && !errors.Is(err, ErrBusy):
+			return errors.Join(err, s.abandon(ctx, c, timeout))
+		case err != nil || done:
+			return err
 		}
 		if err := c.Send(reply); err != nil {
-			return Tensor{}, err
+			return err
 		}
 	}
+}
+
+func (s *Session) abandon(ctx context.Context, c Conn, timeout time.Duration) error {
+	if err := c.Send(s.Abandon(false)); err != nil {
+		return err
+	}
+	msg, err := recvWithin(ctx, c, timeout)
+	if err != nil {
+		return err
+	}
+	return s.Abandoned(msg)
 }
 
 // recvWithin waits for a message, looking at the context from time to time.

@@ -183,7 +183,7 @@ func (c *checker) hello() error {
 
 // listener notes the statements as they come, before the recorder's verdict.
 type listener struct {
-	*engine.Recorder
+	engine.OneRun
 	raw []ppx.Statement
 }
 
@@ -203,13 +203,10 @@ func (l *listener) Observe(s *ppx.Statement) error { l.note(s); return l.Recorde
 func (l *listener) Tag(s *ppx.Statement) error     { l.note(s); return l.Recorder.Tag(s) }
 
 func (c *checker) run(ctx context.Context, table *tracing.Table, d engine.Draw, s engine.Stack) (*tracing.Trace, []ppx.Statement, error) {
-	l := &listener{Recorder: engine.NewRecorder(table)}
+	l := &listener{OneRun: engine.OneRun{Recorder: engine.NewRecorder(table)}}
 	l.Begin(d, s)
-	result, err := c.sess.Execute(ctx, c, l, c.o.Timeout)
-	if err != nil {
-		return nil, l.raw, err
-	}
-	return l.End(result), l.raw, nil
+	err := c.sess.Execute(ctx, c, nil, l, c.o.Timeout)
+	return l.Trace, l.raw, err
 }
 
 // show fills in the run that is printed.

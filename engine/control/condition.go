@@ -3,8 +3,6 @@ package control
 import (
 	"fmt"
 	"sort"
-	"strconv"
-	"strings"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -26,66 +24,36 @@ func (d Data) Names() []string {
 	return names
 }
 
-// SplitOccurrence splits "x@2" into x and 2; the number is 0 for a name without one.
-func SplitOccurrence(name string) (base string, k int) {
-	if at := strings.LastIndexByte(name, '@'); at > 0 {
-		if k, err := strconv.Atoi(name[at+1:]); err == nil && k > 0 {
-			return name[:at], k
-		}
-	}
-	return name, 0
-}
-
 // Condition answers statements whose name is in the data: an Observe is scored against the data, a Sample
 // is answered with them and scored, never proposed. With Own, an Observe that is not in the data but
 // brings a value is scored at that; without, it is left to the layers below. Shared by all runs.
 type Condition struct {
 	own  bool
-	data map[string]*named
+	data *ppx.Data
 }
 
-type named struct {
-	every      *ppx.Tensor
-	occurrence map[int]ppx.Tensor
-}
-
-var _ engine.Layer = (*Condition)(nil)
+var _ engine.Planner = (*Condition)(nil)
 
 // NewCondition returns the layer for some data, which must not change any more.
 func NewCondition(d Data, own bool) *Condition {
-	c := &Condition{own: own, data: map[string]*named{}}
-	for name, v := range d {
-		c.name(name).every = &v // also "x@2": the simulator's own name may look like that
-		if base, k := SplitOccurrence(name); k > 0 {
-			c.name(base).occurrence[k] = v
-		}
+	values := make([]ppx.Datum, 0, len(d))
+	for _, name := range d.Names() {
+		values = append(values, ppx.Datum{Name: name, Value: d[name]})
 	}
-	return c
+	return &Condition{own: own, data: ppx.NewData(values)}
 }
 
-func (c *Condition) name(name string) *named {
-	n := c.data[name]
-	if n == nil {
-		n = &named{occurrence: map[int]ppx.Tensor{}}
-		c.data[name] = n
-	}
-	return n
-}
+// Plan implements engine.Planner.
+func (c *Condition) Plan(p *engine.Plan) bool { return p.Condition(c.data) }
 
 // Choose implements engine.Layer.
 func (c *Condition) Choose(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
-	if n := c.data[s.Name]; n != nil && s.Name != "" {
-		v, ok := n.occurrence[s.Occurrence]
-		if !ok && n.every != nil {
-			v, ok = *n.every, true
+	if v, ok := c.data.Find(s.Name, s.Occurrence); ok {
+		if len(v.Data) != s.Len {
+			return engine.Choice{}, false, fmt.Errorf("%w: the value given for %s has shape %s (%d elements), the simulator's has shape %s (%d elements)",
+				engine.ErrData, ppx.Quote(s.Name), dist.ShapeString(v.Shape), len(v.Data), dist.ShapeString(s.Shape), s.Len)
 		}
-		if ok {
-			if len(v.Data) != s.Len {
-				return engine.Choice{}, false, fmt.Errorf("%w: the value given for %s has shape %s (%d elements), the simulator's has shape %s (%d elements)",
-					engine.ErrData, ppx.Quote(s.Name), dist.ShapeString(v.Shape), len(v.Data), dist.ShapeString(s.Shape), s.Len)
-			}
-			return engine.Choice{Value: v.Data, Origin: tracing.FromData}, true, nil
-		}
+		return engine.Choice{Value: v.Data, Origin: tracing.FromData}, true, nil
 	}
 	if !c.own || s.Op != ppx.Observe || s.Value.Absent() {
 		return engine.Choice{}, false, nil

@@ -15,11 +15,13 @@ import (
 // Prior answers every statement with a draw from its own distribution: the last layer of a stack.
 type Prior struct{}
 
-var _ engine.Layer = Prior{}
+var _ engine.Planner = Prior{}
+
+// Plan implements engine.Planner.
+func (Prior) Plan(p *engine.Plan) bool { return p.Prior() }
 
 // Choose implements engine.Layer.
 func (Prior) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
-	v := r.Room(s.Len)
-	err := s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v)
+	v, err := r.Drawn(s, func(v []float64) error { return s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v) })
 	return engine.Choice{Value: v, Origin: tracing.FromPrior}, true, err
 }

@@ -1,8 +1,6 @@
 package control
 
 import (
-	"slices"
-
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -12,6 +10,7 @@ import (
 // instance; others are left to the layers below. Shared by any number of runs.
 type Replay struct {
 	values map[replayKey]replayed
+	reuse  *ppx.Reuse // those of Samples
 }
 
 type replayKey struct {
@@ -25,23 +24,30 @@ type replayed struct {
 	origin tracing.Origin
 }
 
-var _ engine.Layer = (*Replay)(nil)
+var _ engine.Planner = (*Replay)(nil)
 
 // NewReplay returns the layer that repeats t, which may come from another process.
 func NewReplay(t *tracing.Trace) *Replay {
-	l := &Replay{values: make(map[replayKey]replayed, len(t.Entries))}
+	l := &Replay{values: make(map[replayKey]replayed, len(t.Entries)), reuse: &ppx.Reuse{}}
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		a := t.Table.Address(e.Address)
-		l.values[replayKey{a.Base, a.Op, e.Instance}] = replayed{t.Value(i), e.Origin}
+		v := t.Value(i)
+		l.values[replayKey{a.Base, a.Op, e.Instance}] = replayed{v, e.Origin}
+		if a.Op == ppx.Sample {
+			l.reuse.Values = append(l.reuse.Values, ppx.Reused{Base: a.Base, Instance: e.Instance, Value: v})
+		}
 	}
 	return l
 }
 
+// Plan implements engine.Planner.
+func (l *Replay) Plan(p *engine.Plan) bool { return p.Repeat(l.reuse) }
+
 // Choose implements engine.Layer. A value that was data stays data; every other one becomes Reused.
 func (l *Replay) Choose(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
 	v, ok := l.values[replayKey{s.Base, s.Op, s.Key.Instance}]
-	if !ok || len(v.value.Data) != s.Len || (s.Len != 1 && !slices.Equal(v.value.Shape, s.Shape)) {
+	if !ok || !ppx.Fits(v.value, s.Shape, s.Len) {
 		return engine.Choice{}, false, nil
 	}
 	c := engine.Choice{Value: v.value.Data, Origin: tracing.Reused}

@@ -31,6 +31,9 @@ const (
 	PurposeResample = 3
 )
 
+// StatementCoin is the statement number of the coin of prior inflation: no statement has it.
+const StatementCoin = 1<<63 - 1
+
 // NewStream returns the stream of a key (seed, stream) and the last three words of the counter.
 func NewStream(seed, stream, statement, draw, purpose uint64) Stream {
 	return Stream{key: [2]uint64{seed, stream}, ctr: [4]uint64{0, statement, draw, purpose}}

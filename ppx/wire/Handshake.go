@@ -41,11 +41,26 @@ func (rcv *Handshake) SystemName() []byte {
 	return nil
 }
 
+func (rcv *Handshake) Extension() uint16 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.GetUint16(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *Handshake) MutateExtension(n uint16) bool {
+	return rcv._tab.MutateUint16Slot(6, n)
+}
+
 func HandshakeStart(builder *flatbuffers.Builder) {
-	builder.StartObject(1)
+	builder.StartObject(2)
 }
 func HandshakeAddSystemName(builder *flatbuffers.Builder, systemName flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(systemName), 0)
+}
+func HandshakeAddExtension(builder *flatbuffers.Builder, extension uint16) {
+	builder.PrependUint16Slot(1, extension, 0)
 }
 func HandshakeEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

@@ -49,14 +49,29 @@ func (rcv *HandshakeResult) ModelName() []byte {
 	return nil
 }
 
+func (rcv *HandshakeResult) Extension() uint16 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		return rcv._tab.GetUint16(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *HandshakeResult) MutateExtension(n uint16) bool {
+	return rcv._tab.MutateUint16Slot(8, n)
+}
+
 func HandshakeResultStart(builder *flatbuffers.Builder) {
-	builder.StartObject(2)
+	builder.StartObject(3)
 }
 func HandshakeResultAddSystemName(builder *flatbuffers.Builder, systemName flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(systemName), 0)
 }
 func HandshakeResultAddModelName(builder *flatbuffers.Builder, modelName flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(modelName), 0)
+}
+func HandshakeResultAddExtension(builder *flatbuffers.Builder, extension uint16) {
+	builder.PrependUint16Slot(2, extension, 0)
 }
 func HandshakeResultEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

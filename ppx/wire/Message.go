@@ -54,14 +54,29 @@ func (rcv *Message) Body(obj *flatbuffers.Table) bool {
 	return false
 }
 
+func (rcv *Message) Token() uint64 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		return rcv._tab.GetUint64(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *Message) MutateToken(n uint64) bool {
+	return rcv._tab.MutateUint64Slot(8, n)
+}
+
 func MessageStart(builder *flatbuffers.Builder) {
-	builder.StartObject(2)
+	builder.StartObject(3)
 }
 func MessageAddBodyType(builder *flatbuffers.Builder, bodyType MessageBody) {
 	builder.PrependByteSlot(0, byte(bodyType), 0)
 }
 func MessageAddBody(builder *flatbuffers.Builder, body flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(body), 0)
+}
+func MessageAddToken(builder *flatbuffers.Builder, token uint64) {
+	builder.PrependUint64Slot(2, token, 0)
 }
 func MessageEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

@@ -33,8 +33,34 @@ func (rcv *Reset) Table() flatbuffers.Table {
 	return rcv._tab
 }
 
+func (rcv *Reset) Error() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+func (rcv *Reset) Reason() Reason {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return Reason(rcv._tab.GetByte(o + rcv._tab.Pos))
+	}
+	return 0
+}
+
+func (rcv *Reset) MutateReason(n Reason) bool {
+	return rcv._tab.MutateByteSlot(6, byte(n))
+}
+
 func ResetStart(builder *flatbuffers.Builder) {
-	builder.StartObject(0)
+	builder.StartObject(2)
+}
+func ResetAddError(builder *flatbuffers.Builder, error flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(error), 0)
+}
+func ResetAddReason(builder *flatbuffers.Builder, reason Reason) {
+	builder.PrependByteSlot(1, byte(reason), 0)
 }
 func ResetEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

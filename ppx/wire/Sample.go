@@ -82,8 +82,21 @@ func (rcv *Sample) MutateControl(n bool) bool {
 	return rcv._tab.MutateBoolSlot(12, n)
 }
 
+func (rcv *Sample) Before(obj *Statements) *Statements {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
+	if o != 0 {
+		x := rcv._tab.Indirect(o + rcv._tab.Pos)
+		if obj == nil {
+			obj = new(Statements)
+		}
+		obj.Init(rcv._tab.Bytes, x)
+		return obj
+	}
+	return nil
+}
+
 func SampleStart(builder *flatbuffers.Builder) {
-	builder.StartObject(5)
+	builder.StartObject(6)
 }
 func SampleAddAddress(builder *flatbuffers.Builder, address flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(address), 0)
@@ -99,6 +112,9 @@ func SampleAddDistribution(builder *flatbuffers.Builder, distribution flatbuffer
 }
 func SampleAddControl(builder *flatbuffers.Builder, control bool) {
 	builder.PrependBoolSlot(4, control, true)
+}
+func SampleAddBefore(builder *flatbuffers.Builder, before flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(5, flatbuffers.UOffsetT(before), 0)
 }
 func SampleEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

@@ -1,0 +1,307 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// runs is what a member has been asked for: one run, or several that it makes by itself one after the
+// other (delegated runs).
+type runs struct {
+	*Recorder // of the present run
+	q         *queue
+	todo      []task
+	at        int       // the present one
+	began     time.Time // the present one
+	asked     time.Time // all of them
+	plan      Plan
+	draws     []uint64
+	batch     int  // how many to ask for next time
+	discard   bool // they go on only to reach their end
+}
+
+type task struct {
+	job   *job
+	stack Stack
+}
+
+var _ ppx.Runs = (*member)(nil)
+
+const (
+	// Delegated runs are asked for in batches that take about so long: the simulators' messages then cost
+	// little, and no worker keeps many runs to itself.
+	shortBatch = 10 * time.Millisecond
+	longBatch  = 40 * time.Millisecond
+	maxBatch   = 1024
+	// A simulator says what it has done so far after a second, so that its silence means the same as
+	// in plain PPX, and in pieces of this size.
+	flushEvery = time.Second
+	flushBytes = 256 << 10
+	// smallBatch: of so few runs each is made again by itself when their simulator was lost.
+	smallBatch = 16
+)
+
+// Finish implements ppx.Runs: the present run has come to its end.
+func (m *member) Finish(result ppx.Tensor, seconds float64) error {
+	m.q.statements.Add(uint64(m.Statements()))
+	m.q.finish(m.todo[m.at].job, m.End(result, seconds))
+	m.finished++
+	m.failures, m.silent = 0, false
+	m.at++
+	m.began = time.Now()
+	m.begin()
+	return nil
+}
+
+// begin makes the recorder ready for the present run.
+func (m *member) begin() {
+	if m.at < len(m.todo) {
+		m.Begin(m.todo[m.at].job.draw, m.todo[m.at].stack)
+	}
+}
+
+// step takes a message of the runs.
+func (l *loop) step(m *member, msg []byte) {
+	if m.discard && m.sess.Extension > 0 { // nobody has to wait for its end
+		m.discard = false
+		l.abandon(m, true)
+		return
+	}
+	var h ppx.Runs = m
+	if m.discard {
+		h = discard{}
+	}
+	before := m.finished
+	reply, done, err := m.sess.Step(msg, h)
+	if m.finished > before {
+		l.p.deaths.Store(0)
+	}
+	if err != nil && !m.discard && l.bear(m, err) {
+		return
+	}
+	if err != nil && m.discard {
+		if reply, done, err = m.sess.Step(msg, discard{}); errors.Is(err, ppx.ErrInvalid) {
+			reply, err = m.sess.Excuse(), nil // too little of it to answer properly
+		}
+	}
+	switch {
+	case err != nil:
+		l.lose(m, err)
+	case done:
+		l.done(m)
+	default:
+		if err := m.sock.TrySend(reply); err != nil {
+			l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		}
+	}
+}
+
+// bear handles a run that has failed while its simulator is well; false when that must be given up, or when
+// the run is to go on to its end in vain.
+func (l *loop) bear(m *member, err error) bool {
+	switch {
+	case errors.Is(err, ppx.ErrMalformed), errors.Is(err, ppx.ErrOutOfStep), errors.Is(err, ppx.ErrBusy):
+		return false
+	case errors.Is(err, ppx.ErrFailed):
+		l.drop(m, err, false)
+		l.next(m)
+		return true
+	case m.sess.Extension > 0:
+		l.drop(m, err, false)
+		l.abandon(m, false)
+		return true
+	case m.endpoint != "":
+		l.drop(m, err, false)
+		m.discard = true
+	}
+	return false
+}
+
+// abandon ends the runs of a simulator that speaks the extension; with leave also the session.
+func (l *loop) abandon(m *member, leave bool) {
+	if err := m.sock.TrySend(m.sess.Abandon(leave)); err != nil {
+		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		return
+	}
+	m.phase = ending
+}
+
+// done: all runs that were asked for have come to their end.
+func (l *loop) done(m *member) {
+	if m.discard { // closing
+		m.finished++
+		l.giveBack(m)
+	}
+	m.discard = false
+	if n := len(m.todo); n >= m.batch {
+		switch took := time.Since(m.asked); {
+		case took < shortBatch:
+			m.batch = min(2*n, maxBatch)
+		case took > longBatch:
+			m.batch = max(n/2, 1)
+		}
+	}
+	m.todo = m.todo[:0]
+	if k := l.p.o.RestartEvery; k > 0 && m.finished >= k && m.proc != nil {
+		m.phase = stopping
+		l.hangUp(m)
+		m.proc.stop()
+		return
+	}
+	l.next(m)
+}
+
+// giveBack returns the runs that have not ended to the queue.
+func (l *loop) giveBack(m *member) {
+	for _, t := range m.todo[min(m.at, len(m.todo)):] {
+		l.p.q.giveBack(t.job)
+	}
+	m.todo = m.todo[:0]
+}
+
+// next gives a member the next run, or the next few, if there are any.
+func (l *loop) next(m *member) {
+	m.phase = idle
+	if l.p.closing.Load() || !l.gather(m) {
+		return
+	}
+	m.at = 0
+	m.begin()
+	if err := m.sock.TrySend(m.sess.Begin(&m.plan.Plan)); err != nil {
+		l.giveBack(m)
+		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		return
+	}
+	m.phase = running
+	m.asked = time.Now()
+	m.began, m.heard = m.asked, m.asked
+}
+
+// gather takes work for a member from the queue. This is where it is decided whether the simulator makes
+// runs by itself.
+func (l *loop) gather(m *member) bool {
+	m.todo = m.todo[:0]
+	j := l.p.q.take()
+	if j == nil {
+		return false
+	}
+	stack := j.stack()
+	m.todo = append(m.todo, task{j, stack})
+	ok := false
+	if m.sess.Extension > 0 {
+		m.plan, ok = plan(j.draw, stack)
+	}
+	m.plan.FlushBytes = flushBytes
+	m.plan.Flush = flushEvery
+	for _, d := range []time.Duration{l.p.o.Timeout, l.p.o.RunTimeout} {
+		if d > 0 {
+			m.plan.Flush = min(m.plan.Flush, max(d/4, time.Millisecond))
+		}
+	}
+	switch {
+	case !ok && j.careful:
+		m.plan.Mode = ppx.Ask
+		return true
+	case !ok:
+		m.plan.Mode = ppx.Forward
+		return true
+	case j.careful:
+		m.plan.Flush = 0
+	}
+	for most := max(m.batch, 1); !j.careful; {
+		if j.most > 0 {
+			most = min(most, j.most)
+		}
+		if len(m.todo) >= most {
+			break
+		}
+		if j = l.p.q.take(); j == nil {
+			break
+		}
+		stack := j.stack()
+		p, ok := plan(j.draw, stack)
+		if !ok || j.careful || (j.most > 0 && j.most <= len(m.todo)) || !p.alike(&m.plan) {
+			l.p.q.giveBack(j)
+			break
+		}
+		m.todo = append(m.todo, task{j, stack})
+	}
+	m.draws = m.draws[:0]
+	for _, t := range m.todo {
+		m.draws = append(m.draws, t.job.draw.Index)
+	}
+	m.plan.Draws = m.draws
+	return true
+}
+
+// drop gives the member's runs back: the present one as lost, or the job ends when the data are at fault.
+// With gone the simulator itself was lost; in the middle of several runs it may have been at any of them.
+func (l *loop) drop(m *member, err error, gone bool) {
+	if m.at >= len(m.todo) || m.discard {
+		m.todo = m.todo[:0]
+		return
+	}
+	todo := m.todo[m.at:]
+	j := todo[0].job
+	blame := true
+	if gone && m.plan.Mode == ppx.Delegate && !j.careful {
+		blame = false
+		n := len(todo)
+		for _, t := range todo {
+			if n <= smallBatch || errors.Is(err, ppx.ErrTimeout) {
+				t.job.careful = true
+			} else {
+				t.job.most = n / 4
+			}
+		}
+		m.batch = max(len(m.todo)/4, 1)
+	}
+	m.todo = todo[1:]
+	m.at = 0
+	l.giveBack(m)
+	err = fmt.Errorf("draw %d at %s: %w", j.draw.Index, m.where(), err)
+	if errors.Is(err, ErrData) {
+		l.p.q.abort(j, err)
+		return
+	}
+	if l.p.q.lose(j, err, m.Statements(), blame) && !j.src.limit {
+		l.p.deaths.Store(-1) // draws that are known to fail may do nothing else; the present death apart
+	}
+}
+
+// discard answers the statements of a run that nobody wants any more.
+type discard struct{}
+
+// Sample answers with a draw from the prior, or zeros where there is none.
+func (discard) Sample(s *ppx.Statement) (ppx.Tensor, error) {
+	if s.Form != nil { // drawn already
+		return ppx.Tensor{}, nil
+	}
+	shape, err := s.Dist.Shape(nil)
+	if err != nil {
+		shape = s.Dist.Params[0].Shape
+	}
+	n, err := dist.Elements(shape)
+	if err != nil {
+		shape, n = nil, 1
+	}
+	v := ppx.Tensor{Data: make([]float64, n), Shape: shape}
+	if s.Dist.Check() == nil {
+		stream := dist.NewStream(uint64(time.Now().UnixNano()), 0, 0, 0, dist.PurposeValue)
+		_ = s.Dist.Sample(&stream, v.Data)
+	}
+	return v, nil
+}
+
+// Observe implements ppx.Handler.
+func (discard) Observe(*ppx.Statement) error { return nil }
+
+// Tag implements ppx.Handler.
+func (discard) Tag(*ppx.Statement) error { return nil }
+
+// Finish implements ppx.Runs.
+func (discard) Finish(ppx.Tensor, float64) error { return nil }

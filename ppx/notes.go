@@ -1,0 +1,314 @@
+package ppx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// What the simulator side remembers before it starts numbering anew: simulators that make up addresses or
+// names without end must not eat all memory.
+const (
+	knownForms       = 1 << 16
+	knownStringBytes = 32 << 20
+)
+
+// notes is the simulator side's collection of statements that have not been sent yet, and what it and the
+// engine know of this session by number.
+type notes struct {
+	strings     map[string]uint32
+	stringBytes int
+	forms       map[string]*noted
+	key         []byte
+	chunk       Chunk
+	bytes       int // about the size of the chunk
+
+	bases   map[string]*visits // of Samples, by address base
+	names   map[string]*visits
+	epoch   uint32    // of the run
+	numbers []*visits // bases as the engine numbers them
+	reuse   map[visit]Tensor
+}
+
+// noted is a form: what is the same at every visit of a place.
+type noted struct {
+	number     uint32
+	base, name *visits
+}
+
+// visits counts within the run of its epoch.
+type visits struct {
+	base  string
+	epoch uint32
+	n     uint32
+}
+
+type visit struct {
+	base     *visits
+	instance uint32
+}
+
+// reset forgets everything: another engine has come.
+func (n *notes) reset() {
+	*n = notes{epoch: n.epoch, key: n.key[:0]}
+	n.restart()
+	n.bases, n.names = map[string]*visits{}, map[string]*visits{}
+}
+
+// restart forgets the numbers of strings and forms.
+func (n *notes) restart() {
+	n.strings, n.stringBytes = map[string]uint32{"": 0}, 0
+	n.forms = map[string]*noted{}
+	n.empty()
+	n.chunk.Restart = true
+}
+
+// empty begins a new chunk.
+func (n *notes) empty() {
+	c := &n.chunk
+	*c = Chunk{Strings: c.Strings[:0], Forms: c.Forms[:0], Statements: c.Statements[:0], Numbers: c.Numbers[:0]}
+	n.bytes = 0
+}
+
+// begin starts counting visits for a run.
+func (n *notes) begin() { n.epoch++ }
+
+// crowded tells that bases and names are due to be forgotten; between two runs, with nothing left to send.
+func (n *notes) crowded() bool { return len(n.bases) > knownForms || len(n.names) > knownForms }
+
+// prune forgets all but the bases that the engine has numbered.
+func (n *notes) prune() {
+	n.bases, n.names = map[string]*visits{}, map[string]*visits{}
+	for _, v := range n.numbers {
+		n.bases[v.base] = v
+	}
+	n.restart()
+}
+
+// full tells that the numbering must start anew before more forms are noted.
+func (n *notes) full() bool { return len(n.forms) >= knownForms || n.stringBytes > knownStringBytes }
+
+// form finds or makes the form of a statement with a value of the given shape; nil for no value.
+func (n *notes) form(s *Statement, value *Tensor) *noted {
+	k := append(n.key[:0], byte(s.Op), byte(s.Dist.Kind), 0, 0)
+	if s.Control {
+		k[2] = 1
+	}
+	params := len(s.Dist.Kind.Params())
+	for i := range params {
+		k = appendShape(k, s.Dist.Params[i].Shape)
+	}
+	if value != nil {
+		k[3] = 1
+		k = appendShape(k, value.Shape)
+	}
+	k = binary.AppendUvarint(k, uint64(len(s.Address)))
+	k = append(append(k, s.Address...), s.Name...)
+	n.key = k
+	if f := n.forms[string(k)]; f != nil {
+		return f
+	}
+	f := &noted{number: uint32(len(n.forms))}
+	w := WireForm{Op: s.Op, Control: s.Control || s.Op != Sample, Kind: s.Dist.Kind, Address: n.text(s.Address), Name: n.text(s.Name)}
+	for i := range params {
+		w.Shapes = append(append(w.Shapes, int32(len(s.Dist.Params[i].Shape))), s.Dist.Params[i].Shape...)
+	}
+	if value == nil {
+		w.Shapes = append(w.Shapes, -1)
+	} else {
+		w.Shapes = append(append(w.Shapes, int32(len(value.Shape))), value.Shape...)
+	}
+	n.chunk.Forms = append(n.chunk.Forms, w)
+	n.bytes += 64
+	if s.Op == Sample {
+		f.base = counter(n.bases, AddressBase(s.Address, s.Dist.Kind, s.Dist.Categories()))
+	}
+	if s.Name != "" {
+		f.name = counter(n.names, s.Name)
+	}
+	n.forms[string(k)] = f
+	return f
+}
+
+func appendShape(k []byte, shape []int32) []byte {
+	k = append(k, byte(len(shape)))
+	for _, d := range shape {
+		k = binary.LittleEndian.AppendUint32(k, uint32(d))
+	}
+	return k
+}
+
+func counter(m map[string]*visits, name string) *visits {
+	v := m[name]
+	if v == nil {
+		v = &visits{base: name}
+		m[name] = v
+	}
+	return v
+}
+
+// text returns the number of a string.
+func (n *notes) text(s string) uint32 {
+	id, ok := n.strings[s]
+	if !ok {
+		id = uint32(len(n.strings))
+		n.strings[s] = id
+		n.chunk.Strings = append(n.chunk.Strings, s)
+		n.stringBytes += len(s)
+		n.bytes += len(s) + 8
+	}
+	return id
+}
+
+// add notes a statement of a form.
+func (n *notes) add(f *noted, s *Statement, value *Tensor) {
+	c := &n.chunk
+	c.Statements = append(c.Statements, f.number)
+	before := len(c.Numbers)
+	for i := range s.Dist.Kind.Params() {
+		c.Numbers = append(c.Numbers, s.Dist.Params[i].Data...)
+	}
+	if value != nil {
+		c.Numbers = append(c.Numbers, value.Data...)
+	}
+	n.bytes += 4 + 8*(len(c.Numbers)-before)
+}
+
+// end notes the end of a run.
+func (n *notes) end(result Tensor, statements uint64, seconds float64) {
+	if result.Data == nil {
+		result = dist.Scalar(0)
+	}
+	f := n.form(&Statement{Op: RunResult}, &result)
+	n.chunk.Statements = append(n.chunk.Statements, f.number)
+	n.chunk.Numbers = append(append(n.chunk.Numbers, float64(statements), seconds), result.Data...)
+	n.bytes += 4 + 8*(resultHead+len(result.Data))
+}
+
+// take keeps the values to reuse that have come with a Run.
+func (n *notes) take(w *WireReuse) error {
+	clear(n.reuse)
+	if w == nil {
+		return nil
+	}
+	if n.reuse == nil {
+		n.reuse = map[visit]Tensor{}
+	}
+	if w.Restart {
+		n.numbers = n.numbers[:0]
+	}
+	for _, b := range w.Bases {
+		n.numbers = append(n.numbers, counter(n.bases, string([]byte(b))))
+	}
+	if len(w.Base) != len(w.Instance) {
+		return broken("%d bases and %d instances of values to reuse", len(w.Base), len(w.Instance))
+	}
+	shapes, numbers := w.Shapes, w.Numbers
+	for i, b := range w.Base {
+		if int(b) >= len(n.numbers) {
+			return broken("unknown number %d of an address base, there are %d", b, len(n.numbers))
+		}
+		if len(shapes) == 0 || shapes[0] < 0 || int(shapes[0]) >= len(shapes) {
+			return broken("the shapes of values to reuse end early")
+		}
+		dims := append([]int32(nil), shapes[1:1+shapes[0]]...)
+		shapes = shapes[1+shapes[0]:]
+		size, err := dist.Elements(dims)
+		if err != nil || size > len(numbers) {
+			return broken("the values to reuse end early")
+		}
+		n.reuse[visit{n.numbers[b], w.Instance[i]}] = Tensor{Data: append([]float64{}, numbers[:size]...), Shape: dims}
+		numbers = numbers[size:]
+	}
+	return nil
+}
+
+// solo answers the Samples of delegated runs. The rules are those that the engine judges by
+// (engine/control), the algorithms and their random numbers those of docs/random.md.
+type solo struct {
+	plan      Plan
+	draw      uint64
+	statement uint64
+	decided   bool // the coin of prior inflation
+	wide      bool
+	widened   dist.Widened
+	room      []float64
+	shape     [dist.MaxRank]int32
+}
+
+// begin starts the run of a draw.
+func (p *solo) begin(draw uint64) {
+	p.draw, p.statement, p.decided, p.wide = draw, 0, false, false
+}
+
+func (p *solo) stream(statement, purpose uint64) dist.Stream {
+	return dist.NewStream(p.plan.Seed, p.plan.Stream, statement, p.draw, purpose)
+}
+
+// site checks a Sample's distribution and returns the shape of its values, and their number of elements.
+func (p *solo) site(s *Statement) (shape []int32, n int, err error) {
+	if err = s.Dist.Check(); err == nil {
+		if shape, err = s.Dist.Shape(p.shape[:0]); err == nil {
+			n, err = dist.Elements(shape)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %s at %s: %w", ErrInvalid, s.Op, Quote(s.Address), err)
+	}
+	return shape, n, err
+}
+
+// answer is the value of a Sample.
+func (p *solo) answer(s *Statement, shape []int32, n int, reused, given Tensor) (Tensor, error) {
+	v := Tensor{Shape: shape}
+	switch {
+	case given.Data != nil && len(given.Data) == n:
+		v.Data = given.Data
+		return v, nil
+	case reused.Data != nil && Fits(reused, shape, n):
+		v.Data = reused.Data
+		return v, nil
+	}
+	if cap(p.room) < n || p.room == nil {
+		p.room = make([]float64, n)
+	}
+	v.Data = p.room[:n]
+	if p.plan.Inflation > 0 && s.Control {
+		if !p.decided {
+			coin := p.stream(dist.StatementCoin, dist.PurposeProposal)
+			p.decided, p.wide = true, coin.Float64() < p.plan.Inflation
+		}
+		if p.wide {
+			stream := p.stream(p.statement, dist.PurposeProposal)
+			p.widened.Sample(&s.Dist, shape, &stream, v.Data)
+			return v, nil
+		}
+	}
+	stream := p.stream(p.statement, dist.PurposeValue)
+	return v, s.Dist.Sample(&stream, v.Data)
+}
+
+// orders turns a Run message into a plan.
+func (r *remote) orders(w *WireRun) error {
+	p := &r.solo.plan
+	if w == nil {
+		*p = Plan{}
+		return nil
+	}
+	if w.DataID == 0 {
+		r.data, r.dataID = nil, 0
+	} else if w.Data != nil {
+		r.data, r.dataID = NewData(w.Data), w.DataID
+	} else if w.DataID != r.dataID {
+		return broken("the data number %d were never sent", w.DataID)
+	}
+	if !(w.Inflation >= 0 && w.Inflation < 1) {
+		return broken("inflation %g", w.Inflation)
+	}
+	*p = Plan{Mode: w.Mode, Seed: w.Seed, Stream: w.Stream, Draws: append(p.Draws[:0], w.Draws...), Data: r.data, Inflation: w.Inflation,
+		Flush: time.Duration(w.FlushMS) * time.Millisecond, FlushBytes: int(min(w.FlushBytes, math.MaxInt32))}
+	return r.notes.take(w.Reuse)
+}
