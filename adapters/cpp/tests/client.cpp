@@ -44,7 +44,7 @@ static void local_mode() {
   moments(ppx::LogNormal(0, 0.5), std::exp(0.125), (std::exp(0.25) - 1) * std::exp(0.25));
   moments(ppx::Binomial(10, 0.3), 3, 2.1);
   moments(ppx::Weibull(2, 1), 2, 4);
-  auto t = ppx::sample_tensor(ppx::Uniform(ppx::Tensor({0, 10}, {2, 1}), ppx::Tensor({1, 2, 3}, {1, 3})));
+  auto t = ppx::sample_tensor(ppx::Uniform(ppx::Tensor({0, -10}, {2, 1}), ppx::Tensor({1, 2, 3}, {1, 3})));
   CHECK((t.shape == std::vector<std::int32_t>{2, 3}));
   auto rows = ppx::sample_tensor(ppx::Categorical(ppx::Tensor({1, 0, 0, 0, 0, 2}, {2, 3})));
   CHECK(rows.data == (std::vector<double>{0, 2}));

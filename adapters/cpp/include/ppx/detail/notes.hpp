@@ -1,0 +1,457 @@
+// ppx/detail/notes.hpp: what a simulator does by itself under PPX's extension 1: draw, count the visits of its
+// sites, and collect its statements until they are sent; part of ppx.hpp.
+
+#ifndef PPX_DETAIL_NOTES_HPP
+#define PPX_DETAIL_NOTES_HPP
+
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "../distributions.hpp"
+#include "../random.hpp"
+#include "wire.hpp"
+
+namespace ppx::detail {
+
+// Limits of the protocol.
+inline constexpr std::size_t max_elements = std::size_t{1} << 26;
+inline constexpr std::size_t max_rank = 32;
+
+// ---- Drawing
+
+// Draws values of distributions over tensors; which random numbers it uses depends on seed, stream, draw and
+// statement alone.
+class Solo {
+ public:
+  std::uint64_t seed = 0, stream = 0, draw = 0, statement = 0;
+  double inflation = 0;
+
+  // The last value, and its shape.
+  std::vector<double> value;
+  std::vector<std::int32_t> shape;
+
+  void begin(std::uint64_t d) {
+    draw = d;
+    statement = 0;
+    decided_ = wide_ = false;
+  }
+
+  // Finds the shape of a distribution's values, and makes room for one. False for invalid parameters.
+  bool prepare(const Distribution& d) {
+    shape.clear();
+    if (d.scalar() && d.kind != Kind::categorical) {
+      value.resize(1);
+      return random::valid(d.kind, d.a.number, d.b.number);
+    }
+    View a(d.a), b(d.b);
+    if (d.kind == Kind::categorical) return prepare_categorical(a);
+    if (d.parameters < 2) b = a;
+    if (!fits(a) || !fits(b) || !broadcast(a, b)) return false;
+    std::size_t n = elements(shape.data(), shape.size());
+    if (n > max_elements) return false;
+    value.resize(n);
+    for (std::size_t i = 0; i < n; i++) {
+      if (!random::valid(d.kind, at(a, i), at(b, i))) return false;
+    }
+    return true;
+  }
+
+  // Draws a value of a distribution that was prepared.
+  void sample(const Distribution& d, bool control) {
+    bool wide = false;
+    if (inflation > 0 && control) {
+      if (!decided_) {
+        decided_ = true;
+        wide_ = random::Stream(seed, stream, random::coin_statement, draw, random::for_proposal).uniform() < inflation;
+      }
+      wide = wide_;
+    }
+    random::Stream s(seed, stream, statement, draw, wide ? random::for_proposal : random::for_value);
+    if (d.kind == Kind::categorical) {
+      View p(d.a);
+      auto k = static_cast<std::size_t>(p.shape[p.rank - 1]);
+      for (std::size_t i = 0; i < value.size(); i++) {
+        if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
+        value[i] = wide ? random::categorical_widened(s, p.data + i * k, k) : random::categorical(s, p.data + i * k, k);
+      }
+      return;
+    }
+    View a(d.a), b(d.b);
+    if (d.parameters < 2) b = a;
+    for (std::size_t i = 0; i < value.size(); i++) {
+      if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
+      value[i] = wide ? random::draw_widened(s, d.kind, at(a, i), at(b, i)) : random::draw(s, d.kind, at(a, i), at(b, i));
+    }
+  }
+
+ private:
+  bool decided_ = false, wide_ = false;
+
+  static std::size_t elements(const std::int32_t* shape, std::size_t rank) {
+    std::size_t n = 1;
+    for (std::size_t i = 0; i < rank; i++) {
+      if (shape[i] <= 0) return shape[i] < 0 ? max_elements + 1 : 0;
+      n *= static_cast<std::size_t>(shape[i]);
+      if (n > max_elements) return n;
+    }
+    return n;
+  }
+
+  static bool fits(const View& v) { return v.rank <= max_rank && elements(v.shape, v.rank) == v.size; }
+
+  bool prepare_categorical(const View& p) {
+    if (p.rank == 0 || !fits(p)) return false;
+    shape.assign(p.shape, p.shape + p.rank - 1);
+    auto k = static_cast<std::size_t>(p.shape[p.rank - 1]);
+    if (k == 0) return false;
+    value.resize(p.size / k);
+    for (std::size_t i = 0; i < value.size(); i++) {
+      if (!random::valid_categorical(p.data + i * k, k)) return false;
+    }
+    return true;
+  }
+
+  bool broadcast(const View& a, const View& b) {
+    shape.resize(a.rank > b.rank ? a.rank : b.rank);
+    for (std::size_t i = 0; i < shape.size(); i++) {
+      auto from = [&](const View& v) { return i + v.rank < shape.size() ? 1 : v.shape[i + v.rank - shape.size()]; };
+      auto x = from(a), y = from(b);
+      if (x != y && x != 1 && y != 1) return false;
+      shape[i] = x == 1 ? y : x;
+    }
+    return true;
+  }
+
+  // Element i of a parameter that is broadcast to the value's shape.
+  double at(const View& v, std::size_t i) const {
+    if (v.size == 1) return v.data[0];
+    if (v.size == value.size()) return v.data[i];
+    std::size_t pos = 0, stride = 1;
+    for (std::size_t k = 0; k < v.rank; k++) {
+      auto d = static_cast<std::size_t>(shape[shape.size() - 1 - k]), own = static_cast<std::size_t>(v.shape[v.rank - 1 - k]);
+      if (own != 1) pos += i % d * stride;
+      i /= d;
+      stride *= own;
+    }
+    return v.data[pos];
+  }
+};
+
+// ---- Noting
+
+// Counts within the run of its epoch.
+struct Visits {
+  std::uint64_t epoch = 0;
+  std::uint32_t n = 0;
+
+  std::uint32_t count(std::uint64_t now) {
+    if (epoch != now) {
+      epoch = now;
+      n = 0;
+    }
+    return ++n;
+  }
+};
+
+// A name, with the data given for it.
+struct Name : Visits {
+  const Tensor* every = nullptr;
+  std::map<std::uint32_t, const Tensor*> occurrence;
+
+  const Tensor* data(std::uint32_t k) const {
+    if (!occurrence.empty()) {
+      auto it = occurrence.find(k);
+      if (it != occurrence.end()) return it->second;
+    }
+    return every;
+  }
+};
+
+// An address base of Samples, with the values to reuse at its visits.
+struct Base : Visits {
+  bool numbered = false;  // by the engine
+  std::vector<std::pair<std::uint32_t, Tensor>> reuse;
+
+  const Tensor* reused(std::uint32_t instance) const {
+    if (instance <= reuse.size() && reuse[instance - 1].first == instance) return &reuse[instance - 1].second;
+    for (auto& r : reuse) {
+      if (r.first == instance) return &r.second;
+    }
+    return nullptr;
+  }
+};
+
+// What all statements of one kind at one place have in common.
+struct Form {
+  std::uint64_t hash;
+  const char* place;    // of an address that stays where it is; else null
+  std::string address;  // of any other
+  std::string name;
+  Type op;
+  Kind kind;
+  bool control;
+  bool plain;  // scalars only
+  std::vector<std::int32_t> shapes;
+  std::uint32_t number;
+  Base* base;   // of a Sample
+  Name* named;  // null for none
+  Form* next;
+};
+
+// Statements that have not been sent, and what both sides know of this session by number.
+class Notes {
+ public:
+  Chunk chunk;
+  std::size_t bytes = 0;  // about the size of the chunk
+
+  // Simulators that make up addresses or names without end must not eat all memory.
+  static constexpr std::size_t max_forms = 1 << 16;
+  static constexpr std::size_t max_string_bytes = 32 << 20;
+
+  Notes() { restart(); }
+
+  // Another engine has come.
+  void reset() {
+    names_.clear();
+    bases_.clear();
+    numbered_.clear();
+    reusing_.clear();
+    data_.clear();
+    data_id_ = 0;
+    restart();
+  }
+
+  // Forgets the numbers.
+  void restart() {
+    forms_.clear();
+    buckets_.assign(1024, nullptr);
+    strings_.clear();
+    string_bytes_ = 0;
+    empty();
+    chunk.restart = true;
+  }
+
+  void empty() {
+    chunk.restart = false;
+    chunk.strings.clear();
+    chunk.forms.clear();
+    chunk.statements.clear();
+    chunk.numbers.clear();
+    bytes = 0;
+  }
+
+  // The numbering must begin anew before more is noted. generation: of the addresses that stay where they are.
+  bool full(std::uint64_t generation) const {
+    return forms_.size() >= max_forms || string_bytes_ > max_string_bytes || generation != generation_;
+  }
+  void know(std::uint64_t generation) { generation_ = generation; }
+
+  // Bases and names are due to be forgotten, between two runs with nothing left to send.
+  bool crowded() const { return bases_.size() > max_forms || names_.size() > max_forms; }
+  void prune() {
+    // What the engine has numbered stays, and what has data.
+    for (auto it = bases_.begin(); it != bases_.end();) it = it->second.numbered ? std::next(it) : bases_.erase(it);
+    for (auto it = names_.begin(); it != names_.end();) it = it->second.every || !it->second.occurrence.empty() ? std::next(it) : names_.erase(it);
+    restart();
+  }
+
+  void begin() { epoch_++; }
+  std::uint64_t epoch() const { return epoch_; }
+
+  // The form of a statement with a value of a shape (null: without a value). stays: address stays where it is.
+  Form& form(Type op, std::string_view address, bool stays, std::string_view name, const Distribution* d, bool control, const View* value) {
+    Kind kind = d != nullptr ? d->kind : Kind::none;
+    bool plain = (d == nullptr || d->scalar()) && value != nullptr && value->rank == 0;
+    if (!plain) write_shapes(d, value);
+    std::uint64_t h = stays ? reinterpret_cast<std::uintptr_t>(address.data()) : std::hash<std::string_view>()(address);
+    h = mix(h ^ (static_cast<std::uint64_t>(op) << 56 | static_cast<std::uint64_t>(kind) << 48 | static_cast<std::uint64_t>(control) << 40));
+    h = mix(h ^ std::hash<std::string_view>()(name));
+    if (!plain) {
+      for (auto x : shapes_) h = mix(h ^ static_cast<std::uint32_t>(x));
+    }
+    for (Form* f = buckets_[h & (buckets_.size() - 1)]; f != nullptr; f = f->next) {
+      if (f->hash == h && f->op == op && f->kind == kind && f->control == control && f->plain == plain && f->name == name &&
+          (stays ? f->place == address.data() : f->place == nullptr && f->address == address) && (plain || f->shapes == shapes_)) {
+        return *f;
+      }
+    }
+    if (plain) write_shapes(d, value);
+    return make(h, op, address, stays, name, d, kind, control, plain);
+  }
+
+  // Notes a statement of a form.
+  void add(const Form& f, const Distribution* d, const View* value) {
+    std::size_t before = chunk.numbers.size();
+    chunk.statements.push_back(f.number);
+    if (d != nullptr) {
+      append(View(d->a));
+      if (d->parameters == 2) append(View(d->b));
+    }
+    if (value != nullptr) append(*value);
+    bytes += 4 + 8 * (chunk.numbers.size() - before);
+  }
+
+  // Notes the end of a run.
+  void end(const View& result, std::uint64_t statements, double seconds) {
+    Form& f = form(run_result, {}, false, {}, nullptr, true, &result);
+    chunk.statements.push_back(f.number);
+    chunk.numbers.push_back(static_cast<double>(statements));
+    chunk.numbers.push_back(seconds);
+    append(result);
+    bytes += 4 + 8 * (2 + result.size);
+  }
+
+  // Keeps the data and the values to reuse of a Run message.
+  void take(Order& o) {
+    if (o.has_data || (o.data_id == 0 && data_id_ != 0)) {
+      for (auto& n : names_) {
+        n.second.every = nullptr;
+        n.second.occurrence.clear();
+      }
+      data_.clear();
+      data_id_ = o.data_id;
+      for (auto& d : o.data) {
+        data_.push_back(std::move(d.value));
+        names_[d.name].every = &data_.back();
+        auto at = d.name.rfind('@');
+        if (at != std::string::npos && at > 0) {
+          char* end = nullptr;
+          auto k = std::strtoul(d.name.c_str() + at + 1, &end, 10);
+          if (*end == 0 && k > 0 && d.name[at + 1] >= '0' && d.name[at + 1] <= '9') {
+            names_[d.name.substr(0, at)].occurrence[static_cast<std::uint32_t>(k)] = &data_.back();
+          }
+        }
+      }
+    } else if (o.data_id != data_id_) {
+      throw ProtocolError("ppx: the data that a Run refers to were never sent");
+    }
+    if (!(o.inflation >= 0 && o.inflation < 1)) throw ProtocolError("ppx: an inflation out of range");
+    for (auto* b : reusing_) b->reuse.clear();
+    reusing_.clear();
+    if (o.restart) {
+      for (auto* b : numbered_) b->numbered = false;
+      numbered_.clear();
+    }
+    for (auto& b : o.bases) {
+      numbered_.push_back(&bases_[b]);
+      numbered_.back()->numbered = true;
+    }
+    if (o.base.size() != o.instance.size()) throw ProtocolError("ppx: values to reuse without their instances");
+    std::size_t shape = 0, number = 0;
+    for (std::size_t i = 0; i < o.base.size(); i++) {
+      Tensor t;
+      std::size_t n = 1, rank = shape < o.shapes.size() ? static_cast<std::uint32_t>(o.shapes[shape]) : max_rank + 1;
+      if (rank > max_rank || shape + 1 + rank > o.shapes.size()) throw ProtocolError("ppx: a value to reuse without its shape");
+      for (shape++; rank > 0; rank--, shape++) {
+        t.shape.push_back(o.shapes[shape]);
+        n *= static_cast<std::size_t>(o.shapes[shape] < 0 ? 0 : o.shapes[shape]);
+      }
+      if (o.base[i] >= numbered_.size() || n > o.numbers.size() - number) throw ProtocolError("ppx: a value to reuse without its base or numbers");
+      t.data.assign(o.numbers.begin() + static_cast<std::ptrdiff_t>(number), o.numbers.begin() + static_cast<std::ptrdiff_t>(number + n));
+      number += n;
+      Base* b = numbered_[o.base[i]];
+      if (b->reuse.empty()) reusing_.push_back(b);
+      b->reuse.emplace_back(o.instance[i], std::move(t));
+    }
+  }
+
+ private:
+  std::deque<Form> forms_;
+  std::vector<Form*> buckets_;
+  std::unordered_map<std::string, std::uint32_t> strings_;
+  std::size_t string_bytes_ = 0;
+  std::vector<std::int32_t> shapes_;
+  std::uint64_t generation_ = 0;
+  std::uint64_t epoch_ = 0;
+  std::unordered_map<std::string, Name> names_;
+  std::unordered_map<std::string, Base> bases_;
+  std::vector<Base*> numbered_, reusing_;
+  std::deque<Tensor> data_;
+  std::uint64_t data_id_ = 0;
+
+  static std::uint64_t mix(std::uint64_t h) {
+    h *= 0x9FB21C651E98DF25u;
+    return h ^ h >> 32;
+  }
+
+  void append(const View& v) {
+    if (v.size == 1) chunk.numbers.push_back(v.data[0]);
+    else chunk.numbers.insert(chunk.numbers.end(), v.data, v.data + v.size);
+  }
+
+  void write_shapes(const Distribution* d, const View* value) {
+    shapes_.clear();
+    auto one = [&](const View& v) {
+      shapes_.push_back(static_cast<std::int32_t>(v.rank));
+      shapes_.insert(shapes_.end(), v.shape, v.shape + v.rank);
+    };
+    if (d != nullptr) {
+      one(View(d->a));
+      if (d->parameters == 2) one(View(d->b));
+    }
+    if (value != nullptr) one(*value);
+    else shapes_.push_back(-1);
+  }
+
+  std::uint32_t string(std::string_view s) {
+    if (s.empty()) return 0;
+    auto [it, fresh] = strings_.emplace(std::string(s), static_cast<std::uint32_t>(strings_.size() + 1));
+    if (fresh) {
+      chunk.strings.push_back(it->first);  // keys stay where they are
+      string_bytes_ += s.size();
+      bytes += s.size() + 8;
+    }
+    return it->second;
+  }
+
+  Form& make(std::uint64_t h, Type op, std::string_view address, bool stays, std::string_view name, const Distribution* d, Kind kind,
+             bool control, bool plain) {
+    forms_.push_back(Form{h, stays ? address.data() : nullptr, stays ? std::string() : std::string(address), std::string(name), op, kind, control,
+                          plain, shapes_, static_cast<std::uint32_t>(forms_.size()), nullptr, nullptr, nullptr});
+    Form& f = forms_.back();
+    chunk.forms.push_back(WireForm{op, control, kind, string(address), string(name), shapes_});
+    bytes += 64;
+    if (op == sample) f.base = &bases_[base(address, d)];
+    if (!name.empty()) f.named = &names_[f.name];
+    if (forms_.size() > buckets_.size()) {
+      buckets_.assign(4 * buckets_.size(), nullptr);
+      for (auto& x : forms_) link(x);
+    } else {
+      link(f);
+    }
+    return f;
+  }
+
+  void link(Form& f) {
+    Form*& b = buckets_[f.hash & (buckets_.size() - 1)];
+    f.next = b;
+    b = &f;
+  }
+
+  // The identity of a place: the address and the kind of distribution there.
+  static std::string base(std::string_view address, const Distribution* d) {
+    static constexpr const char* kinds[] = {"", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma",
+                                            "LogNormal", "Binomial", "Weibull"};
+    std::string s(address);
+    s += "__";
+    s += kinds[static_cast<int>(d->kind)];
+    if (d->kind == Kind::categorical) {
+      View p(d->a);
+      s += "(len_probs:" + std::to_string(p.rank > 0 ? p.shape[p.rank - 1] : 0) + ")";
+    }
+    return s;
+  }
+};
+
+}  // namespace ppx::detail
+
+#endif  // PPX_DETAIL_NOTES_HPP

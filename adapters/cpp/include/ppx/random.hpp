@@ -1,0 +1,372 @@
+// ppx/random.hpp: the random numbers of PPX's extension 1, computed as every peer computes them
+// (docs/random.md): a counter-based generator, one sampling algorithm for each of the eleven families, and the
+// wider distributions of prior inflation. One element at a time; ppx.hpp does the tensors.
+
+#ifndef PPX_RANDOM_HPP
+#define PPX_RANDOM_HPP
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace ppx {
+
+// The families, by their numbers on the wire.
+enum class Kind : std::uint8_t {
+  none, normal, uniform, categorical, poisson, bernoulli, beta, exponential, gamma, log_normal, binomial, weibull
+};
+
+namespace random {
+
+// A sequence of uniform numbers: Philox4x64-10 (Salmon et al., SC 2011) under a key (seed, stream), with the
+// counter (block, statement, draw, purpose).
+class Stream {
+ public:
+  Stream(std::uint64_t seed, std::uint64_t stream, std::uint64_t statement, std::uint64_t draw, std::uint64_t purpose)
+      : key_{seed, stream}, counter_{0, statement, draw, purpose} {}
+
+  std::uint64_t next() {
+    if (left_ == 0) {
+      block();
+      counter_[0]++;
+      left_ = 4;
+    }
+    return words_[4 - left_--];
+  }
+
+  // The next number in the open interval (0, 1).
+  double uniform() {
+    double u = (static_cast<double>(next() >> 11) + 0.5) * 0x1p-53;
+    return u < 1 ? u : 1 - 0x1p-53;
+  }
+
+  // Goes to block n.
+  void skip(std::uint64_t n) {
+    counter_[0] = n;
+    left_ = 0;
+  }
+
+ private:
+  std::uint64_t key_[2];
+  std::uint64_t counter_[4];
+  std::uint64_t words_[4];
+  int left_ = 0;
+
+  static std::uint64_t multiply(std::uint64_t a, std::uint64_t b, std::uint64_t& high) {
+#if defined(__SIZEOF_INT128__)
+    __extension__ using wide = unsigned __int128;
+    wide p = static_cast<wide>(a) * b;
+    high = static_cast<std::uint64_t>(p >> 64);
+    return static_cast<std::uint64_t>(p);
+#else
+    std::uint64_t al = a & 0xffffffffu, ah = a >> 32, bl = b & 0xffffffffu, bh = b >> 32;
+    std::uint64_t ll = al * bl, lh = al * bh, hl = ah * bl;
+    std::uint64_t mid = (ll >> 32) + (lh & 0xffffffffu) + (hl & 0xffffffffu);
+    high = ah * bh + (lh >> 32) + (hl >> 32) + (mid >> 32);
+    return a * b;
+#endif
+  }
+
+  void block() {
+    std::uint64_t k0 = key_[0], k1 = key_[1];
+    std::uint64_t c0 = counter_[0], c1 = counter_[1], c2 = counter_[2], c3 = counter_[3];
+    for (int round = 0; round < 10; round++) {
+      std::uint64_t h0, h1;
+      std::uint64_t l0 = multiply(0xD2E7470EE14C6C93u, c0, h0), l1 = multiply(0xCA5A826395121157u, c2, h1);
+      c0 = h1 ^ c1 ^ k0;
+      c1 = l1;
+      c2 = h0 ^ c3 ^ k1;
+      c3 = l0;
+      k0 += 0x9E3779B97F4A7C15u;
+      k1 += 0xBB67AE8584CAA73Bu;
+    }
+    words_[0] = c0;
+    words_[1] = c1;
+    words_[2] = c2;
+    words_[3] = c3;
+  }
+};
+
+// Purposes, and the statement number of the coin of prior inflation.
+inline constexpr std::uint64_t for_value = 0, for_proposal = 1, coin_statement = 0x7fffffffffffffffu;
+
+// Where exact values would round to an end of the support with an infinite density.
+inline constexpr double tiny = 0x1p-1022, below_one = 1 - 0x1p-53, largest = std::numeric_limits<double>::max();
+
+inline double clamp(double v, double low, double high) { return std::fmin(std::fmax(v, low), high); }
+inline bool whole(double x) { return x == std::floor(x) && std::isfinite(x); }
+
+// The standard normal quantile: M. J. Wichura, "Algorithm AS 241" (1988), PPND16.
+inline double normal_quantile(double p) {
+  auto ratio = [](double z, const double (&a)[8], const double (&b)[8]) {
+    double x = a[0], y = b[0];
+    for (int i = 1; i < 8; i++) {
+      x = x * z + a[i];
+      y = y * z + b[i];
+    }
+    return x / y;
+  };
+  static constexpr double center_a[8] = {2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+                                         13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608};
+  static constexpr double center_b[8] = {5226.495278852854561, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
+                                         5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1};
+  static constexpr double inner_a[8] = {7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
+                                        3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734};
+  static constexpr double inner_b[8] = {1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
+                                        0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1};
+  static constexpr double outer_a[8] = {2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
+                                        0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772};
+  static constexpr double outer_b[8] = {2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
+                                        0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1};
+  double d = p - 0.5;
+  if (std::fabs(d) <= 0.425) return d * ratio(0.180625 - d * d, center_a, center_b);
+  double r = std::sqrt(-std::log(d < 0 ? p : 1 - p));
+  double z = r <= 5 ? ratio(r - 1.6, inner_a, inner_b) : ratio(r - 5, outer_a, outer_b);
+  return d < 0 ? -z : z;
+}
+
+// ---- Point probabilities for the rejection samplers: C. Loader, "Fast and accurate computation of binomial
+// probabilities" (2000).
+
+inline double stirling_error(double n) {
+  static constexpr double exact[16] = {
+      0, 0.08106146679532725822, 0.041340695955409294094, 0.027677925684998339149, 0.020790672103765093112, 0.016644691189821192163,
+      0.013876128823070747999, 0.011896709945891770095, 0.010411265261972096497, 0.0092554621827127329177, 0.0083305634333628712565,
+      0.007573675487951840795, 0.0069428402071095298657, 0.0064089941880042070684, 0.0059513701127588477356, 0.005554733551962801371};
+  if (n <= 15 && whole(n)) return exact[static_cast<int>(n)];
+  if (n <= 15) return std::lgamma(n + 1) - (n + 0.5) * std::log(n) + n - 0.91893853320467274178;
+  double nn = n * n;
+  if (n > 500) return (1.0 / 12 - 1.0 / 360 / nn) / n;
+  if (n > 80) return (1.0 / 12 - (1.0 / 360 - 1.0 / 1260 / nn) / nn) / n;
+  if (n > 35) return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - 1.0 / 1680 / nn) / nn) / nn) / n;
+  return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - (1.0 / 1680 - 1.0 / 1188 / nn) / nn) / nn) / nn) / n;
+}
+
+// x·log(x/m) + m − x.
+inline double deviance(double x, double m) {
+  if (std::fabs(x - m) >= 0.1 * (x + m)) return x * std::log(x / m) + m - x;
+  double v = (x - m) / (x + m), s = (x - m) * v, ej = 2 * x * v;
+  v *= v;
+  for (double j = 1; j < 1000; j++) {
+    ej *= v;
+    double next = s + ej / (2 * j + 1);
+    if (next == s) break;
+    s = next;
+  }
+  return s;
+}
+
+// log(e^−m m^x / x!), m > 0.
+inline double poisson_log_probability(double x, double m) {
+  if (x == 0 || x <= m * 1e-300) return -m;
+  if (m < x * 1e-300) return -m + x * std::log(m) - std::lgamma(x + 1);
+  return -stirling_error(x) - deviance(x, m) - 0.91893853320467274178 - 0.5 * std::log(x);
+}
+
+// log(C(n,x) p^x q^(n−x)), 0 < p < 1, n > 0.
+inline double binomial_log_probability(double x, double n, double p, double q) {
+  if (x == 0) return p < 0.1 ? -deviance(n, n * q) - n * p : n * std::log(q);
+  if (x == n) return q < 0.1 ? -deviance(n, n * p) - n * q : n * std::log(p);
+  double lc = stirling_error(n) - stirling_error(x) - stirling_error(n - x) - deviance(x, n * p) - deviance(n - x, n * q);
+  return lc - 0.91893853320467274178 - 0.5 * (std::log(x) + std::log1p(-x / n));
+}
+
+// ---- The samplers
+
+// log X, X ~ Gamma(shape, 1): G. Marsaglia and W. W. Tsang (2000).
+inline double log_gamma_variate(Stream& s, double shape) {
+  bool boost = shape < 1;
+  double d = shape - 1.0 / 3;
+  if (boost) d++;
+  double c = 1 / std::sqrt(9 * d);
+  for (;;) {
+    double z = normal_quantile(s.uniform()), u = s.uniform(), v = 1 + c * z;
+    if (v <= 0) continue;
+    double lv = 3 * std::log(v);
+    v = v * v * v;
+    if (std::log(u) < 0.5 * z * z + d - d * v + d * lv) {
+      double lx = std::log(d) + lv;
+      if (boost) lx += std::log(s.uniform()) / shape;
+      return lx;
+    }
+  }
+}
+
+// Inversion below a rate of 10, PTRS above: W. Hörmann (1993).
+inline double poisson(Stream& s, double rate) {
+  if (rate < 10) {
+    double u = s.uniform(), p = std::exp(-rate), k = 0;
+    while (u > p) {
+      u -= p;
+      k++;
+      p *= rate / k;
+      if (p == 0) break;
+    }
+    return k;
+  }
+  double b = 0.931 + 2.53 * std::sqrt(rate), a = -0.059 + 0.02483 * b;
+  double inv_alpha = 1.1239 + 1.1328 / (b - 3.4), vr = 0.9277 - 3.6224 / (b - 2);
+  for (;;) {
+    double u = s.uniform() - 0.5, v = s.uniform(), us = 0.5 - std::fabs(u);
+    double k = std::floor((2 * a / us + b) * u + rate + 0.43);
+    if (us >= 0.07 && v <= vr) return k;
+    if (k < 0 || (us < 0.013 && v > us)) continue;
+    if (std::log(v * inv_alpha / (a / (us * us) + b)) <= poisson_log_probability(k, rate)) return k;
+  }
+}
+
+// For p ≤ ½: inversion while n·p < 10, BTRS above: W. Hörmann (1993).
+inline double binomial_half(Stream& s, double n, double p) {
+  if (n * p < 10) {
+    double u = s.uniform(), odds = p / (1 - p), r = std::exp(n * std::log1p(-p)), k = 0;
+    while (u > r && k < n) {
+      u -= r;
+      k++;
+      r *= odds * (n - k + 1) / k;
+      if (r == 0) break;
+    }
+    return k;
+  }
+  double q = 1 - p, spq = std::sqrt(n * p * q), b = 1.15 + 2.53 * spq, a = -0.0873 + 0.0248 * b + 0.01 * p, c = n * p + 0.5;
+  double vr = 0.92 - 4.2 / b, alpha = (2.83 + 5.1 / b) * spq;
+  double top = binomial_log_probability(std::floor((n + 1) * p), n, p, q);
+  for (;;) {
+    double u = s.uniform() - 0.5, v = s.uniform(), us = 0.5 - std::fabs(u);
+    double k = std::floor((2 * a / us + b) * u + c);
+    if (k < 0 || k > n) continue;
+    if (us >= 0.07 && v <= vr) return k;
+    if (std::log(v * alpha / (a / (us * us) + b)) <= binomial_log_probability(k, n, p, q) - top) return k;
+  }
+}
+
+inline double binomial(Stream& s, double n, double p) { return p > 0.5 ? n - binomial_half(s, n, 1 - p) : binomial_half(s, n, p); }
+
+// One element of any family but Categorical, with valid parameters in the order of the protocol.
+inline double draw(Stream& s, Kind kind, double a, double b) {
+  switch (kind) {
+    case Kind::normal: return clamp(a + b * normal_quantile(s.uniform()), -largest, largest);
+    case Kind::uniform: return clamp(a + (b - a) * s.uniform(), a, b);
+    case Kind::poisson: return poisson(s, a);
+    case Kind::bernoulli: return s.uniform() < a ? 1 : 0;
+    case Kind::beta: {
+      double la = log_gamma_variate(s, a), lb = log_gamma_variate(s, b);
+      return clamp(1 / (1 + std::exp(lb - la)), tiny, below_one);
+    }
+    case Kind::exponential: return clamp(-std::log1p(-s.uniform()) / a, tiny, largest);
+    case Kind::gamma: return clamp(std::exp(log_gamma_variate(s, a) - std::log(b)), tiny, largest);
+    case Kind::log_normal: return clamp(std::exp(a + b * normal_quantile(s.uniform())), tiny, largest);
+    case Kind::binomial: return binomial(s, a, b);
+    case Kind::weibull: return clamp(std::exp(std::log(a) + std::log(-std::log1p(-s.uniform())) / b), tiny, largest);
+    default: return 0;
+  }
+}
+
+// A category in proportion to k probabilities, each seen through f.
+template <class F>
+double categorical(Stream& s, const double* probs, std::size_t k, F f) {
+  double sum = 0, cumulative = 0;
+  for (std::size_t j = 0; j < k; j++) sum += f(probs[j]);
+  double t = s.uniform() * sum;
+  std::size_t pick = 0;
+  for (std::size_t j = 0; j < k; j++) {
+    double p = f(probs[j]);
+    if (p == 0) continue;
+    pick = j;
+    cumulative += p;
+    if (t < cumulative) break;
+  }
+  return static_cast<double>(pick);
+}
+
+inline double categorical(Stream& s, const double* probs, std::size_t k) {
+  return categorical(s, probs, k, [](double p) { return p; });
+}
+
+// Whether parameters are valid; Categorical has rules of its own.
+inline bool valid(Kind kind, double a, double b) {
+  auto finite = [](double x) { return std::isfinite(x); };
+  auto positive = [](double x) { return x > 0 && std::isfinite(x); };
+  auto probability = [](double x) { return x >= 0 && x <= 1; };
+  switch (kind) {
+    case Kind::normal:
+    case Kind::log_normal: return finite(a) && positive(b);
+    case Kind::uniform: return finite(a) && finite(b) && a < b && finite(b - a);
+    case Kind::poisson: return a >= 0 && finite(a);
+    case Kind::bernoulli: return probability(a);
+    case Kind::beta:
+    case Kind::gamma:
+    case Kind::weibull: return positive(a) && positive(b);
+    case Kind::exponential: return positive(a);
+    case Kind::binomial: return a >= 0 && a <= 0x1p53 && whole(a) && probability(b);
+    default: return false;
+  }
+}
+
+inline bool valid_categorical(const double* probs, std::size_t k) {
+  double sum = 0;
+  for (std::size_t j = 0; j < k; j++) {
+    if (!(probs[j] >= 0) || std::isinf(probs[j])) return false;
+    sum += probs[j];
+  }
+  return sum > 0 && std::isfinite(sum);
+}
+
+// ---- Prior inflation
+
+// Whether an element is widened; else it is drawn as it is.
+inline bool widens(Kind kind, double a, double b) {
+  constexpr double large = 1e9, log_max = 700, tail = 40, small_shape = 0.05;
+  switch (kind) {
+    case Kind::normal: return b < 1e300;
+    case Kind::log_normal: return std::fabs(a) + 3 * tail * b < log_max;
+    case Kind::bernoulli: return a > 0 && a < 1;
+    case Kind::beta: return a > small_shape && b > small_shape;
+    case Kind::exponential: return a > 1e-290 && a < 1e290;
+    case Kind::gamma: return a > small_shape && a < large && std::fabs(std::log(b)) < log_max - 100;
+    case Kind::weibull: return std::fabs(std::log(a)) + tail / std::fmin(b / 3, 1) < log_max;
+    case Kind::poisson: return a > 1 / large && a < large;
+    case Kind::binomial: return a >= 1 && a < large && b > 1 / large && b < 1 - 1 / large;
+    default: return false;
+  }
+}
+
+// One element of a widened distribution.
+inline double draw_widened(Stream& s, Kind kind, double a, double b) {
+  if (!widens(kind, a, b)) return draw(s, kind, a, b);
+  auto flatter = [](double c, double by) { return std::fmax(c / by, std::fmin(c, 1)); };
+  switch (kind) {
+    case Kind::normal:
+    case Kind::log_normal: return draw(s, kind, a, 3 * b);
+    case Kind::bernoulli: return draw(s, kind, 0.5, b);
+    case Kind::beta: return draw(s, kind, flatter(a, 9), flatter(b, 9));
+    case Kind::exponential: return draw(s, kind, a / 3, b);
+    case Kind::gamma: {
+      double shape = flatter(a, 9);
+      return draw(s, kind, shape, b * std::sqrt(shape / a) / 3);
+    }
+    case Kind::weibull: {
+      double c = flatter(b, 3);
+      return draw(s, kind, a * 3 * c / b, c);
+    }
+    case Kind::poisson: {
+      double shape = std::fmax(a / 8, 1), rate = draw(s, Kind::gamma, shape, shape / a);
+      return poisson(s, rate);
+    }
+    case Kind::binomial: {
+      double total = std::fmax((a - 9) / 8, 1 / std::fmin(b, 1 - b));
+      return binomial(s, a, draw(s, Kind::beta, total * b, total * (1 - b)));
+    }
+    default: return draw(s, kind, a, b);
+  }
+}
+
+inline double categorical_widened(Stream& s, const double* probs, std::size_t k) {
+  return categorical(s, probs, k, [](double p) { return std::ceil(std::fmin(p, 1)); });
+}
+
+}  // namespace random
+}  // namespace ppx
+
+#endif  // PPX_RANDOM_HPP
