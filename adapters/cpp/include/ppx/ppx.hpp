@@ -117,7 +117,7 @@ class Connection {
     if (mode_ != Mode::delegate) {
       solo_.statement++;
       ask(encoder.statement(detail::sample, address, name, &d, control, nullptr, before()), sample_result);
-      if (decoder.data.empty() || !decoder.has_value) throw ProtocolError("ppx: an empty answer to Sample");
+      if (!decoder.has_value) throw ProtocolError("ppx: an empty answer to Sample");
       View v;
       v.data = decoder.data.data();
       v.size = decoder.data.size();

@@ -10,7 +10,9 @@ import argparse
 import contextlib
 import contextvars
 import os
+import secrets
 import sys
+import time
 import traceback
 from typing import Any, Callable, Iterator, Optional, Union
 
@@ -20,6 +22,7 @@ import zmq
 from . import _wire as wire
 from ._address import address as _call_address
 from ._distributions import Distribution
+from ._notes import Notes, Solo, find, valid_shape
 from ._version import __version__
 
 SYSTEM_NAME = f"ppxsim {__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
@@ -35,33 +38,226 @@ class RunAborted(BaseException):
     let it pass."""
 
 
+LEASE = 10.0  # seconds for which the simulator is kept for an engine that says nothing
+
+
 class _Local:
-    """Draws by itself."""
+    """Draws by itself: statement after statement from one seed."""
 
     def __init__(self, seed: Optional[int] = None) -> None:
-        self.rng = np.random.default_rng(seed)
+        self.solo = Solo(secrets.randbits(64) if seed is None else seed % 2**64, 0, (0,))
+        self.solo.begin(0)
+
+    def draw(self, dist: Distribution) -> Any:
+        shape = valid_shape(dist.kind, dist.params)
+        if shape is None:
+            raise ValueError(f"{dist!r}: invalid parameters, or parameters that do not broadcast")
+        value = self.solo.value(dist.kind, shape, dist.params, True)
+        self.solo.statement += 1
+        return value
 
 
 class _Remote:
-    """Asks the engine."""
+    """The engine, as the simulator sees it: it is asked, or told later what the simulator has done by
+    itself."""
 
     def __init__(self, socket: Any) -> None:
         self.socket = socket
         self.templates = wire.Templates()
-        self.pending: Optional[bytes] = None
+        # the engine's session
+        self.token = 0
+        self.contact = time.monotonic()
+        self.extended = False
+        self.notes = Notes()
+        # the run in progress
+        self.mode = wire.ASK
+        self.order = wire.Order()
+        self.solo = Solo(0, 0, (0,))
+        self.flushed = 0.0
+        self.over: Optional[wire.Message] = None  # the engine's Handshake or Abort that ended it
+        self.length = 16
+
+    def send(self, msg: bytes) -> None:
+        self.socket.send(msg)
+        self.contact = time.monotonic()
+
+    def receive(self) -> wire.Message:
+        """A message of the session's engine, or of one that may begin a session."""
+        while True:
+            m = wire.decode(self.socket.recv())
+            now = time.monotonic()
+            if self.token in (0, m.token) or (m.type == wire.HANDSHAKE and now - self.contact > LEASE):
+                self.contact = now
+                return m
+            self.socket.send(wire.reset(wire.BUSY, "another engine is at this simulator"))
 
     def ask(self, msg: bytes, answer: int) -> Any:
-        if self.pending is not None:  # the model went on after RunAborted
-            raise RunAborted()
-        self.socket.send(msg)
-        reply = self.socket.recv()
-        m = wire.decode(reply)
-        if m.type == wire.HANDSHAKE:
-            self.pending = reply
+        self.send(msg)
+        if self.mode != wire.ASK:
+            self.notes.empty()
+            self.flushed = self.contact
+        m = self.receive()
+        if m.type in (wire.HANDSHAKE, wire.ABORT):
+            self.over = m
             raise RunAborted()
         if m.type != answer:
             raise ProtocolError(f"{wire.NAMES[m.type]} where {wire.NAMES[answer]} was due")
         return m.value
+
+    def flush(self, more: bool) -> None:
+        msg = wire.statements(self.notes.chunk, more)
+        if more:
+            self.ask(msg, wire.STATEMENTS_RESULT)
+        else:
+            self.send(msg)
+            self.notes.empty()
+
+    def flush_if_due(self) -> None:
+        o = self.order
+        if self.notes.bytes >= o.flush_bytes or time.monotonic() - self.flushed >= o.flush:
+            self.flush(True)
+
+    def make_room(self) -> None:
+        """Start the numbers anew where that is due."""
+        if self.notes.full():
+            if self.notes.chunk.statements:
+                self.flush(True)
+            self.notes.restart()
+
+    def sample(self, address: str, name: str, dist: Distribution, control: bool) -> Any:
+        if self.over is not None:  # the model went on after RunAborted
+            raise RunAborted()
+        kind, params, notes = dist.kind, dist.params, self.notes
+        if self.mode != wire.DELEGATE:
+            self.solo.statement += 1
+            msg = _message(wire.SAMPLE, address, name, dist, control, None, self.templates, notes.chunk if notes.chunk.statements else None)
+            v = self.ask(msg, wire.SAMPLE_RESULT)
+            if v is None:
+                raise ProtocolError(f"an empty answer to Sample at {address}")
+            return v
+        shape = valid_shape(kind, params)
+        self.make_room()
+        f = notes.form(wire.SAMPLE, address, name, kind, params, control, shape)
+        if shape is None:  # the engine has the words for it
+            notes.add(f, params, None)
+            self.flush(True)
+            raise ValueError(f"{dist!r} at {address}: invalid parameters")
+        given = find(f.name, f.name.count(notes.epoch)) if f.name is not None else None
+        assert f.base is not None
+        instance = f.base.count(notes.epoch)
+        reused = f.base.values.get(instance) if f.base.values else None
+        n = int(np.prod(shape))
+        if given is not None and given.size == n:
+            v = given.reshape(shape)
+        elif reused is not None and reused.size == n and (n == 1 or reused.shape == shape):
+            v = reused.reshape(shape)
+        else:
+            v = self.solo.value(kind, shape, params, control)
+        self.solo.statement += 1
+        notes.add(f, params, v)
+        self.flush_if_due()
+        return v
+
+    def tell(self, op: int, address: str, name: str, dist: Optional[Distribution], value: Any, answer: int) -> None:
+        """An Observe or a Tag."""
+        if self.over is not None:
+            raise RunAborted()
+        self.solo.statement += 1
+        value = _plain(value)
+        if self.mode == wire.ASK:
+            self.ask(_message(op, address, name, dist, False, value, self.templates), answer)
+            return
+        self.make_room()
+        kind, params = (dist.kind, dist.params) if dist is not None else (0, ())
+        f = self.notes.form(op, address, name, kind, params, True, None if value is None else np.shape(value))
+        if f.name is not None:
+            f.name.count(self.notes.epoch)
+        self.notes.add(f, params, value)
+        self.flush_if_due()
+
+    def serve_one(self, system: str, name: str, model: Callable[[], Any]) -> None:
+        """Answer one message between two runs."""
+        try:
+            m = self.receive()
+        except wire.MalformedError:
+            self.send(wire.reset())
+            return
+        if m.type == wire.RUN:
+            ended_by = self.runs(m.order, model)
+            if ended_by is None:
+                return
+            m = ended_by
+        if m.type == wire.HANDSHAKE:
+            self.token, self.extended = m.token, m.extension >= wire.EXTENSION
+            self.notes = Notes()
+            self.send(wire.handshake_result(system, name, wire.EXTENSION if self.extended else 0))
+        elif m.type == wire.ABORT:
+            if m.leave:
+                self.token = 0
+            self.send(wire.reset(wire.ABORTED))
+        else:
+            self.send(wire.reset())
+
+    def runs(self, order: wire.Order, model: Callable[[], Any]) -> Optional[wire.Message]:
+        """Make the runs that a Run message asks for; returns the message that ended them early, if one did."""
+        self.over, self.order, self.mode = None, order, order.mode
+        if self.notes.chunk.forms or self.notes.chunk.statements:  # left over from a run that was lost
+            self.notes.restart()
+        try:
+            self.notes.take(order)
+            draws = order.draws if order.mode == wire.DELEGATE else (0,)
+            self.solo = Solo(order.seed, order.stream, draws, order.inflation, self.length)
+            self.flushed = time.monotonic()
+            for i in range(len(draws)):
+                if i > 0 and order.mode == wire.DELEGATE:
+                    self.flush_if_due()
+                result = self.run(i, model)
+                if self.over is not None:  # the model has swallowed RunAborted
+                    return self.over
+            self.length = self.solo.blocks.length
+            if order.mode == wire.ASK:
+                self.send(wire.run_result(result))
+            else:
+                self.flush(False)
+        except RunAborted:
+            if self.over is None:
+                raise
+        except (ProtocolError, zmq.ZMQError):
+            raise
+        except Exception as e:
+            if not self.extended:
+                raise
+            if self.over is None:
+                self.fail(e)
+        return self.over
+
+    def run(self, i: int, model: Callable[[], Any]) -> Any:
+        if self.notes.crowded():
+            if self.notes.chunk.statements:
+                self.flush(True)
+            self.notes.prune()
+        if self.mode == wire.DELEGATE:
+            self.solo.begin(i)
+        else:
+            self.solo.statement = 0
+        self.notes.epoch += 1
+        start = time.perf_counter()
+        result = _call_model(model)
+        result = 0.0 if result is None else result
+        if self.over is None and self.mode != wire.ASK:
+            self.notes.end(np.asarray(result, dtype=np.float64), self.solo.statement, time.perf_counter() - start)
+        return result
+
+    def fail(self, e: Exception) -> None:
+        """Tell the engine that the run has failed: the runs before it, how far it has come, and why."""
+        traceback.print_exc()
+        sys.stderr.flush()
+        if self.mode == wire.DELEGATE and self.notes.bytes:
+            try:
+                self.flush(True)
+            except RunAborted:
+                return
+        self.send(wire.reset(wire.FAILED, f"{type(e).__name__}: {e}"))
 
 
 _run: contextvars.ContextVar[Union[_Local, _Remote, None]] = contextvars.ContextVar("ppxsim", default=None)
@@ -90,7 +286,7 @@ def attached() -> bool:
 
 @contextlib.contextmanager
 def local(seed: Optional[int] = None) -> Iterator[None]:
-    """Within it, statements are answered by numpy's generator with this seed."""
+    """Within it, statements are answered by this client's own generator with this seed."""
     token = _run.set(_Local(seed))
     try:
         yield
@@ -98,11 +294,13 @@ def local(seed: Optional[int] = None) -> Iterator[None]:
         _run.reset(token)
 
 
-def _message(kind: int, address: str, name: str, dist: Optional[Distribution], control: bool, value: Any, t: wire.Templates) -> bytes:
+def _message(
+    kind: int, address: str, name: str, dist: Optional[Distribution], control: bool, value: Any, t: wire.Templates, before: Optional[wire.Chunk] = None
+) -> bytes:
     dist_kind, params = (dist.kind, dist.params) if dist is not None else (0, ())
-    if all(type(p) is float for p in params) and (value is None or type(value) is float):
+    if before is None and all(type(p) is float for p in params) and (value is None or type(value) is float):
         return t.statement(kind, address, name, dist_kind, params, control, value)
-    return wire.statement(kind, address, name, dist_kind, params, control, value)
+    return wire.statement(kind, address, name, dist_kind, params, control, value, before)
 
 
 def _plain(value: Any) -> Any:
@@ -122,13 +320,11 @@ def sample(dist: Distribution, name: str = "", *, control: bool = True, address:
     """
     run = _current()
     if isinstance(run, _Local):
-        v = dist.draw(run.rng)
+        v = run.draw(dist)
     else:
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
-        v = run.ask(_message(wire.SAMPLE, a, name, dist, control, None, run.templates), wire.SAMPLE_RESULT)
-        if v is None:
-            raise ProtocolError(f"an empty answer to Sample at {a}")
-    if np.ndim(v) == 0:
+        v = run.sample(a, name, dist, control)
+    if type(v) is float or np.ndim(v) == 0:
         return int(v) if dist.discrete else float(v)
     return np.asarray(v).astype(np.int64) if dist.discrete else v
 
@@ -139,7 +335,7 @@ def observe(dist: Distribution, value: Any = None, name: str = "", *, address: O
     run = _current()
     if isinstance(run, _Remote):
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
-        run.ask(_message(wire.OBSERVE, a, name, dist, False, _plain(value), run.templates), wire.OBSERVE_RESULT)
+        run.tell(wire.OBSERVE, a, name, dist, value, wire.OBSERVE_RESULT)
 
 
 def tag(value: Any, name: str = "", *, address: Optional[str] = None) -> None:
@@ -147,7 +343,7 @@ def tag(value: Any, name: str = "", *, address: Optional[str] = None) -> None:
     run = _current()
     if isinstance(run, _Remote):
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
-        run.ask(_message(wire.TAG, a, name, None, False, _plain(value), run.templates), wire.TAG_RESULT)
+        run.tell(wire.TAG, a, name, None, value, wire.TAG_RESULT)
 
 
 def _call_model(model: Callable[[], Any]) -> Any:
@@ -163,8 +359,8 @@ def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
     ends. Anyone who can connect can run the model: PPX has no authentication, so bind loopback or a Unix
     socket unless the network is yours.
 
-    An exception of the model ends serve: the protocol has no message for it, and the engine notices the
-    end of the process.
+    An exception of the model fails the run, and the engine is told. With an engine that speaks plain PPX 1.0,
+    which has no message for it, it ends serve, and the engine notices the end of the process.
     """
     global _serving
     context = zmq.Context()
@@ -176,35 +372,13 @@ def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
         token = _run.set(run)
         _serving += 1
         try:
-            _serve(run, model, name)
+            while True:
+                run.serve_one(SYSTEM_NAME, name, model)
         finally:
             _serving -= 1
             _run.reset(token)
     finally:
         context.destroy(linger=100)
-
-
-def _serve(run: _Remote, model: Callable[[], Any], name: str) -> None:
-    while True:
-        msg, run.pending = run.pending or run.socket.recv(), None
-        try:
-            kind = wire.decode(msg).type
-        except wire.MalformedError:
-            kind = wire.RESET
-        if kind == wire.HANDSHAKE:
-            run.socket.send(wire.handshake_result(SYSTEM_NAME, name))
-        elif kind == wire.RUN:
-            result: Any = None
-            try:
-                result = _call_model(model)
-            except RunAborted:
-                if run.pending is None:
-                    raise
-            if run.pending is not None:  # also when the model has swallowed RunAborted
-                continue
-            run.socket.send(wire.run_result(0.0 if result is None else result))
-        else:
-            run.socket.send(wire.reset())
 
 
 def main(model: Callable[[], Any], name: str) -> Any:

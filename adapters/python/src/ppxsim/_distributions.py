@@ -31,10 +31,6 @@ class Distribution:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{n}={p!r}' for n, p in zip(self.names, self.params))})"
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """A value drawn without an engine: a number, or an array of the broadcast shape."""
-        raise NotImplementedError
-
 
 class Normal(Distribution):
     """Normal(mean, stddev)."""
@@ -45,9 +41,6 @@ class Normal(Distribution):
     def __init__(self, mean: ArrayLike, stddev: ArrayLike) -> None:
         super().__init__(mean, stddev)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.normal(*self.params)
-
 
 class Uniform(Distribution):
     """Uniform(low, high)."""
@@ -57,9 +50,6 @@ class Uniform(Distribution):
 
     def __init__(self, low: ArrayLike, high: ArrayLike) -> None:
         super().__init__(low, high)
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.uniform(*self.params)
 
 
 class Categorical(Distribution):
@@ -73,12 +63,6 @@ class Categorical(Distribution):
         if self.params[0].ndim == 0:
             raise ValueError("Categorical: probs is a scalar, it needs one probability per category")
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        probs = self.params[0]
-        cum = np.cumsum(probs, axis=-1)
-        u = rng.uniform(size=probs.shape[:-1])[..., None] * cum[..., -1:]
-        return np.argmax(cum > u, axis=-1)
-
 
 class Poisson(Distribution):
     """Poisson(rate)."""
@@ -88,9 +72,6 @@ class Poisson(Distribution):
 
     def __init__(self, rate: ArrayLike) -> None:
         super().__init__(rate)
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.poisson(*self.params)
 
 
 class Bernoulli(Distribution):
@@ -102,10 +83,6 @@ class Bernoulli(Distribution):
     def __init__(self, probs: ArrayLike) -> None:
         super().__init__(probs)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        p = self.params[0]
-        return (rng.uniform(size=np.shape(p)) < p) + 0
-
 
 class Beta(Distribution):
     """Beta(concentration1, concentration0)."""
@@ -115,9 +92,6 @@ class Beta(Distribution):
 
     def __init__(self, concentration1: ArrayLike, concentration0: ArrayLike) -> None:
         super().__init__(concentration1, concentration0)
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.beta(*self.params)
 
 
 class Exponential(Distribution):
@@ -129,9 +103,6 @@ class Exponential(Distribution):
     def __init__(self, rate: ArrayLike) -> None:
         super().__init__(rate)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.exponential(1 / self.params[0])
-
 
 class Gamma(Distribution):
     """Gamma(concentration, rate)."""
@@ -141,9 +112,6 @@ class Gamma(Distribution):
 
     def __init__(self, concentration: ArrayLike, rate: ArrayLike) -> None:
         super().__init__(concentration, rate)
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.gamma(self.params[0], 1 / self.params[1])
 
 
 class LogNormal(Distribution):
@@ -155,9 +123,6 @@ class LogNormal(Distribution):
     def __init__(self, loc: ArrayLike, scale: ArrayLike) -> None:
         super().__init__(loc, scale)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.lognormal(*self.params)
-
 
 class Binomial(Distribution):
     """Binomial(total_count, probs)."""
@@ -167,9 +132,6 @@ class Binomial(Distribution):
 
     def __init__(self, total_count: ArrayLike, probs: ArrayLike) -> None:
         super().__init__(total_count, probs)
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        return rng.binomial(np.asarray(self.params[0], dtype=np.int64), self.params[1])
 
 
 class Weibull(Distribution):
@@ -181,5 +143,3 @@ class Weibull(Distribution):
     def __init__(self, scale: ArrayLike, concentration: ArrayLike) -> None:
         super().__init__(scale, concentration)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        return self.params[0] * rng.weibull(self.params[1])

@@ -1,0 +1,541 @@
+"""The random numbers of PPX's extension 1, computed as every peer computes them (docs/random.md): a
+counter-based generator, one sampling algorithm for each of the eleven families, and the wider distributions
+of prior inflation.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+NORMAL, UNIFORM, CATEGORICAL, POISSON, BERNOULLI, BETA = 1, 2, 3, 4, 5, 6
+EXPONENTIAL, GAMMA, LOG_NORMAL, BINOMIAL, WEIBULL = 7, 8, 9, 10, 11
+
+FOR_VALUE, FOR_PROPOSAL = 0, 1
+COIN_STATEMENT = 2**63 - 1
+
+_M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
+_W0, _W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
+_MASK = 2**64 - 1
+_TINY, _BELOW_ONE, _LARGEST = 2.0**-1022, 1 - 2.0**-53, float(np.finfo(np.float64).max)
+_HALF_LOG_2PI = 0.91893853320467274178
+
+Uniforms = NDArray[np.float64]
+
+
+# ---- the generator
+
+
+def _unit(x: int) -> float:
+    u = ((x >> 11) + 0.5) * 2.0**-53
+    return u if u < 1 else _BELOW_ONE
+
+
+def philox(key: Tuple[int, int], counter: Tuple[int, int, int, int]) -> Tuple[int, int, int, int]:
+    """A block of Philox4x64-10 (Salmon et al., SC 2011)."""
+    k0, k1 = key
+    c0, c1, c2, c3 = counter
+    for _ in range(10):
+        p0, p1 = _M0 * c0, _M1 * c2
+        c0, c1, c2, c3 = (p1 >> 64) ^ c1 ^ k0, p1 & _MASK, (p0 >> 64) ^ c3 ^ k1, p0 & _MASK
+        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+    return c0, c1, c2, c3
+
+
+def _multiply(m: int, b: NDArray[np.uint64]) -> Tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """High and low halves of the 128-bit products."""
+    low32, s = np.uint64(0xFFFFFFFF), np.uint64(32)
+    al, ah = np.uint64(m & 0xFFFFFFFF), np.uint64(m >> 32)
+    bl, bh = b & low32, b >> s
+    ll, lh, hl = al * bl, al * bh, ah * bl
+    mid = (ll >> s) + (lh & low32) + (hl & low32)
+    return ah * bh + (lh >> s) + (hl >> s) + (mid >> s), np.uint64(m) * b
+
+
+def uniforms(key: Tuple[int, int], block: Any, statement: Any, draw: Any, purpose: int) -> Uniforms:
+    """The uniform numbers of many blocks at once, shape [..., 4]; the counter's words broadcast."""
+    c0, c1, c2 = np.broadcast_arrays(*[np.asarray(x, dtype=np.uint64) for x in (block, statement, draw)])
+    c3 = np.full(c0.shape, purpose, dtype=np.uint64)
+    k0, k1 = key
+    for _ in range(10):
+        h0, l0 = _multiply(_M0, c0)
+        h1, l1 = _multiply(_M1, c2)
+        c0, c1, c2, c3 = h1 ^ c1 ^ np.uint64(k0), l1, h0 ^ c3 ^ np.uint64(k1), l0
+        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+    words = np.stack([c0, c1, c2, c3], axis=-1)
+    u = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    out: Uniforms = np.minimum(u, _BELOW_ONE)
+    return out
+
+
+class Stream:
+    """The uniform numbers of one statement for one purpose. first: those of block 0, if they are known."""
+
+    __slots__ = ("_at", "_block", "_buffer", "_counter", "_key")
+
+    def __init__(self, key: Tuple[int, int], statement: int, draw: int, purpose: int, first: Optional[List[float]] = None) -> None:
+        self._key, self._counter = key, (statement, draw, purpose)
+        self._buffer: List[float] = first or []
+        self._at, self._block = 0, 1 if first else 0
+
+    def uniform(self) -> float:
+        at = self._at
+        if at == len(self._buffer):
+            self._buffer, at = self._more(), 0
+        self._at = at + 1
+        return self._buffer[at]
+
+    def _more(self) -> List[float]:
+        b = self._block
+        if b < 4:  # few are wanted as a rule
+            self._block = b + 1
+            return [_unit(x) for x in philox(self._key, (b, *self._counter))]
+        n = min(b, 4096)
+        self._block = b + n
+        out: List[float] = uniforms(self._key, np.arange(b, b + n), *self._counter).reshape(-1).tolist()
+        return out
+
+    def skip(self, block: int) -> None:
+        """Go to a block."""
+        self._buffer, self._at, self._block = [], 0, 0
+        first = [_unit(x) for x in philox(self._key, (block, *self._counter))]
+        self._buffer, self._block = first, block + 1
+
+    def many(self, n: int) -> Uniforms:
+        """The first n numbers of block 0 and those after it."""
+        return uniforms(self._key, np.arange((n + 3) // 4), *self._counter).reshape(-1)[:n]
+
+
+class Blocks:
+    """The first blocks of the statements of some runs, computed many at a time: one by one, in Python, they
+    would cost more than all the rest."""
+
+    _ROOM = 1024
+
+    def __init__(self, seed: int, stream: int, draws: Sequence[int], length: int = 16) -> None:
+        self.key = (seed, stream)
+        self.draws = draws
+        self.length = length  # statements that runs have, as far as is known
+        self._from, self._table = 0, [[[0.0]]][:0]
+        self._row: List[List[float]] = []
+        self._row_from = 0
+
+    def begin(self, i: int) -> None:
+        """The i-th run begins."""
+        if not self._from <= i < self._from + len(self._table):
+            m = min(self.length, self._ROOM)
+            some = np.array(self.draws[i : i + max(1, self._ROOM // m)], dtype=np.uint64)
+            self._from = i
+            self._table = uniforms(self.key, 0, np.arange(m)[None, :], some[:, None], FOR_VALUE).tolist()
+        self._row, self._row_from, self._draw = self._table[i - self._from], 0, self.draws[i]
+
+    def first(self, statement: int) -> List[float]:
+        """The four numbers of a statement's first block."""
+        k = statement - self._row_from
+        if k >= len(self._row):
+            n = max(64, min(statement, self._ROOM))
+            self._row = uniforms(self.key, 0, np.arange(statement, statement + n), self._draw, FOR_VALUE).tolist()
+            self._row_from, k = statement, 0
+            self.length = min(max(self.length, statement + n), self._ROOM)
+        return self._row[k]
+
+
+# ---- point probabilities for the rejection samplers: C. Loader (2000)
+
+_STIRLING = (
+    0.0, 0.08106146679532725822, 0.041340695955409294094, 0.027677925684998339149, 0.020790672103765093112, 0.016644691189821192163,
+    0.013876128823070747999, 0.011896709945891770095, 0.010411265261972096497, 0.0092554621827127329177, 0.0083305634333628712565,
+    0.007573675487951840795, 0.0069428402071095298657, 0.0064089941880042070684, 0.0059513701127588477356, 0.005554733551962801371,
+)  # fmt: skip
+
+
+def _stirling_error(n: float) -> float:
+    if n <= 15:
+        if n == math.floor(n):
+            return _STIRLING[int(n)]
+        return math.lgamma(n + 1) - (n + 0.5) * math.log(n) + n - _HALF_LOG_2PI
+    nn = n * n
+    if n > 500:
+        return (1.0 / 12 - 1.0 / 360 / nn) / n
+    if n > 80:
+        return (1.0 / 12 - (1.0 / 360 - 1.0 / 1260 / nn) / nn) / n
+    if n > 35:
+        return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - 1.0 / 1680 / nn) / nn) / nn) / n
+    return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - (1.0 / 1680 - 1.0 / 1188 / nn) / nn) / nn) / nn) / n
+
+
+def _deviance(x: float, m: float) -> float:
+    """x·log(x/m) + m − x."""
+    if abs(x - m) >= 0.1 * (x + m):
+        return x * math.log(x / m) + m - x
+    v = (x - m) / (x + m)
+    s = (x - m) * v
+    ej = 2 * x * v
+    v *= v
+    for j in range(1, 1000):
+        ej *= v
+        after = s + ej / (2 * j + 1)
+        if after == s:
+            break
+        s = after
+    return s
+
+
+def _poisson_log_probability(x: float, m: float) -> float:
+    if x == 0 or x <= m * 1e-300:
+        return -m
+    if m < x * 1e-300:
+        return -m + x * math.log(m) - math.lgamma(x + 1)
+    return -_stirling_error(x) - _deviance(x, m) - _HALF_LOG_2PI - 0.5 * math.log(x)
+
+
+def _binomial_log_probability(x: float, n: float, p: float, q: float) -> float:
+    if x == 0:
+        return -_deviance(n, n * q) - n * p if p < 0.1 else n * math.log(q)
+    if x == n:
+        return -_deviance(n, n * p) - n * q if q < 0.1 else n * math.log(p)
+    lc = _stirling_error(n) - _stirling_error(x) - _stirling_error(n - x) - _deviance(x, n * p) - _deviance(n - x, n * q)
+    return lc - _HALF_LOG_2PI - 0.5 * (math.log(x) + math.log1p(-x / n))
+
+
+# ---- the samplers, for one element
+
+_quantile = statistics.NormalDist().inv_cdf  # M. J. Wichura, algorithm AS 241
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709.78 else math.inf if x > 709.79 else float(np.exp(x))
+
+
+def _clamp(v: float, low: float, high: float) -> float:
+    return low if v < low else high if v > high else v
+
+
+def _normal(s: Stream, mean: float, sd: float) -> float:
+    return _clamp(mean + sd * _quantile(s.uniform()), -_LARGEST, _LARGEST)
+
+
+def _uniform(s: Stream, low: float, high: float) -> float:
+    return _clamp(low + (high - low) * s.uniform(), low, high)
+
+
+def _poisson(s: Stream, rate: float, _: float = 0) -> float:
+    if rate < 10:
+        u, p, k = s.uniform(), math.exp(-rate), 0.0
+        while u > p:
+            u -= p
+            k += 1
+            p *= rate / k
+            if p == 0:
+                break
+        return k
+    b = 0.931 + 2.53 * math.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    inv_alpha, vr = 1.1239 + 1.1328 / (b - 3.4), 0.9277 - 3.6224 / (b - 2)
+    while True:
+        u, v = s.uniform() - 0.5, s.uniform()
+        us = 0.5 - abs(u)
+        k = float(math.floor((2 * a / us + b) * u + rate + 0.43))
+        if us >= 0.07 and v <= vr:
+            return k
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        if math.log(v * inv_alpha / (a / (us * us) + b)) <= _poisson_log_probability(k, rate):
+            return k
+
+
+def _bernoulli(s: Stream, p: float, _: float = 0) -> float:
+    return 1.0 if s.uniform() < p else 0.0
+
+
+def _log_gamma_variate(s: Stream, shape: float) -> float:
+    boost = shape < 1
+    d = shape - 1.0 / 3
+    if boost:
+        d += 1
+    c = 1 / math.sqrt(9 * d)
+    while True:
+        z, u = _quantile(s.uniform()), s.uniform()
+        v = 1 + c * z
+        if v <= 0:
+            continue
+        lv = 3 * math.log(v)
+        v = v * v * v
+        if math.log(u) < 0.5 * z * z + d - d * v + d * lv:
+            lx = math.log(d) + lv
+            return lx + math.log(s.uniform()) / shape if boost else lx
+
+
+def _beta(s: Stream, a: float, b: float) -> float:
+    la = _log_gamma_variate(s, a)
+    lb = _log_gamma_variate(s, b)
+    return _clamp(1 / (1 + _exp(lb - la)), _TINY, _BELOW_ONE)
+
+
+def _exponential(s: Stream, rate: float, _: float = 0) -> float:
+    return _clamp(-math.log1p(-s.uniform()) / rate, _TINY, _LARGEST)
+
+
+def _gamma(s: Stream, shape: float, rate: float) -> float:
+    return _clamp(_exp(_log_gamma_variate(s, shape) - math.log(rate)), _TINY, _LARGEST)
+
+
+def _log_normal(s: Stream, loc: float, scale: float) -> float:
+    return _clamp(_exp(loc + scale * _quantile(s.uniform())), _TINY, _LARGEST)
+
+
+def _binomial_half(s: Stream, n: float, p: float) -> float:
+    if n * p < 10:
+        u, odds, r, k = s.uniform(), p / (1 - p), math.exp(n * math.log1p(-p)), 0.0
+        while u > r and k < n:
+            u -= r
+            k += 1
+            r *= odds * (n - k + 1) / k
+            if r == 0:
+                break
+        return k
+    q = 1 - p
+    spq = math.sqrt(n * p * q)
+    b = 1.15 + 2.53 * spq
+    a = -0.0873 + 0.0248 * b + 0.01 * p
+    c, vr, alpha = n * p + 0.5, 0.92 - 4.2 / b, (2.83 + 5.1 / b) * spq
+    top = _binomial_log_probability(float(math.floor((n + 1) * p)), n, p, q)
+    while True:
+        u, v = s.uniform() - 0.5, s.uniform()
+        us = 0.5 - abs(u)
+        k = float(math.floor((2 * a / us + b) * u + c))
+        if k < 0 or k > n:
+            continue
+        if us >= 0.07 and v <= vr:
+            return k
+        if math.log(v * alpha / (a / (us * us) + b)) <= _binomial_log_probability(k, n, p, q) - top:
+            return k
+
+
+def _binomial(s: Stream, n: float, p: float) -> float:
+    return n - _binomial_half(s, n, 1 - p) if p > 0.5 else _binomial_half(s, n, p)
+
+
+def _weibull(s: Stream, scale: float, k: float) -> float:
+    return _clamp(_exp(math.log(scale) + math.log(-math.log1p(-s.uniform())) / k), _TINY, _LARGEST)
+
+
+DRAW: Dict[int, Callable[..., float]] = {
+    NORMAL: _normal, UNIFORM: _uniform, POISSON: _poisson, BERNOULLI: _bernoulli, BETA: _beta, EXPONENTIAL: _exponential,
+    GAMMA: _gamma, LOG_NORMAL: _log_normal, BINOMIAL: _binomial, WEIBULL: _weibull,
+}  # fmt: skip
+
+
+def categorical(s: Stream, probs: Sequence[float]) -> float:
+    """A category in proportion to its probability."""
+    total = 0.0
+    for p in probs:
+        total += p
+    t, cumulative, pick = s.uniform() * total, 0.0, 0
+    for j, p in enumerate(probs):
+        if p == 0:
+            continue
+        pick = j
+        cumulative += p
+        if t < cumulative:
+            break
+    return float(pick)
+
+
+# ---- validity
+
+
+def _finite(x: float) -> bool:
+    return -math.inf < x < math.inf
+
+
+def _positive(x: float) -> bool:
+    return 0 < x < math.inf
+
+
+def _location_scale(a: float, b: float) -> bool:
+    return _finite(a) and _positive(b)
+
+
+def _two_positive(a: float, b: float) -> bool:
+    return _positive(a) and _positive(b)
+
+
+VALID: Dict[int, Callable[..., bool]] = {
+    NORMAL: _location_scale,
+    LOG_NORMAL: _location_scale,
+    UNIFORM: lambda a, b: _finite(a) and _finite(b) and a < b and _finite(b - a),
+    POISSON: lambda a, _=0: 0 <= a < math.inf,
+    BERNOULLI: lambda a, _=0: 0 <= a <= 1,
+    BETA: _two_positive,
+    GAMMA: _two_positive,
+    WEIBULL: _two_positive,
+    EXPONENTIAL: lambda a, _=0: _positive(a),
+    BINOMIAL: lambda n, p: 0 <= n <= 2**53 and n == math.floor(n) and 0 <= p <= 1,
+}
+
+
+def valid_categorical(probs: Sequence[float]) -> bool:
+    total = 0.0
+    for p in probs:
+        if not 0 <= p < math.inf:
+            return False
+        total += p
+    return _positive(total)
+
+
+# ---- prior inflation
+
+
+def _widens(kind: int, a: float, b: float) -> bool:
+    large, log_max, tail, small_shape = 1e9, 700.0, 40.0, 0.05
+    if kind == NORMAL:
+        return b < 1e300
+    if kind == LOG_NORMAL:
+        return abs(a) + 3 * tail * b < log_max
+    if kind == BERNOULLI:
+        return 0 < a < 1
+    if kind == BETA:
+        return a > small_shape and b > small_shape
+    if kind == EXPONENTIAL:
+        return 1e-290 < a < 1e290
+    if kind == GAMMA:
+        return small_shape < a < large and abs(math.log(b)) < log_max - 100
+    if kind == WEIBULL:
+        return abs(math.log(a)) + tail / min(b / 3, 1) < log_max
+    if kind == POISSON:
+        return 1 / large < a < large
+    return kind == BINOMIAL and 1 <= a < large and 1 / large < b < 1 - 1 / large
+
+
+def _flatter(c: float, by: float) -> float:
+    return max(c / by, min(c, 1))
+
+
+def draw_widened(s: Stream, kind: int, a: float, b: float = 0) -> float:
+    """One element of a widened distribution."""
+    if not _widens(kind, a, b):
+        return DRAW[kind](s, a, b)
+    if kind in (NORMAL, LOG_NORMAL):
+        return DRAW[kind](s, a, 3 * b)
+    if kind == BERNOULLI:
+        return _bernoulli(s, 0.5)
+    if kind == BETA:
+        return _beta(s, _flatter(a, 9), _flatter(b, 9))
+    if kind == EXPONENTIAL:
+        return _exponential(s, a / 3)
+    if kind == GAMMA:
+        shape = _flatter(a, 9)
+        return _gamma(s, shape, b * math.sqrt(shape / a) / 3)
+    if kind == WEIBULL:
+        c = _flatter(b, 3)
+        return _weibull(s, a * 3 * c / b, c)
+    if kind == POISSON:
+        shape = max(a / 8, 1)
+        return _poisson(s, _gamma(s, shape, shape / a))
+    total = max((a - 9) / 8, 1 / min(b, 1 - b))
+    return _binomial(s, a, _beta(s, total * b, total * (1 - b)))
+
+
+def widened_categories(probs: Sequence[float]) -> List[float]:
+    """Categories that have a chance are equally likely."""
+    return [math.ceil(min(p, 1)) for p in probs]
+
+
+# ---- tensors
+
+_CENTER = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
+    (5226.495278852854561, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
+     5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
+)  # fmt: skip
+
+
+def _quantiles(u: Uniforms) -> Uniforms:
+    """The standard normal quantile of many numbers; algorithm AS 241."""
+    d = u - 0.5
+    center = np.abs(d) <= 0.425
+    z = 0.180625 - d * d
+    out: Uniforms = d * np.polyval(_CENTER[0], z) / np.polyval(_CENTER[1], z)
+    out[~center] = [_quantile(x) for x in u[~center].tolist()]
+    return out
+
+
+_MANY: Dict[int, Callable[[Uniforms, Any, Any], Any]] = {  # families with one uniform number per element
+    NORMAL: lambda u, a, b: np.clip(a + b * _quantiles(u), -_LARGEST, _LARGEST),
+    UNIFORM: lambda u, a, b: np.clip(a + (b - a) * u, a, b),
+    BERNOULLI: lambda u, a, _: (u < a) * 1.0,
+    EXPONENTIAL: lambda u, a, _: np.clip(-np.log1p(-u) / a, _TINY, _LARGEST),
+    LOG_NORMAL: lambda u, a, b: np.clip(np.exp(a + b * _quantiles(u)), _TINY, _LARGEST),
+    WEIBULL: lambda u, a, b: np.clip(np.exp(np.log(a) + np.log(-np.log1p(-u)) / b), _TINY, _LARGEST),
+}
+
+
+def draw_tensor(s: Stream, kind: int, shape: Tuple[int, ...], params: Sequence[Any], wide: bool) -> NDArray[np.float64]:
+    """A value of a distribution over tensors; the elements in row-major order use one number after the other,
+    widened ones each its own blocks."""
+    out = np.empty(shape)
+    flat = out.reshape(-1)
+    if kind == CATEGORICAL:
+        rows = np.asarray(params[0]).reshape(flat.size, -1).tolist() if flat.size else []
+        for i, row in enumerate(rows):
+            if wide:
+                s.skip(i << 16)
+            flat[i] = categorical(s, widened_categories(row) if wide else row)
+        return out
+    wanted = [np.broadcast_to(p, shape).reshape(-1) for p in params]
+    a, b = wanted[0], wanted[-1]
+    if not wide and kind in _MANY:
+        with np.errstate(all="ignore"):
+            flat[:] = _MANY[kind](s.many(flat.size), a, b)
+        return out
+    draw = DRAW[kind]
+    for i, (x, y) in enumerate(zip(a.tolist(), b.tolist())):
+        if wide:
+            s.skip(i << 16)
+            flat[i] = draw_widened(s, kind, x, y)
+        else:
+            flat[i] = draw(s, x, y)
+    return out
+
+
+def tensor_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
+    """The shape of a distribution's values; None if the parameters are invalid."""
+    if kind == CATEGORICAL:
+        probs = np.asarray(params[0])
+        if probs.ndim == 0 or probs.shape[-1] == 0:
+            return None
+        with np.errstate(all="ignore"):
+            sums = probs.sum(axis=-1)
+            ok = np.all(probs >= 0) and np.all(np.isfinite(probs)) and np.all(sums > 0) and np.all(np.isfinite(sums))
+        return probs.shape[:-1] if ok else None
+    try:
+        both = np.broadcast_arrays(*params)
+    except ValueError:
+        return None
+    with np.errstate(all="ignore"):
+        return both[0].shape if bool(_all_valid(kind, both[0], both[-1])) else None
+
+
+def _all_valid(kind: int, a: Any, b: Any) -> Any:
+    """VALID for arrays."""
+
+    def positive(x: Any) -> Any:
+        return np.all(x > 0) and np.all(np.isfinite(x))
+
+    if kind in (NORMAL, LOG_NORMAL):
+        return np.all(np.isfinite(a)) and positive(b)
+    if kind == UNIFORM:
+        return np.all(np.isfinite(a)) and np.all(np.isfinite(b)) and np.all(a < b) and np.all(np.isfinite(b - a))
+    if kind == POISSON:
+        return np.all(a >= 0) and np.all(np.isfinite(a))
+    if kind == BERNOULLI:
+        return np.all((a >= 0) & (a <= 1))
+    if kind == BINOMIAL:
+        return np.all((a >= 0) & (a <= 2**53) & (a == np.floor(a)) & (b >= 0) & (b <= 1))
+    return positive(a) and positive(b)
