@@ -115,7 +115,7 @@ func TestPhiloxAgainstNumpy(t *testing.T) {
 }
 
 func TestSamplesAgainstVectors(t *testing.T) {
-	var rows []struct {
+	type row struct {
 		Kind               string
 		Params             []float64
 		Seed, Draw         string
@@ -123,14 +123,22 @@ func TestSamplesAgainstVectors(t *testing.T) {
 		Statement, Purpose uint64
 		Values             []float64
 	}
+	var rows, wide []row
 	load(t, "samples.json", &rows)
-	for _, r := range rows {
+	load(t, "widened.json", &wide)
+	plain := len(rows)
+	for k, r := range append(rows, wide...) {
 		d := New(kindOf(t, r.Kind), r.Params...)
 		s := NewStream(parseWord(t, r.Seed, 10), r.Stream, r.Statement, parseWord(t, r.Draw, 10), r.Purpose)
-		var out [1]float64
+		out := make([]float64, 1)
+		var w Widened
 		for i, want := range r.Values {
-			if err := d.Sample(&s, out[:]); err != nil {
-				t.Fatal(err)
+			if k < plain {
+				if err := d.Sample(&s, out); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				w.each(&d, nil, 1, func(int) { out[0] = w.sample(&s, uint64(i)) })
 			}
 			if !near(out[0], want, 1e-12, 1e-300) {
 				t.Errorf("%s%v value %d: %.17g, want %.17g", r.Kind, r.Params, i, out[0], want)

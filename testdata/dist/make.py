@@ -1,4 +1,4 @@
-"""Makes density.json and samples.json: what every implementation of ppx's distributions must reproduce.
+"""Makes density.json, samples.json, widened.json and philox.json: what every implementation of ppx's distributions must reproduce.
 
 Densities and moments are computed by mpmath with 400 digits from the textbook formulas. Samples are an
 independent implementation of docs/random.md on numpy's Philox and scipy's quantiles.
@@ -169,9 +169,9 @@ def densities():
 
 
 class Stream:
-    def __init__(self, seed, stream, statement, draw, purpose):
+    def __init__(self, seed, stream, statement, draw, purpose, block=0):
         # numpy increments before its first block: one less, as a 256-bit number, little end first
-        c = (statement << 64 | draw << 128 | purpose << 192) - 1
+        c = (block | statement << 64 | draw << 128 | purpose << 192) - 1
         c %= 1 << 256
         words = [(c >> (64 * i)) & (2**64 - 1) for i in range(4)]
         self.bits = np.random.Philox(counter=np.array(words, dtype=np.uint64), key=np.array([seed, stream], dtype=np.uint64))
@@ -295,6 +295,57 @@ SAMPLE = {
 }
 
 
+def flatter(c, by):
+    return max(c / by, min(c, 1))
+
+
+def widened_poisson(s, rate):
+    shape = max(rate / 8, 1)
+    return sample_poisson(s, math.exp(log_gamma_variate(s, shape)) * rate / shape)
+
+
+def widened_binomial(s, n, p):
+    total = max((n - 9) / 8, 1 / min(p, 1 - p))
+    return sample_binomial(s, n, sample_beta(s, total * p, total * (1 - p)))
+
+
+WIDENED = {
+    "Normal": (lambda s, m, d: SAMPLE["Normal"][0](s, m, 3 * d), [(0, 1), (-3, 1e-3)]),
+    "Uniform": (SAMPLE["Uniform"][0], [(-2, 5)]),
+    "Categorical": (lambda s, *p: sample_categorical(s, *[1.0 if x > 0 else 0.0 for x in p]), [(1e-9, 0, 0.8), (0.25, 0.5)]),
+    "Poisson": (widened_poisson, [(0.5,), (4,), (60,), (3000,)]),
+    "Bernoulli": (lambda s, p: int(s.uniform() < 0.5), [(0.03,)]),
+    "Beta": (lambda s, a, b: sample_beta(s, flatter(a, 9), flatter(b, 9)), [(2, 3), (30, 0.5)]),
+    "Exponential": (lambda s, r: SAMPLE["Exponential"][0](s, r / 3), [(0.2,)]),
+    "Gamma": (lambda s, k, r: SAMPLE["Gamma"][0](s, flatter(k, 9), r * math.sqrt(flatter(k, 9) / k) / 3), [(0.5, 2), (30, 0.1)]),
+    "LogNormal": (lambda s, m, d: SAMPLE["LogNormal"][0](s, m, 3 * d), [(5, 0.1)]),
+    "Binomial": (widened_binomial, [(10, 0.3), (1000, 0.97), (1000000, 0.25)]),
+    "Weibull": (lambda s, l, k: SAMPLE["Weibull"][0](s, l * 3 * flatter(k, 3) / k, flatter(k, 3)), [(2, 0.5), (3, 4)]),
+}
+
+
+def widened():
+    """Element i of a widened value, with its own blocks."""
+    rows = []
+    for kind, (f, params) in WIDENED.items():
+        for p in params:
+            args = [float(v) for v in p] if kind != "Binomial" else [int(p[0]), float(p[1])]
+            key = (2**63 + 11, 0, 5, 2**40 + 7, 1)
+            rows.append(
+                {
+                    "kind": kind,
+                    "params": [float(v) for v in p],
+                    "seed": str(key[0]),
+                    "stream": key[1],
+                    "statement": key[2],
+                    "draw": str(key[3]),
+                    "purpose": key[4],
+                    "values": [float(f(Stream(*key, block=i << 16), *args)) for i in range(20)],
+                }
+            )
+    return rows
+
+
 def samples():
     rows = []
     for kind, (f, params) in SAMPLE.items():
@@ -335,5 +386,6 @@ if __name__ == "__main__":
 
     dump("density.json", densities())
     dump("samples.json", samples())
+    dump("widened.json", widened())
     dump("philox.json", raw())
     assert abs(float(gamma(M(2), M(3), M(4))) - stats.gamma.logpdf(2, 3, scale=1 / 4)) < 1e-12

@@ -148,6 +148,21 @@ class Solo {
 
 // ---- Noting
 
+// The identity of a place: the address and the kind of distribution there.
+inline std::string address_base(std::string_view address, const Distribution* d) {
+  static constexpr const char* kinds[] = {"", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma",
+                                          "LogNormal", "Binomial", "Weibull"};
+  std::string s(address);
+  if (d->kind == Kind::none) return s;
+  s += "__";
+  s += kinds[static_cast<int>(d->kind)];
+  if (d->kind == Kind::categorical) {
+    View p(d->a);
+    s += "(len_probs:" + std::to_string(p.rank > 0 ? p.shape[p.rank - 1] : 0) + ")";
+  }
+  return s;
+}
+
 // Counts within the run of its epoch.
 struct Visits {
   std::uint64_t epoch = 0;
@@ -420,7 +435,7 @@ class Notes {
     Form& f = forms_.back();
     chunk.forms.push_back(WireForm{op, control, kind, string(address), string(name), shapes_});
     bytes += 64;
-    if (op == sample) f.base = &bases_[base(address, d)];
+    if (op == sample) f.base = &bases_[address_base(address, d)];
     if (!name.empty()) f.named = &names_[f.name];
     if (forms_.size() > buckets_.size()) {
       buckets_.assign(4 * buckets_.size(), nullptr);
@@ -435,20 +450,6 @@ class Notes {
     Form*& b = buckets_[f.hash & (buckets_.size() - 1)];
     f.next = b;
     b = &f;
-  }
-
-  // The identity of a place: the address and the kind of distribution there.
-  static std::string base(std::string_view address, const Distribution* d) {
-    static constexpr const char* kinds[] = {"", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma",
-                                            "LogNormal", "Binomial", "Weibull"};
-    std::string s(address);
-    s += "__";
-    s += kinds[static_cast<int>(d->kind)];
-    if (d->kind == Kind::categorical) {
-      View p(d->a);
-      s += "(len_probs:" + std::to_string(p.rank > 0 ? p.shape[p.rank - 1] : 0) + ")";
-    }
-    return s;
   }
 };
 

@@ -1,0 +1,48 @@
+// Prints what the test vectors ask for, line by line:
+//   sample KIND WIDENED SEED STREAM STATEMENT DRAW PURPOSE N PARAMETER…   N values
+//   base KIND CATEGORIES ADDRESS                                          an address base
+#include <cstdio>
+#include <iostream>
+#include <sstream>
+
+#include "ppx/ppx.hpp"
+
+static void samples(std::stringstream& in) {
+  int kind, wide, n;
+  std::uint64_t seed, stream, statement, draw, purpose;
+  in >> kind >> wide >> seed >> stream >> statement >> draw >> purpose >> n;
+  std::vector<double> p;
+  for (double x; in >> x;) p.push_back(x);
+  auto k = static_cast<ppx::Kind>(kind);
+  ppx::random::Stream s(seed, stream, statement, draw, purpose);
+  p.resize(p.size() < 2 ? 2 : p.size());
+  for (int i = 0; i < n; i++) {
+    if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
+    double v = k == ppx::Kind::categorical
+                   ? (wide ? ppx::random::categorical_widened(s, p.data(), p.size()) : ppx::random::categorical(s, p.data(), p.size()))
+                   : (wide ? ppx::random::draw_widened(s, k, p[0], p[1]) : ppx::random::draw(s, k, p[0], p[1]));
+    std::printf("%.17g ", v);
+  }
+  std::printf("\n");
+}
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) {
+    std::stringstream in(line);
+    std::string what;
+    in >> what;
+    if (what == "sample") {
+      samples(in);
+      continue;
+    }
+    int kind;
+    std::size_t categories;
+    in >> kind >> categories;
+    std::string address;
+    std::getline(in, address);
+    auto d = static_cast<ppx::Kind>(kind) == ppx::Kind::categorical
+                 ? ppx::Categorical(ppx::Tensor(std::vector<double>(categories, 1.0)))
+                 : ppx::Distribution(static_cast<ppx::Kind>(kind), 1.0, 1.0);
+    std::printf("%s\n", ppx::detail::address_base(std::string_view(address).substr(1), &d).c_str());
+  }
+}
