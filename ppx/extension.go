@@ -232,8 +232,8 @@ type Shape struct {
 	N    int
 }
 
-// forms is the strings and forms of a session.
-type forms struct {
+// Forms is the strings and forms of a session, as the engine remembers them. The zero value knows none.
+type Forms struct {
 	strings []string
 	bytes   int
 	forms   []*Form
@@ -246,10 +246,44 @@ func broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrRule, fmt.Sprintf(format, args...))
 }
 
-// take learns the new strings and forms of a chunk.
-func (t *forms) take(c *Chunk) error {
+// Read learns the new strings and forms of a chunk and calls f with each of its statements, which is valid
+// until f returns. The end of a run comes as a RunResult, with the run's result as its Value, the number of its statements as the
+// simulator counts them, and how many seconds it took.
+func (t *Forms) Read(c *Chunk, f func(s *Statement, count int, seconds float64) error) error {
+	if err := t.learn(c); err != nil {
+		return err
+	}
+	var s Statement
+	numbers := c.Numbers
+	for _, n := range c.Statements {
+		if int(n) >= len(t.forms) {
+			return broken("unknown form number %d, there are %d", n, len(t.forms))
+		}
+		form, head := t.forms[n], numbers
+		var err error
+		if numbers, err = form.read(&s, numbers); err != nil {
+			return err
+		}
+		told, seconds := 0, 0.0
+		if form.Op == RunResult {
+			told, seconds = int(head[0]), head[1]
+			if !(head[0] >= 0 && head[0] < 1<<53 && head[0] == math.Floor(head[0])) {
+				told = -1
+			}
+		}
+		if err := f(&s, told, seconds); err != nil {
+			return err
+		}
+	}
+	if len(numbers) > 0 {
+		return broken("%d numbers are left over", len(numbers))
+	}
+	return nil
+}
+
+func (t *Forms) learn(c *Chunk) error {
 	if c.Restart {
-		*t = forms{}
+		*t = Forms{}
 	}
 	if t.strings == nil {
 		t.strings = []string{""}
@@ -273,7 +307,7 @@ func (t *forms) take(c *Chunk) error {
 	return nil
 }
 
-func (t *forms) form(w *WireForm) (*Form, error) {
+func (t *Forms) form(w *WireForm) (*Form, error) {
 	f := &Form{}
 	f.Op, f.Control, f.Dist.Kind = w.Op, w.Control && w.Op == Sample, w.Kind
 	f.Form = f
@@ -352,9 +386,4 @@ func (f *Form) read(s *Statement, numbers []float64) (rest []float64, err error)
 		numbers = numbers[n:]
 	}
 	return numbers, nil
-}
-
-// count is a number that must be a count.
-func count(x float64) (int, bool) {
-	return int(x), x >= 0 && x < 1<<53 && x == math.Floor(x)
 }

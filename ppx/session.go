@@ -27,9 +27,8 @@ type Session struct {
 	enc   Encoder
 	dec   Decoder
 	m     Message
-	st    Statement         // of a chunk
 	fixed [numTypes][]byte  // the encodings of empty messages
-	forms forms             // of this session
+	forms Forms             // of this session
 	data  *Data             // that the simulator has
 	id    uint64            // their number
 	bases map[string]uint32 // numbers of address bases that the simulator knows
@@ -84,7 +83,7 @@ func (s *Session) Welcome(msg []byte) error {
 		}
 		s.System, s.Model, s.Extension = strings.Clone(s.m.SystemName), strings.Clone(s.m.ModelName), s.m.Extension
 		clear(s.fixed[:])
-		s.forms, s.data, s.bases = forms{}, nil, nil
+		s.forms, s.data, s.bases = Forms{}, nil, nil
 		return nil
 	case Reset:
 		if s.m.Reason == Busy {
@@ -214,49 +213,28 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 
 // chunk passes on statements that were not waited for.
 func (s *Session) chunk(c *Chunk, h Runs) error {
-	if err := s.forms.take(c); err != nil {
-		return err
-	}
-	numbers := c.Numbers
-	for _, n := range c.Statements {
-		if int(n) >= len(s.forms.forms) {
-			return broken("unknown form number %d, there are %d", n, len(s.forms.forms))
-		}
+	return s.forms.Read(c, func(st *Statement, count int, seconds float64) (err error) {
 		if s.left == 0 {
 			return broken("more runs than were asked for")
 		}
-		f := s.forms.forms[n]
-		head := numbers
-		var err error
-		if numbers, err = f.read(&s.st, numbers); err != nil {
-			return err
-		}
-		switch f.Op {
-		case Sample:
-			s.count++
-			_, err = h.Sample(&s.st)
-		case Observe:
-			s.count++
-			err = h.Observe(&s.st)
-		case Tag:
-			s.count++
-			err = h.Tag(&s.st)
+		switch st.Op {
 		case RunResult:
-			if told, ok := count(head[0]); !ok || told != s.count {
-				return broken("%d statements have come, the simulator counts %g", s.count, head[0])
+			if count != s.count {
+				return broken("%d statements have come, the simulator counts %d", s.count, count)
 			}
 			s.left--
 			s.count = 0
-			err = h.Finish(s.st.Value, head[1])
+			return h.Finish(st.Value, seconds)
+		case Sample:
+			_, err = h.Sample(st)
+		case Observe:
+			err = h.Observe(st)
+		case Tag:
+			err = h.Tag(st)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(numbers) > 0 {
-		return broken("%d numbers are left over", len(numbers))
-	}
-	return nil
+		s.count++
+		return err
+	})
 }
 
 // Abandon is the message that ends a run before its end, in place of an answer; with leave it also ends

@@ -19,7 +19,7 @@ def tensor(text):
 class Line:
     def __init__(self, text):
         who, self.type, *words = text.split()
-        self.engine = who == "engine"
+        self.engine, self.note = who == "engine", who == "note"
         self.kind, self.fields = "", {}
         for w in words:
             key, eq, value = w.partition("=")
@@ -29,6 +29,8 @@ class Line:
                 self.kind = key
 
     def dist(self):
+        if not self.kind:
+            return None
         cls = getattr(ppxsim, self.kind)
         return cls(*[tensor(self.fields[n]) for n in cls.names])
 
@@ -37,29 +39,54 @@ with open(sys.argv[1], encoding="utf-8") as f:
     LINES = [Line(t) for t in f if t.strip() and not t.startswith("#")]
 NAME = next(unquote(line.fields["model_name"]) for line in LINES if line.type == "HandshakeResult")
 at = 0
+ended = False  # the last run came to its end: the next one of the same Run message follows at once
+
+
+def near(got, want, dist):
+    """Values that a client draws need only agree to 12 digits."""
+    scale = max((np.max(np.abs(p), initial=0.0) for p in dist.params), default=0.0) if dist.kind in (1, 2) else 0.0
+    return np.shape(got) == np.shape(want) and np.all(np.abs(np.asarray(got) - want) <= 1e-12 * np.maximum(np.abs(want), scale))
 
 
 def model():
-    global at
-    while LINES[at].type != "Run":
+    global at, ended
+    while not (ended and LINES[at].note) and (LINES[at].note or LINES[at].type != "Run"):
         at += 1
+    if not LINES[at].note:
+        at += 1
+    ended = False
     while True:
-        at += 1
         line = LINES[at]
-        if line.engine:
+        if line.engine or line.type == "Statements":
+            at += 1
             continue
+        if line.type == "Reset" and line.fields.get("reason") == "failed":
+            raise RuntimeError("the model failed as it should")
         if line.type == "RunResult":
+            at += 1
+            ended = True
             return tensor(line.fields["result"])
-        where = {"name": unquote(line.fields.get("name", "")), "address": unquote(line.fields["address"])}
-        if line.type == "Sample":
-            got = ppxsim.sample(line.dist(), control=line.fields.get("control") != "false", **where)
-            want = tensor(LINES[at + 1].fields["result"])
-            assert np.shape(got) == np.shape(want) and np.array_equal(got, want), f"{line.fields}: {got} is not {want}"
-        elif line.type == "Observe":
-            value = line.fields.get("value")
-            ppxsim.observe(line.dist(), None if value is None else tensor(value), **where)
+        if line.type != "Reset":
+            statement(line)
+        at += 1
+
+
+def statement(line):
+    where = {"name": unquote(line.fields.get("name", "")), "address": unquote(line.fields.get("address", ""))}
+    value = line.fields.get("value")
+    if line.type == "Sample":
+        dist = line.dist()
+        got = ppxsim.sample(dist, control=line.fields.get("control") != "false", **where)
+        if line.note:
+            want = tensor(value)
+            assert near(got, want, dist), f"{line.fields}: drew {got}, not {want}"
         else:
-            ppxsim.tag(tensor(line.fields["value"]), **where)
+            want = tensor(next(x for x in LINES[at:] if x.type == "SampleResult").fields["result"])
+            assert np.shape(got) == np.shape(want) and np.array_equal(got, want), f"{line.fields}: {got} is not {want}"
+    elif line.type == "Observe":
+        ppxsim.observe(line.dist(), None if value is None else tensor(value), **where)
+    else:
+        ppxsim.tag(tensor(value), **where)
 
 
 ppxsim.serve(model, NAME, sys.argv[2])
