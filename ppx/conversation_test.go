@@ -93,49 +93,72 @@ type fromTranscript struct {
 	t  *testing.T
 	tr *ppxtest.Transcript
 	at int
+	// Statements that came along with the present message, and have not been handed on yet.
+	notes []ppxtest.Note
 }
 
+// next compares a statement with the transcript's next one, and returns the engine's answer.
 func (f *fromTranscript) next(s *ppx.Statement) *ppxtest.Step {
-	for f.at < len(f.tr.Steps) && (f.tr.Steps[f.at].Engine || f.tr.Steps[f.at].M.Op == 0) {
-		f.at++
-	}
-	step := &f.tr.Steps[f.at]
 	got := ppx.Message{Type: s.Op, Statement: *s}
-	if !ppxtest.Equal(&got, &step.M) {
-		f.t.Errorf("got  %s\nwant %s", ppxtest.Format(&got), ppxtest.Format(&step.M))
+	got.Form = nil
+	if s.Op == ppx.RunResult {
+		got.Op = 0
 	}
-	f.at++
-	return &f.tr.Steps[f.at]
+	for len(f.notes) == 0 {
+		step := &f.tr.Steps[f.at]
+		f.at++
+		f.notes = step.Notes
+		if !step.Engine && step.M.Op != 0 {
+			f.notes = append(f.notes[:len(f.notes):len(f.notes)], ppxtest.Note{Message: step.M})
+		}
+	}
+	want := f.notes[0]
+	f.notes = f.notes[1:]
+	want.Chunk = nil
+	if !ppxtest.Equal(&got, &want.Message) {
+		f.t.Errorf("got  %s\nwant %s", ppxtest.Format(&got), ppxtest.Format(&want.Message))
+	}
+	return &f.tr.Steps[min(f.at, len(f.tr.Steps)-1)]
 }
 
 func (f *fromTranscript) Sample(s *ppx.Statement) (ppx.Tensor, error) { return f.next(s).M.Value, nil }
 func (f *fromTranscript) Observe(s *ppx.Statement) error              { f.next(s); return nil }
 func (f *fromTranscript) Tag(s *ppx.Statement) error                  { f.next(s); return nil }
-func (f *fromTranscript) Finish(ppx.Tensor, float64) error            { return nil }
+func (f *fromTranscript) Finish(result ppx.Tensor, _ float64) error {
+	for len(f.notes) == 0 && f.tr.Steps[f.at].Engine {
+		f.at++
+	}
+	if len(f.notes) == 0 && f.tr.Steps[f.at].M.Type == ppx.RunResult { // waited for
+		f.at++
+		return nil
+	}
+	f.next(&ppx.Statement{Op: ppx.RunResult, Value: result})
+	return nil
+}
 
 // The engine side reproduces the transcripts that an orderly engine can: those without a message out of turn.
 func TestEngineSideReplaysTranscripts(t *testing.T) {
-	for _, name := range []string{"gum", "families", "tensors", "names"} {
+	for _, name := range []string{"gum", "families", "tensors", "names", "delegated", "split", "given", "inflated", "forwarded"} {
 		tr, err := ppxtest.Load(filepath.Join(transcripts, name+".txt"))
 		if err != nil {
 			t.Fatal(err)
-		}
-		runs := 0
-		for _, s := range tr.Steps {
-			if s.M.Type == ppx.Run {
-				runs++
-			}
 		}
 		engine, simulator := links["pipe"](t)
 		done := make(chan error, 1)
 		go func() { done <- tr.PlaySimulator(simulator, patience) }()
 		s := ppx.NewSession(ppx.Limits{})
+		s.Token = tr.Steps[0].M.Token
+		s.Plain = s.Token == 0
 		if err := s.Connect(engine, "ppx", patience); err != nil {
 			t.Fatal(err)
 		}
 		h := &fromTranscript{t: t, tr: tr}
-		for range runs {
-			if err := s.Execute(context.Background(), engine, nil, h, patience); err != nil {
+		data := map[uint64]*ppx.Data{}
+		for i := range tr.Steps {
+			if tr.Steps[i].M.Type != ppx.Run {
+				continue
+			}
+			if err := s.Execute(context.Background(), engine, plan(tr.Steps[i].M.Run, data), h, patience); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -143,6 +166,29 @@ func TestEngineSideReplaysTranscripts(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// plan is what an engine would have meant by a Run message.
+func plan(w *ppx.WireRun, data map[uint64]*ppx.Data) *ppx.Plan {
+	if w == nil {
+		return nil
+	}
+	if w.Data != nil {
+		data[w.DataID] = ppx.NewData(w.Data)
+	}
+	p := &ppx.Plan{Mode: w.Mode, Seed: w.Seed, Stream: w.Stream, Draws: w.Draws, Data: data[w.DataID], Inflation: w.Inflation,
+		Flush: time.Duration(w.FlushMS) * time.Millisecond, FlushBytes: int(w.FlushBytes)}
+	if u := w.Reuse; u != nil {
+		p.Reuse = &ppx.Reuse{}
+		shapes, numbers := u.Shapes, u.Numbers
+		for i := range u.Base {
+			dims := shapes[1 : 1+shapes[0]]
+			n, _ := dist.Elements(dims)
+			p.Reuse.Values = append(p.Reuse.Values, ppx.Reused{Base: u.Bases[u.Base[i]], Instance: u.Instance[i], Value: ppx.Tensor{Data: numbers[:n], Shape: dims}})
+			shapes, numbers = shapes[1+shapes[0]:], numbers[n:]
+		}
+	}
+	return p
 }
 
 type answerer struct{ v float64 }

@@ -437,6 +437,18 @@ func Equal(a, b *ppx.Message) bool {
 		equalTensors(a.Dist.Params[1], b.Dist.Params[1])
 }
 
+// describe writes the fields of a Run message, but for a plain one, in whichever way it is written.
+func describe(r *ppx.WireRun) string {
+	if r == nil || r.Mode == ppx.Ask {
+		return ""
+	}
+	u := ppx.WireReuse{}
+	if r.Reuse != nil {
+		u = *r.Reuse
+	}
+	return fmt.Sprint(r.Mode, r.Seed, r.Stream, r.Draws, r.DataID, r.Data, r.Inflation, r.FlushMS, r.FlushBytes, u)
+}
+
 // check compares what came with what the transcript has. forms are those of the session.
 func (s *Step) check(got ppx.Message, forms *ppx.Forms) error {
 	want := s.M
@@ -454,6 +466,9 @@ func (s *Step) check(got ppx.Message, forms *ppx.Forms) error {
 	}
 	if !Equal(&got, &want) {
 		return fmt.Errorf("got  %s\nwant %s", Format(&got), Format(&s.M))
+	}
+	if a, b := describe(got.Run), describe(want.Run); a != b || (s.Engine && got.Token != want.Token) {
+		return fmt.Errorf("got  %s %s (token %d)\nwant %s %s (token %d)", got.Type, a, got.Token, want.Type, b, want.Token)
 	}
 	if got.Type == ppx.Statements && got.Chunk.More != s.M.Chunk.More {
 		return fmt.Errorf("got  %s\nwant %s", Format(&got), Format(&s.M))
