@@ -44,6 +44,7 @@ type Report struct {
 	Total         int // statements of the first run; Run holds the first maxShown
 	RoundTrips    float64
 	Traces        float64 // per second
+	Delegated     float64 // traces per second, where the simulator makes them by itself
 }
 
 // Passed tells that no rule was broken.
@@ -113,6 +114,7 @@ func (c *checker) open() (err error) {
 		return err
 	}
 	c.sess = ppx.NewSession(c.o.Limits)
+	c.sess.Plain = c.o.Plain
 	return nil
 }
 
@@ -154,6 +156,7 @@ func (c *checker) judge(ctx context.Context) {
 		c.rule("is deterministic under replay", c.same(first, again),
 			"given the same values it made the same statements (%d)", len(again.Entries))
 	}
+	c.extension(ctx, table, first)
 	c.rule("answers a message out of turn with Reset", c.outOfTurn(), "ObserveResult between runs was answered with Reset")
 	c.rule("shakes hands again", c.hello(), "a new Handshake between runs is answered")
 	if err := c.speed(ctx, table, prior); err != nil {
@@ -276,18 +279,21 @@ func (c *checker) same(want, got *tracing.Trace) error {
 func (c *checker) outOfTurn() error {
 	var enc ppx.Encoder
 	var dec ppx.Decoder
-	if err := c.single.Send(enc.Encode(&ppx.Message{Type: ppx.ObserveResult})); err != nil {
+	m := ppx.Message{Type: ppx.ObserveResult}
+	if c.sess.Extension > 0 {
+		m.Token = c.sess.Token
+	}
+	if err := c.single.Send(enc.Encode(&m)); err != nil {
 		return err
 	}
 	msg, err := c.single.Recv(2 * time.Second)
 	if err != nil {
 		return fmt.Errorf("after a message out of turn: %w", err)
 	}
-	var m ppx.Message
 	if err := dec.Decode(msg, &m); err != nil {
 		return err
 	}
-	if m.Type != ppx.Reset {
+	if m.Type != ppx.Reset || m.Reason != ppx.OutOfTurn {
 		return fmt.Errorf("ObserveResult between runs was answered with %s", m.Type)
 	}
 	return nil

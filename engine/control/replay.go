@@ -41,6 +41,9 @@ func NewReplay(t *tracing.Trace) *Replay {
 	return l
 }
 
+// Reuse is the recorded values of Samples, as a simulator is told them.
+func (l *Replay) Reuse() *ppx.Reuse { return l.reuse }
+
 // Plan implements engine.Planner.
 func (l *Replay) Plan(p *engine.Plan) bool { return p.Repeat(l.reuse) }
 

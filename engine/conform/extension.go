@@ -1,0 +1,177 @@
+package conform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// extension judges what a client does that speaks extension 1: first is a plain run of the same draw.
+func (c *checker) extension(ctx context.Context, table *tracing.Table, first *tracing.Trace) {
+	if c.sess.Extension == 0 {
+		c.rule("extension 1", nil, "not spoken: every statement waits for its answer, which is right, and slower")
+		return
+	}
+	c.rule("extension 1", nil, "spoken: whole runs in one message")
+	prior := engine.Stack{control.NewCondition(nil, true), control.Prior{}}
+	draw := engine.Draw{Seed: c.seed}
+
+	alone, err := c.execute(ctx, table, draw, prior, &ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute})
+	if c.rule("makes runs by itself", err, "%d statements in one message, each value drawn again here", entries(alone)) {
+		c.rule("draws as the engine does", alike(first, alone), "the same statements and values, to 9 digits, as when the engine draws")
+	}
+	again, err := c.execute(ctx, table, draw, engine.Stack{control.NewReplay(first), control.Prior{}},
+		&ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute, Reuse: control.NewReplay(first).Reuse()})
+	if err == nil {
+		err = c.same(first, again)
+	}
+	c.rule("reuses values", err, "given the first run's values by address base and instance it made the same statements")
+	_, err = c.execute(ctx, table, engine.Draw{Seed: c.seed, Index: 1}, engine.Stack{control.NewCondition(nil, true), control.NewInflate(0.9), control.Prior{}},
+		&ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute, Inflation: 0.9})
+	c.rule("inflates priors", err, "values from widened priors, drawn again here")
+	pieces, err := c.execute(ctx, table, draw, prior, &ppx.Plan{Mode: ppx.Delegate})
+	if err == nil {
+		err = alike(first, pieces)
+	}
+	c.rule("shows statements at once when told", err, "with flush_ms = 0 each came in a message of its own")
+	ahead, err := c.execute(ctx, table, draw, prior, &ppx.Plan{Mode: ppx.Forward, Flush: time.Minute})
+	if err == nil {
+		err = c.same(first, ahead)
+	}
+	c.rule("sends Observes and Tags along", err, "with the next Sample, without waiting")
+	c.rule("refuses another engine", c.intrude(), "a Handshake with another token was answered with Reset (busy), and the run went on")
+	c.rule("abandons a run when told", c.abandon(), "Abort was answered with Reset (aborted)")
+	c.speedAlone(ctx, table, prior)
+}
+
+func entries(t *tracing.Trace) int {
+	if t == nil {
+		return 0
+	}
+	return len(t.Entries)
+}
+
+// execute makes one run by a plan that lacks the draw.
+func (c *checker) execute(ctx context.Context, table *tracing.Table, d engine.Draw, s engine.Stack, p *ppx.Plan) (*tracing.Trace, error) {
+	one := &engine.OneRun{Recorder: engine.NewRecorder(table)}
+	one.Begin(d, s)
+	p.Seed, p.Draws, p.FlushBytes = d.Seed, []uint64{d.Index}, 1<<20
+	err := c.sess.Execute(ctx, c, p, one, c.o.Timeout)
+	return one.Trace, err
+}
+
+// alike compares a run whose values the engine drew with one whose values the simulator drew.
+func alike(want, got *tracing.Trace) error {
+	if len(got.Entries) != len(want.Entries) {
+		return fmt.Errorf("%d statements, %d when the engine draws", len(got.Entries), len(want.Entries))
+	}
+	for i := range want.Entries {
+		a, b := want.Value(i), got.Value(i)
+		if w, g := want.Table.Label(want.Entries[i].Key), got.Table.Label(got.Entries[i].Key); w != g {
+			return fmt.Errorf("statement %d is %s, %s when the engine draws", i, ppx.Quote(g), ppx.Quote(w))
+		}
+		if len(a.Data) != len(b.Data) {
+			return fmt.Errorf("statement %d has %d elements, %d when the engine draws", i, len(b.Data), len(a.Data))
+		}
+		for k, x := range a.Data {
+			if !(math.Abs(x-b.Data[k]) <= 1e-9*math.Max(1, math.Abs(x))) && !(x != x && b.Data[k] != b.Data[k]) {
+				return fmt.Errorf("statement %d (%s) is %v, %v when the engine draws", i, ppx.Quote(want.Table.Label(want.Entries[i].Key)), b, a)
+			}
+		}
+	}
+	return nil
+}
+
+// begin starts a plain run and returns the first message of it.
+func (c *checker) begin() ([]byte, error) {
+	if err := c.single.Send(c.sess.Begin(&ppx.Plan{})); err != nil {
+		return nil, err
+	}
+	return c.single.Recv(c.o.Timeout)
+}
+
+// intrude shakes hands as another engine in the middle of a run.
+func (c *checker) intrude() error {
+	other := ppx.NewSession(c.o.Limits)
+	if _, err := c.begin(); err != nil {
+		return err
+	}
+	if err := c.single.Send(other.Hello("another engine")); err != nil {
+		return err
+	}
+	msg, err := c.single.Recv(c.o.Timeout)
+	if err != nil {
+		return err
+	}
+	if err := other.Welcome(msg); !errors.Is(err, ppx.ErrBusy) {
+		return fmt.Errorf("a second engine was not refused (%v)", err)
+	}
+	return c.giveUp()
+}
+
+// abandon gives up a run at its first message.
+func (c *checker) abandon() error {
+	if _, err := c.begin(); err != nil {
+		return err
+	}
+	return c.giveUp()
+}
+
+func (c *checker) giveUp() error {
+	if err := c.single.Send(c.sess.Abandon(false)); err != nil {
+		return err
+	}
+	msg, err := c.single.Recv(c.o.Timeout)
+	if err != nil {
+		return err
+	}
+	return c.sess.Abandoned(msg)
+}
+
+// speedAlone counts delegated runs for half a second.
+func (c *checker) speedAlone(ctx context.Context, table *tracing.Table, s engine.Stack) {
+	start := time.Now()
+	runs, n := 0, 1
+	for time.Since(start) < time.Second/2 {
+		m := &many{OneRun: engine.OneRun{Recorder: engine.NewRecorder(table)}, stack: s, next: engine.Draw{Seed: c.seed, Index: uint64(runs)}}
+		m.begin()
+		p := &ppx.Plan{Mode: ppx.Delegate, Seed: c.seed, Flush: time.Second, FlushBytes: 1 << 18}
+		for i := range n {
+			p.Draws = append(p.Draws, uint64(runs+i))
+		}
+		if err := c.sess.Execute(ctx, c, p, m, c.o.Timeout); err != nil {
+			c.rule("keeps running by itself", err, "")
+			return
+		}
+		runs += n
+		n = min(2*n, 256)
+	}
+	c.rep.Delegated = float64(runs) / time.Since(start).Seconds()
+	c.rule("keeps running by itself", nil, "%.0f runs per second", c.rep.Delegated)
+}
+
+// many takes runs one after the other and forgets them.
+type many struct {
+	engine.OneRun
+	stack engine.Stack
+	next  engine.Draw
+}
+
+func (m *many) begin() {
+	m.Begin(m.next, m.stack)
+	m.next.Index++
+}
+
+// Finish implements ppx.Runs.
+func (m *many) Finish(result ppx.Tensor, seconds float64) error {
+	err := m.OneRun.Finish(result, seconds)
+	m.begin()
+	return err
+}
