@@ -257,6 +257,10 @@ func (l *loop) tick(m *member, now time.Time) {
 			l.start(m, now)
 		}
 	case calling:
+		if m.busy != nil && now.Sub(m.since) > o.StartTimeout {
+			l.unanswered(m)
+			break
+		}
 		if now.Before(m.retryAt) {
 			break
 		}
@@ -383,7 +387,7 @@ func (l *loop) lose(m *member, err error) {
 	if out := m.output(); out != "" && errors.Is(err, ppx.ErrGone) {
 		err = fmt.Errorf("%w; its last output:\n%s", err, out)
 	}
-	l.drop(m, err, errors.Is(err, ppx.ErrGone) || errors.Is(err, ppx.ErrTimeout))
+	err = l.drop(m, err, errors.Is(err, ppx.ErrGone) || errors.Is(err, ppx.ErrTimeout))
 	l.hangUp(m)
 	m.discard = false
 	if m.proc != nil {
@@ -433,7 +437,7 @@ func (l *loop) exited(m *member, p *process) {
 	}
 	if m.phase != stopping {
 		err := fmt.Errorf("%w: %s", ppx.ErrGone, p.epitaph())
-		l.drop(m, err, true)
+		err = l.drop(m, err, true)
 		l.setback(m, err)
 	}
 	l.hangUp(m)

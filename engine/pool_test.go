@@ -82,6 +82,10 @@ func simulate(name string) {
 	case "deaf":
 		time.Sleep(time.Hour)
 	}
+	if rule, ok := strings.CutPrefix(name, "break "); ok {
+		breakRule(rule)
+		return
+	}
 	if m := models[name]; m != nil {
 		gosim.Main(name, m)
 		return
@@ -123,6 +127,8 @@ func simulate(name string) {
 				b := enc.Encode(&sample)
 				out = b[:len(b)/2]
 			case "huge":
+				out = make([]byte, 200<<20)
+			case "large":
 				out = make([]byte, 100<<20)
 			case "long-address":
 				long := sample
@@ -408,12 +414,13 @@ func TestFailures(t *testing.T) {
 		{"exit-at-once", engine.ErrStart, []string{"exit status 4", "cannot open config.yml"}},
 		{"deaf", engine.ErrStart, []string{"did not answer", "within 1s"}},
 		{"crash-always", engine.ErrStart, []string{"10 times in a row", "exit status 3", `segmentation \x1b[31mfault`}},
-		{"negative-sd", ppx.ErrInvalid, []string{"Sample y at [engine_test.init.func1+2]", "Normal: stddev = -2 must be positive"}},
+		{"negative-sd", ppx.ErrInvalid, []string{"Sample y at [engine_test.init.func", "Normal: stddev = -2 must be positive"}},
 		{"no-broadcast", ppx.ErrInvalid, []string{"do not broadcast", "[2] and [3]"}},
 		{"out-of-turn", ppx.ErrOutOfStep, []string{"HandshakeResult in the middle of a run"}},
 		{"random-bytes", ppx.ErrMalformed, nil},
 		{"truncated", ppx.ErrMalformed, nil},
-		{"huge", ppx.ErrTimeout, nil},
+		{"huge", ppx.ErrTimeout, nil}, // refused by the transport, before it takes so much memory
+		{"large", ppx.ErrMalformed, []string{"104857600 bytes, at most 67108864"}},
 		{"long-address", ppx.ErrMalformed, []string{"address has 1048577 bytes, at most 1048576"}},
 		{"latin-1", ppx.ErrMalformed, []string{"name is not UTF-8", `temp\xe9rature \x1b[2J`}},
 		{"no-distribution", ppx.ErrInvalid, []string{"a Sample without distribution", "here"}},

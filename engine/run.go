@@ -351,6 +351,9 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 		return v, fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
 	}
 	if r.run.drawn = nil; s.Op == ppx.Sample && s.Form != nil {
+		if s.Value.Data == nil {
+			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew no value"), ppx.Quote(s.Address))
+		}
 		if len(s.Value.Data) != site.Len || !slices.Equal(s.Value.Shape, site.Shape) {
 			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew a value of shape %s, the distribution's have shape %s",
 				dist.ShapeString(s.Value.Shape), dist.ShapeString(site.Shape)), ppx.Quote(s.Address))

@@ -239,11 +239,12 @@ func (l *loop) gather(m *member) bool {
 }
 
 // drop gives the member's runs back: the present one as lost, or the job ends when the data are at fault.
-// With gone the simulator itself was lost; in the middle of several runs it may have been at any of them.
-func (l *loop) drop(m *member, err error, gone bool) {
+// With gone the simulator itself was lost; in the middle of several runs it may have been at any of them. It
+// returns the error with the draw's number.
+func (l *loop) drop(m *member, err error, gone bool) error {
 	if m.at >= len(m.todo) || m.discard {
 		m.todo = m.todo[:0]
-		return
+		return err
 	}
 	todo := m.todo[m.at:]
 	j := todo[0].job
@@ -266,11 +267,12 @@ func (l *loop) drop(m *member, err error, gone bool) {
 	err = fmt.Errorf("draw %d at %s: %w", j.draw.Index, m.where(), err)
 	if errors.Is(err, ErrData) {
 		l.p.q.abort(j, err)
-		return
+		return err
 	}
 	if l.p.q.lose(j, err, m.Statements(), blame) && !j.src.limit {
 		l.p.deaths.Store(-1) // draws that are known to fail may do nothing else; the present death apart
 	}
+	return err
 }
 
 // discard answers the statements of a run that nobody wants any more.

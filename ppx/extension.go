@@ -246,37 +246,50 @@ func broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrRule, fmt.Sprintf(format, args...))
 }
 
-// Read learns the new strings and forms of a chunk and calls f with each of its statements, which is valid
-// until f returns. The end of a run comes as a RunResult, with the run's result as its Value, the number of its statements as the
-// simulator counts them, and how many seconds it took.
-func (t *Forms) Read(c *Chunk, f func(s *Statement, count int, seconds float64) error) error {
+// Learn takes the new strings and forms of a chunk, and makes sure that its statements can be read. It returns
+// how many runs end in it.
+func (t *Forms) Learn(c *Chunk) (runs int, err error) {
 	if err := t.learn(c); err != nil {
-		return err
+		return 0, err
 	}
+	left := len(c.Numbers)
+	for _, n := range c.Statements {
+		if int(n) >= len(t.forms) {
+			return runs, broken("unknown form number %d, there are %d", n, len(t.forms))
+		}
+		f := t.forms[n]
+		if left -= f.numbers; left < 0 {
+			return runs, broken("the numbers end in the middle of a %s at %s", f.Op, Quote(f.Address))
+		}
+		if f.Op == RunResult {
+			runs++
+		}
+	}
+	if left > 0 {
+		return runs, broken("%d numbers are left over", left)
+	}
+	return runs, nil
+}
+
+// Each calls f with each statement of a chunk that was learnt, valid until f returns. The end of a run comes
+// as a RunResult, with the run's result as its Value, the number of its statements as the simulator counts them (−1: no
+// number), and how many seconds it took.
+func (t *Forms) Each(c *Chunk, f func(s *Statement, count int, seconds float64) error) error {
 	var s Statement
 	numbers := c.Numbers
 	for _, n := range c.Statements {
-		if int(n) >= len(t.forms) {
-			return broken("unknown form number %d, there are %d", n, len(t.forms))
-		}
 		form, head := t.forms[n], numbers
-		var err error
-		if numbers, err = form.read(&s, numbers); err != nil {
-			return err
-		}
-		told, seconds := 0, 0.0
+		numbers = form.read(&s, numbers)
+		count, seconds := 0, 0.0
 		if form.Op == RunResult {
-			told, seconds = int(head[0]), head[1]
+			count, seconds = int(head[0]), head[1]
 			if !(head[0] >= 0 && head[0] < 1<<53 && head[0] == math.Floor(head[0])) {
-				told = -1
+				count = -1
 			}
 		}
-		if err := f(&s, told, seconds); err != nil {
+		if err := f(&s, count, seconds); err != nil {
 			return err
 		}
-	}
-	if len(numbers) > 0 {
-		return broken("%d numbers are left over", len(numbers))
 	}
 	return nil
 }
@@ -368,10 +381,7 @@ func (t *Forms) form(w *WireForm) (*Form, error) {
 const resultHead = 2
 
 // read fills in the numbers of a statement of form f and returns those after it.
-func (f *Form) read(s *Statement, numbers []float64) (rest []float64, err error) {
-	if len(numbers) < f.numbers {
-		return nil, broken("the numbers end in the middle of a %s at %s", f.Op, Quote(f.Address))
-	}
+func (f *Form) read(s *Statement, numbers []float64) (rest []float64) {
 	*s = f.Statement
 	if f.Op == RunResult {
 		numbers = numbers[resultHead:]
@@ -385,5 +395,5 @@ func (f *Form) read(s *Statement, numbers []float64) (rest []float64, err error)
 		s.Value = Tensor{Data: numbers[:n:n], Shape: f.shapes[2].Dims}
 		numbers = numbers[n:]
 	}
-	return numbers, nil
+	return numbers
 }

@@ -298,17 +298,19 @@ func (r *remote) orders(w *WireRun) error {
 		*p = Plan{}
 		return nil
 	}
-	if w.DataID == 0 {
-		r.data, r.dataID = nil, 0
-	} else if w.Data != nil {
-		r.data, r.dataID = NewData(w.Data), w.DataID
-	} else if w.DataID != r.dataID {
-		return broken("the data number %d were never sent", w.DataID)
+	var data *Data // what came before is kept for the runs that will refer to it
+	if w.DataID != 0 {
+		if w.Data != nil {
+			r.data, r.dataID = NewData(w.Data), w.DataID
+		}
+		if data = r.data; w.DataID != r.dataID {
+			return broken("the data number %d were never sent", w.DataID)
+		}
 	}
 	if !(w.Inflation >= 0 && w.Inflation < 1) {
 		return broken("inflation %g", w.Inflation)
 	}
-	*p = Plan{Mode: w.Mode, Seed: w.Seed, Stream: w.Stream, Draws: append(p.Draws[:0], w.Draws...), Data: r.data, Inflation: w.Inflation,
+	*p = Plan{Mode: w.Mode, Seed: w.Seed, Stream: w.Stream, Draws: append(p.Draws[:0], w.Draws...), Data: data, Inflation: w.Inflation,
 		Flush: time.Duration(w.FlushMS) * time.Millisecond, FlushBytes: int(min(w.FlushBytes, math.MaxInt32))}
 	return r.notes.take(w.Reuse)
 }

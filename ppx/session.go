@@ -196,9 +196,6 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 		if s.m.Chunk.More {
 			return s.empty(StatementsResult), false, nil
 		}
-		if s.left != 0 {
-			return nil, false, broken("%d runs were asked for that were not made", s.left)
-		}
 		return nil, true, nil
 	case Reset:
 		switch s.m.Reason {
@@ -213,10 +210,18 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 
 // chunk passes on statements that were not waited for.
 func (s *Session) chunk(c *Chunk, h Runs) error {
-	return s.forms.Read(c, func(st *Statement, count int, seconds float64) (err error) {
-		if s.left == 0 {
-			return broken("more runs than were asked for")
-		}
+	runs, err := s.forms.Learn(c)
+	switch last := len(c.Statements) - 1; {
+	case err != nil:
+		return err
+	case runs > s.left, runs == s.left && last >= 0 && s.forms.forms[c.Statements[last]].Op != RunResult:
+		return broken("more was done than the %d runs that were asked for", s.left)
+	case s.m.Type == Statements && !c.More && runs < s.left:
+		return broken("%d runs were asked for that were not made", s.left-runs)
+	case s.m.Type == Sample && runs > 0:
+		return broken("a run ended before a Sample")
+	}
+	return s.forms.Each(c, func(st *Statement, count int, seconds float64) (err error) {
 		switch st.Op {
 		case RunResult:
 			if count != s.count {

@@ -114,7 +114,7 @@ func (t *Transport) socket(kind zmq.Type, endpoint string) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ZeroMQ: %w", err)
 	}
-	if err := errors.Join(s.SetLinger(0), s.SetMaxmsgsize(int64(t.limit))); err != nil {
+	if err := errors.Join(s.SetLinger(0), s.SetMaxmsgsize(2*int64(t.limit))); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("ZeroMQ: %w", err)
 	}

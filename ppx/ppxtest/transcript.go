@@ -475,7 +475,10 @@ func (s *Step) check(got ppx.Message, forms *ppx.Forms) error {
 	}
 	notes := s.Notes
 	if got.Chunk != nil {
-		if err := forms.Read(got.Chunk, func(st *ppx.Statement, count int, _ float64) error {
+		if _, err := forms.Learn(got.Chunk); err != nil {
+			return err
+		}
+		if err := forms.Each(got.Chunk, func(st *ppx.Statement, count int, _ float64) error {
 			n := ppx.Message{Type: st.Op, Statement: *st}
 			n.Form = nil
 			if st.Op == ppx.RunResult {

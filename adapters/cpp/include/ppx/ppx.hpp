@@ -133,7 +133,7 @@ class Connection {
     v.rank = solo_.shape.size();
     make_room();
     Form& f = notes_.form(detail::sample, address, stays, name, &d, control, &v);
-    const Tensor* given = f.named != nullptr ? f.named->data(f.named->count(notes_.epoch())) : nullptr;
+    const Tensor* given = notes_.given(f);
     const Tensor* reused = f.base->reused(f.base->count(notes_.epoch()));
     if (given != nullptr && given->data.size() == v.size) v.data = given->data.data();
     else if (reused != nullptr && reused->data.size() == v.size && (v.size == 1 || reused->shape == solo_.shape)) v.data = reused->data.data();

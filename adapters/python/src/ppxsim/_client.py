@@ -22,7 +22,7 @@ import zmq
 from . import _wire as wire
 from ._address import address as _call_address
 from ._distributions import Distribution
-from ._notes import Notes, Solo, find, valid_shape
+from ._notes import Notes, Solo, valid_shape
 from ._version import __version__
 
 SYSTEM_NAME = f"ppxsim {__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
@@ -142,7 +142,7 @@ class _Remote:
             notes.add(f, params, None)
             self.flush(True)
             raise ValueError(f"{dist!r} at {address}: invalid parameters")
-        given = find(f.name, f.name.count(notes.epoch)) if f.name is not None else None
+        given = notes.given(f)
         assert f.base is not None
         instance = f.base.count(notes.epoch)
         reused = f.base.values.get(instance) if f.base.values else None

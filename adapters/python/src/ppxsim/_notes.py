@@ -109,6 +109,7 @@ class Notes:
         self.numbered: List[Tuple[str, Visits]] = []  # bases as the engine numbers them
         self.reusing: List[Visits] = []
         self.data_id = 0
+        self.with_data = False
         self.restart()
 
     def restart(self) -> None:
@@ -136,16 +137,17 @@ class Notes:
 
     def take(self, o: wire.Order) -> None:
         """Keep the data and the values to reuse of a Run message."""
-        if o.data is not None or (o.data_id == 0 and self.data_id != 0):
+        self.with_data = o.data_id != 0  # without, they are kept for the runs that will refer to them
+        if o.data_id != 0 and o.data is not None:
             for v in self.names.values():
                 v.values = {}
             self.data_id = o.data_id
-            for name, value in o.data or ():
+            for name, value in o.data:
                 self._name(name).values[0] = value
                 base, at, k = name.rpartition("@")
                 if at and base and k.isascii() and k.isdigit() and int(k) > 0:
                     self._name(base).values[int(k)] = value
-        elif o.data_id != self.data_id:
+        if o.data_id not in (0, self.data_id):
             raise wire.MalformedError("the data that a Run refers to were never sent")
         if not 0 <= o.inflation < 1:
             raise wire.MalformedError(f"inflation {o.inflation}")
@@ -200,6 +202,14 @@ class Notes:
             f = self.forms[key] = Form(len(self.forms), base, self._name(name) if name else None)
         return f
 
+    def given(self, f: Form) -> Any:
+        """What the data have for this visit of a Sample's name; None for nothing."""
+        v = f.name
+        if v is None:
+            return None
+        k = v.count(self.epoch)
+        return v.values.get(k, v.values.get(0)) if self.with_data and v.values else None
+
     def add(self, f: Form, params: Sequence[Any], value: Any) -> None:
         """Note a statement of a form; value None: without."""
         c = self.chunk
@@ -219,10 +229,3 @@ class Notes:
         c.statements.append(f.number)
         c.numbers += [float(statements), seconds, *result.reshape(-1).tolist()]
         self.bytes += 20 + 8 * result.size
-
-
-def find(v: Optional[Visits], k: int) -> Any:
-    """The data for occurrence k of a name."""
-    if v is None or not v.values:
-        return None
-    return v.values.get(k, v.values.get(0))

@@ -280,6 +280,13 @@ class Notes {
   }
 
   void begin() { epoch_++; }
+
+  // What the data have for this visit of a Sample's name; null for nothing.
+  const Tensor* given(Form& f) {
+    if (f.named == nullptr) return nullptr;
+    auto k = f.named->count(epoch_);
+    return with_data_ ? f.named->data(k) : nullptr;
+  }
   std::uint64_t epoch() const { return epoch_; }
 
   // The form of a statement with a value of a shape (null: without a value). stays: address stays where it is.
@@ -327,7 +334,8 @@ class Notes {
 
   // Keeps the data and the values to reuse of a Run message.
   void take(Order& o) {
-    if (o.has_data || (o.data_id == 0 && data_id_ != 0)) {
+    with_data_ = o.data_id != 0;  // without, they are kept for the runs that will refer to them
+    if (with_data_ && o.has_data) {
       for (auto& n : names_) {
         n.second.every = nullptr;
         n.second.occurrence.clear();
@@ -346,7 +354,8 @@ class Notes {
           }
         }
       }
-    } else if (o.data_id != data_id_) {
+    }
+    if (with_data_ && o.data_id != data_id_) {
       throw ProtocolError("ppx: the data that a Run refers to were never sent");
     }
     if (!(o.inflation >= 0 && o.inflation < 1)) throw ProtocolError("ppx: an inflation out of range");
@@ -392,6 +401,7 @@ class Notes {
   std::vector<Base*> numbered_, reusing_;
   std::deque<Tensor> data_;
   std::uint64_t data_id_ = 0;
+  bool with_data_ = false;
 
   static std::uint64_t mix(std::uint64_t h) {
     h *= 0x9FB21C651E98DF25u;
