@@ -24,7 +24,7 @@ type Transport struct {
 	n     atomic.Int64 // names inproc endpoints
 }
 
-// NewTransport returns a transport whose sockets refuse messages beyond the limits before they are
+// NewTransport returns a transport whose sockets refuse messages beyond twice the limits before they are
 // allocated.
 func NewTransport(l Limits) (*Transport, error) {
 	ctx, err := zmq.NewContext()

@@ -33,6 +33,38 @@ static ppx::detail::Addresses addresses;
   asm volatile("");
 }
 
+// What a statement of a delegated run costs beyond its draw and its address: the distribution, the form, the
+// numbers, the clock, and its share of a message of 1,000 statements.
+static void delegated() {
+  ppx::detail::Encoder e;
+  ppx::detail::Notes notes;
+  ppx::detail::Solo solo;
+  std::string address = "[forward()+0x96; simulate(int, double)+0x2a; main+0x1c]";
+  std::size_t bytes = 0;
+  long clock = 0;
+  notes.begin();
+  auto statement = [&](bool draw) {
+    auto d = ppx::Normal(1.5, 2.5);
+    solo.prepare(d);
+    ppx::detail::View v;
+    v.data = solo.value.data();
+    v.size = 1;
+    auto& f = notes.form(ppx::detail::sample, address, true, "mu", &d, true, &v);
+    if (notes.given(f) != nullptr || f.base->reused(f.base->count(notes.epoch())) != nullptr) std::abort();
+    if (draw) solo.sample(d, true);
+    solo.statement++;
+    notes.add(f, &d, &v);
+    clock += std::chrono::steady_clock::now().time_since_epoch().count() & 1;
+    if (notes.chunk.statements.size() == 1000) {
+      bytes = e.noted(notes.chunk, false).second;
+      notes.empty();
+    }
+  };
+  measure("delegated statement, without its draw", [&] { statement(false); });
+  measure("delegated statement, with its draw", [&] { statement(true); });
+  std::printf("%-40s %8zu bytes%s\n", "1,000 statements in a message", bytes, clock < 0 ? " " : "");
+}
+
 int main() {
   ppx::detail::Encoder e, engine;
   ppx::detail::Decoder d;
@@ -55,6 +87,7 @@ int main() {
     e.statement(ppx::detail::sample, "[forward()+0x96; simulate(int, double)+0x2a; main+0x1c]", "mu", &dist, true, nullptr);
     d.decode(buf.data(), buf.size());
   });
+  delegated();
   std::printf("addresses by %s\n", ppx::stack_walker);
   auto deep = [] { at_depth(40); };
   ppx::detail::call(addresses, deep);
