@@ -286,6 +286,16 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
+// The schema only ever grows: nothing that PPX 1.0 knows has moved.
+func TestSchemaConformsToPPX10(t *testing.T) {
+	if _, err := exec.LookPath("flatc"); err != nil {
+		t.Skip("no flatc here (Debian: flatbuffers-compiler)")
+	}
+	if out, err := exec.Command("flatc", "--conform", "testdata/ppx-1.0.fbs", "ppx.fbs").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestGeneratedCodeIsCurrent(t *testing.T) {
 	if _, err := exec.LookPath("flatc"); err != nil {
 		t.Skip("no flatc here (Debian: flatbuffers-compiler)")

@@ -42,11 +42,9 @@ func NewTransport(l Limits) (*Transport, error) {
 
 // Close frees the context. All sockets and pollers must have been closed.
 func (t *Transport) Close() error {
-	for {
-		if err := t.ctx.Term(); err == nil || !interrupted(err) {
-			return err
-		}
-	}
+	// Here the binding must retry by itself: after an interrupted call it only repeats the error.
+	t.ctx.SetRetryAfterEINTR(true)
+	return t.ctx.Term()
 }
 
 // Socket is a Conn over ZeroMQ. It is used, and closed, by one goroutine at a time.

@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 mkdir -p bin
 cc -O2 -o bin/pingpong bench/pingpong.c -lzmq
 go build -o bin/transport ./bench/transport
+go build -o bin/delegate ./bench/delegate
 go build -o bin/ppx ./cmd/ppx
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
@@ -32,10 +33,22 @@ for n in 1 16; do
 done
 floor=$c
 
-echo "== Gaussian with unknown mean, C++ client, 16 simulators, run directory included"
-read -r traces < <(bin/ppx infer --json --quiet --workers 16 --observe obs0=8 --observe obs1=9 -n 60000 --seed 1 --out "$dir/gum" -- build/simulators/gum {endpoint} |
+echo "== Gaussian with unknown mean, C++ client, 16 simulators in lockstep, run directory included"
+read -r traces < <(bin/ppx infer --plain --json --quiet --workers 16 --observe obs0=8 --observe obs1=9 -n 60000 --seed 1 --out "$dir/gum" -- build/simulators/gum {endpoint} |
   python3 -c 'import json,sys; print(json.load(sys.stdin)["traces_per_second"])')
 awk "BEGIN{printf \"%.0f traces/s; the floor allows %.0f (4 round trips each): ratio %.2f\n\", $traces, $floor/4, $traces/($floor/4)}"
+
+echo "== hidden Markov model, C++ client: runs by themselves against lockstep"
+observations="obs1=0.9 obs2=0.8 obs3=0.7 obs4=0 obs5=-0.025 obs6=-5 obs7=-2 obs8=-0.1 obs9=0 obs10=0.13 obs11=0.45 obs12=6 obs13=0.2 obs14=0.3 obs15=-1 obs16=-1"
+for n in 16 1; do
+  echo "$n simulators:"
+  # shellcheck disable=SC2086
+  bin/delegate "$(awk "BEGIN{print 3*$seconds}")" "$n" $observations -- build/simulators/hmm {endpoint}
+done
+
+echo "== hidden Markov model, C++ client, 2 simulators, drawn, scored and stored"
+bin/ppx prior --json --quiet --workers 2 -n 300000 --seed 1 --out "$dir/hmm" -- build/simulators/hmm {endpoint} |
+  python3 -c 'import json,sys; r=json.load(sys.stdin); print(f"{r[\"traces_per_second\"]:,.0f} traces/s, {33*r[\"traces_per_second\"]:,.0f} sites/s")'
 
 echo "== memory of a job of 1,000,000 traces"
 go build -o bin/gum-go ./simulators/gum/go

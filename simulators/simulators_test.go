@@ -36,9 +36,10 @@ type posterior struct {
 	} `json:"variables"`
 }
 
-func infer(t *testing.T, n int, observe []string, sim []string) posterior {
+func infer(t *testing.T, n int, observe []string, sim []string, flags ...string) posterior {
 	t.Helper()
 	args := []string{"infer", "--json", "--quiet", "--seed", "5", "-n", fmt.Sprint(n), "--out", filepath.Join(t.TempDir(), "run")}
+	args = append(args, flags...)
 	for _, o := range observe {
 		args = append(args, "--observe", o)
 	}
@@ -105,6 +106,34 @@ func (p *posterior) normal(t *testing.T, name string, mean, sd float64) {
 		}
 	}
 	t.Errorf("no variable %s", name)
+}
+
+// The same draws of the same model are the same traces: in every language, in lockstep and delegated, with
+// values that the engine draws and values that the clients draw.
+func TestEveryLanguageBothWays(t *testing.T) {
+	for model, observe := range map[string][]string{
+		"gum": {"obs0=4"}, "marsaglia": {"obs0=4", "obs1=3"}, "hmm": {"obs1=0.9", "state3=1"}, "branching": {"obs=6"},
+	} {
+		var want posterior
+		for _, language := range []string{"go", "cpp", "python"} {
+			for _, flags := range [][]string{{"--plain"}, nil} {
+				got := infer(t, 200, observe, testbed.Simulator(t, model, language), append(flags, "--workers", "2", "--prior-inflation", "0.3")...)
+				if want.Traces == 0 {
+					want = got
+					continue
+				}
+				if math.Abs(got.LogEvidence-want.LogEvidence) > 1e-9 || len(got.Variables) != len(want.Variables) {
+					t.Errorf("%s in %s %v: log evidence %.12g, want %.12g", model, language, flags, got.LogEvidence, want.LogEvidence)
+					continue
+				}
+				for i, v := range got.Variables {
+					if w := want.Variables[i]; v.Name != w.Name || !(math.Abs(v.Mean-w.Mean) <= 1e-9*math.Max(1, math.Abs(w.Mean))) {
+						t.Errorf("%s in %s %v: %s is %.12g, want %s = %.12g", model, language, flags, v.Name, v.Mean, w.Name, w.Mean)
+					}
+				}
+			}
+		}
+	}
 }
 
 func TestExactPosteriorsInEveryLanguage(t *testing.T) {

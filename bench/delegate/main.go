@@ -28,7 +28,9 @@ func main() {
 // steered is the prior as a layer that is asked in mid-run.
 type steered struct{ p control.Prior }
 
-func (l steered) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) { return l.p.Choose(r, s) }
+func (l steered) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	return l.p.Choose(r, s)
+}
 
 func run(args []string) error {
 	seconds, err := strconv.ParseFloat(args[0], 64)

@@ -498,7 +498,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(small, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small).Run(); err != nil {
+	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small).Run(); err != nil {
 		t.Skip("cannot mount a small disk here")
 	}
 	defer func() { _ = exec.Command("umount", small).Run() }()
