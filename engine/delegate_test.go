@@ -97,6 +97,13 @@ func makers(t *testing.T) map[string]engine.Maker {
 		"inflated": func(engine.Draw) engine.Stack {
 			return engine.Stack{control.NewCondition(nil, false), control.NewInflate(0.3), control.Prior{}}
 		},
+		"steered": stack(latents, steer{}),
+		"some steered": func(d engine.Draw) engine.Stack {
+			if d.Index%5 == 0 {
+				return engine.Stack{latents, steer{}}
+			}
+			return engine.Stack{latents, control.Prior{}}
+		},
 		"by turns": func(d engine.Draw) engine.Stack { // runs that cannot be asked for together
 			if d.Index%3 == 0 {
 				return engine.Stack{replay, control.Prior{}}
@@ -473,4 +480,85 @@ func TestSecondEngineWaitsForTheFirst(t *testing.T) {
 	if _, err := draw(t, open(t, o), 50, prior); err != nil {
 		t.Error(err)
 	}
+}
+
+// An engine that has done its work leaves a connected simulator to the next, at once; one whose model fails
+// stays well, and so does one whose engine ends in the middle of a run.
+func TestConnectedSimulatorIsLeftInOrder(t *testing.T) {
+	endpoint := testbed.Abstract(t)
+	transport, err := ppx.NewTransport(ppx.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := transport.Listen(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- ppx.Serve(ctx, s, "ppx test", "fails at times", func(h ppx.Handler) (ppx.Tensor, error) {
+			if err := h.Tag(&ppx.Statement{Address: "t", Value: dist.Scalar(1)}); err != nil {
+				return ppx.Tensor{}, err
+			}
+			v, err := h.Sample(&ppx.Statement{Address: "a", Name: "x", Control: true, Dist: dist.New(dist.Uniform, 0, 1)})
+			if err == nil && v.Float() > 0.99 {
+				err = errors.New("the solver did not converge")
+			}
+			return v.Clone(), err
+		})
+	}()
+	defer func() {
+		cancel()
+		if err := errors.Join(<-done, s.Close(), transport.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	o := engine.Options{Connect: []string{endpoint}, StartTimeout: 5 * time.Second}
+	for _, plan := range []engine.Maker{prior, func(engine.Draw) engine.Stack { return engine.Stack{steer{}} }} {
+		p := open(t, o)
+		traces, err := draw(t, p, 400, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := 0
+		for _, tr := range traces {
+			if tr.Status != tracing.Failed {
+				continue
+			}
+			if failed++; !strings.Contains(tr.Error, fmt.Sprintf("draw %d at ipc://", tr.Draw)) || !strings.Contains(tr.Error, "the run failed: the solver did not converge") {
+				t.Error(tr.Error)
+			}
+		}
+		if failed == 0 || failed > 10 || p.Stats().Lost != uint64(2*failed) {
+			t.Errorf("%d draws failed, %d runs were made again", failed, p.Stats().Lost)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	// In the middle of many runs.
+	for range 5 {
+		p := open(t, o)
+		n := 0
+		for _, err := range p.Stream(context.Background(), engine.Draws(1, 0, 1e9), prior) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n > 100 {
+				break
+			}
+		}
+		start := time.Now()
+		if err := p.Close(); err != nil || time.Since(start) > time.Second {
+			t.Errorf("closed after %v: %v", time.Since(start), err)
+		}
+	}
+}
+
+// steer is the prior as a layer that is asked in mid-run.
+type steer struct{}
+
+func (steer) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	return control.Prior{}.Choose(r, s)
 }

@@ -45,6 +45,7 @@ type member struct {
 	resets   int
 	busy     error // the simulator is another engine's
 	greeted  bool
+	left     bool // Abort has said that this engine goes away
 }
 
 func (m *member) where() string {
@@ -373,6 +374,11 @@ func (l *loop) message(m *member, msg []byte) {
 	case ending:
 		if err := m.sess.Abandoned(msg); err != nil {
 			l.lose(m, err)
+			return
+		}
+		if m.left {
+			l.hangUp(m)
+			m.phase = dead
 			return
 		}
 		l.next(m)

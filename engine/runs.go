@@ -127,7 +127,7 @@ func (l *loop) abandon(m *member, leave bool) {
 		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
 		return
 	}
-	m.phase = ending
+	m.phase, m.left = ending, leave
 }
 
 // done: all runs that were asked for have come to their end.
@@ -212,7 +212,11 @@ func (l *loop) gather(m *member) bool {
 	case j.careful:
 		m.plan.Flush = 0
 	}
-	for most := max(m.batch, 1); !j.careful; {
+	most := max(m.batch, 1)
+	if k := l.p.o.RestartEvery; k > 0 {
+		most = min(most, max(k-m.finished, 1))
+	}
+	for !j.careful {
 		if j.most > 0 {
 			most = min(most, j.most)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -45,10 +46,25 @@ func TestEveryMessageSurvivesTheRoundTrip(t *testing.T) {
 		var got ppx.Message
 		if err := dec.Decode(enc.Encode(&m), &got); err != nil {
 			t.Errorf("%s: %v", ppxtest.Format(&m), err)
-		} else if !ppxtest.Equal(&m, &got) {
-			t.Errorf("sent %s\ngot  %s", ppxtest.Format(&m), ppxtest.Format(&got))
+		} else if !ppxtest.Equal(&m, &got) || extras(&m) != extras(&got) {
+			t.Errorf("sent %s %s\ngot  %s %s", ppxtest.Format(&m), extras(&m), ppxtest.Format(&got), extras(&got))
 		}
 	}
+}
+
+// extras writes what extension 1 has added to a message.
+func extras(m *ppx.Message) string {
+	s := fmt.Sprint(m.Token, m.Leave)
+	if m.Chunk != nil {
+		s += fmt.Sprint(*m.Chunk)
+	}
+	if r := m.Run; r != nil && r.Mode != ppx.Ask {
+		s += fmt.Sprint(r.Mode, r.Seed, r.Stream, r.Draws, r.DataID, r.Data, r.Inflation, r.FlushMS, r.FlushBytes)
+		if r.Reuse != nil {
+			s += fmt.Sprint(*r.Reuse)
+		}
+	}
+	return s
 }
 
 // The reference reader: flatc's accessors see in our bytes what we meant, and every field is present.
@@ -217,10 +233,25 @@ func FuzzDecode(f *testing.F) {
 		if err := again.Decode(enc.Encode(&m), &n); err != nil {
 			t.Fatalf("%s: written again it is refused: %v", ppxtest.Format(&m), err)
 		}
-		if !ppxtest.Equal(&m, &n) {
-			t.Fatalf("%s\nbecame %s", ppxtest.Format(&m), ppxtest.Format(&n))
+		if !ppxtest.Equal(&m, &n) || extras(&m) != extras(&n) {
+			t.Fatalf("%s %s\nbecame %s %s", ppxtest.Format(&m), extras(&m), ppxtest.Format(&n), extras(&n))
 		}
+		takeApart(&m)
 	})
+}
+
+// takeApart reads the statements of a message as the engine does.
+func takeApart(m *ppx.Message) {
+	if m.Chunk == nil {
+		return
+	}
+	var forms ppx.Forms
+	if _, err := forms.Learn(m.Chunk); err == nil {
+		_ = forms.Each(m.Chunk, func(s *ppx.Statement, _ int, _ float64) error {
+			_ = s.Dist.Check()
+			return nil
+		})
+	}
 }
 
 // Every single bit flipped, every truncation: no panic.
@@ -239,7 +270,9 @@ func TestDamagedMessages(t *testing.T) {
 		for i := range buf {
 			for bit := range 8 {
 				buf[i] ^= 1 << bit
-				_ = dec.Decode(buf, &m) // any error will do, a panic will not
+				if dec.Decode(buf, &m) == nil { // any error will do, a panic will not
+					takeApart(&m)
+				}
 				buf[i] ^= 1 << bit
 			}
 		}

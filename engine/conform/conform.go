@@ -98,7 +98,10 @@ func Check(ctx context.Context, o engine.Options, seed uint64) (*Report, error) 
 	if err := c.open(); err != nil {
 		return nil, err
 	}
-	defer func() { c.single.Close() }()
+	defer func() {
+		c.leave()
+		c.single.Close()
+	}()
 	c.judge(ctx)
 	if err := context.Cause(ctx); err != nil {
 		return nil, err // interrupted: no verdict
@@ -107,6 +110,13 @@ func Check(ctx context.Context, o engine.Options, seed uint64) (*Report, error) 
 		return nil, o.Hint(errors.New(c.rep.Rules[0].Detail))
 	}
 	return &c.rep, nil
+}
+
+// leave tells a simulator that goes on running that this engine goes away.
+func (c *checker) leave() {
+	if c.sess.Extension > 0 && len(c.o.Connect) > 0 && c.single.Send(c.sess.Abandon(true)) == nil {
+		_, _ = c.single.Recv(time.Second) // whatever it says
+	}
 }
 
 func (c *checker) open() (err error) {

@@ -110,7 +110,9 @@ func Load(path string) (*Transcript, error) {
 			s.M.Token = token
 		}
 		if !s.Engine {
-			s.Notes, notes = notes, nil
+			if s.Notes, notes = notes, nil; s.M.Chunk != nil || len(s.Notes) > 0 {
+				s.M.Chunk = s.chunk()
+			}
 		}
 		t.Steps = append(t.Steps, s.Step)
 	}
@@ -575,9 +577,6 @@ func (t *Transcript) play(c ppx.Conn, engine bool, timeout time.Duration) error 
 	var forms ppx.Forms
 	for i := range t.Steps {
 		s := &t.Steps[i]
-		if !s.Engine && !engine && (s.M.Type == ppx.Statements || len(s.Notes) > 0) {
-			s.M.Chunk = s.chunk()
-		}
 		if s.Engine == engine {
 			if err := c.Send(enc.Encode(&s.M)); err != nil {
 				return fmt.Errorf("%s: line %q: %w", t.Name, s.Text, err)

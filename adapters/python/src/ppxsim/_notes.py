@@ -219,7 +219,7 @@ class Notes:
             if type(p) is float:
                 c.numbers.append(p)
             else:
-                c.numbers.extend(np.asarray(p, dtype=np.float64).reshape(-1).tolist())
+                c.numbers.frombytes(np.asarray(p, dtype=np.float64).tobytes())
         self.bytes += 4 + 8 * (len(c.numbers) - before)
 
     def end(self, result: NDArray[np.float64], statements: int, seconds: float) -> None:
@@ -227,5 +227,6 @@ class Notes:
         f = self.form(wire.RUN_RESULT, "", "", 0, (), True, result.shape)
         c = self.chunk
         c.statements.append(f.number)
-        c.numbers += [float(statements), seconds, *result.reshape(-1).tolist()]
+        c.numbers.extend((float(statements), seconds))
+        c.numbers.frombytes(result.tobytes())
         self.bytes += 20 + 8 * result.size

@@ -8,6 +8,7 @@ answers, until the run's result.
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import flatbuffers
@@ -78,8 +79,8 @@ class Chunk:
         self.restart = restart
         self.strings: List[str] = []
         self.forms: List[WireForm] = []
-        self.statements: List[int] = []
-        self.numbers: List[float] = []
+        self.statements = array("I")
+        self.numbers = array("d")
 
 
 # ---- writing
@@ -147,8 +148,8 @@ def statements(chunk: Chunk, more: bool) -> bytes:
 
 
 def _chunk(b: Any, chunk: Chunk, more: bool) -> int:
-    numbers = _vector(b, np.array(chunk.numbers, dtype="<f8"), 8)
-    listed = _vector(b, np.array(chunk.statements, dtype="<u4"), 4)
+    numbers = _vector(b, np.asarray(chunk.numbers, dtype="<f8"), 8)
+    listed = _vector(b, np.asarray(chunk.statements, dtype="<u4"), 4)
     forms = strings = 0
     if chunk.forms:
         offsets = []
