@@ -200,3 +200,36 @@ sim    RunResult result=2
 		t.Error(err)
 	}
 }
+
+// A model that fails for some values costs these draws; its simulator goes on, and the record says why.
+func TestFailingModel(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "sim.py")
+	if err := os.WriteFile(script, []byte(`
+import ppxsim
+def model():
+    x = ppxsim.sample(ppxsim.Uniform(0, 1), name="x")
+    if x > 0.99:
+        raise ArithmeticError(f"no convergence at {x:.3f}")
+    return x
+ppxsim.main(model, name="fails")
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range [][]string{nil, {"--plain"}} {
+		run := filepath.Join(dir, "run"+strings.Join(flags, ""))
+		args := append([]string{"prior", "--quiet", "--json", "-n", "300", "--seed", "1", "--workers", "2", "--out", run}, flags...)
+		out, err := exec.Command(testbed.Go(t, "./cmd/ppx"), append(args, "--", testbed.Python(t), script, "{endpoint}")...).Output()
+		var r struct{ Traces, Failed float64 }
+		if err == nil {
+			err = json.Unmarshal(out, &r)
+		}
+		if err != nil || r.Failed == 0 || r.Failed > 10 || r.Traces+r.Failed != 300 {
+			t.Fatalf("%v: %s", err, out)
+		}
+		out, err = exec.Command(testbed.Go(t, "./cmd/ppx"), "trace", "ls", "-n", "0", run).CombinedOutput()
+		if len(flags) == 0 && (err != nil || !strings.Contains(string(out), "the run failed: ArithmeticError: no convergence at 0.99")) {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+}

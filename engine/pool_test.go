@@ -129,7 +129,7 @@ func simulate(name string) {
 			case "huge":
 				out = make([]byte, 200<<20)
 			case "large":
-				out = make([]byte, 100<<20)
+				out = make([]byte, 3<<19)
 			case "long-address":
 				long := sample
 				long.Address = strings.Repeat("a", ppx.MaxAddress+1)
@@ -420,7 +420,7 @@ func TestFailures(t *testing.T) {
 		{"random-bytes", ppx.ErrMalformed, nil},
 		{"truncated", ppx.ErrMalformed, nil},
 		{"huge", ppx.ErrTimeout, nil}, // refused by the transport, before it takes so much memory
-		{"large", ppx.ErrMalformed, []string{"104857600 bytes, at most 67108864"}},
+		{"large", ppx.ErrMalformed, []string{"1572864 bytes, at most 1048576"}},
 		{"long-address", ppx.ErrMalformed, []string{"address has 1048577 bytes, at most 1048576"}},
 		{"latin-1", ppx.ErrMalformed, []string{"name is not UTF-8", `temp\xe9rature \x1b[2J`}},
 		{"no-distribution", ppx.ErrInvalid, []string{"a Sample without distribution", "here"}},
@@ -430,8 +430,11 @@ func TestFailures(t *testing.T) {
 			t.Parallel()
 			o := options(c.sim, 2)
 			o.Timeout, o.StartTimeout = 300*time.Millisecond, 10*time.Second
-			if c.sim == "deaf" {
+			switch c.sim {
+			case "deaf":
 				o.StartTimeout = time.Second
+			case "large":
+				o.Limits.Message = 1 << 20
 			}
 			start := time.Now()
 			ctx := context.Background()

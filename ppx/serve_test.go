@@ -1,21 +1,40 @@
 package ppx
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
-// Whatever an engine sends for a Run: no panic, and an answer.
-func TestDamagedOrders(t *testing.T) {
-	var enc Encoder
+// orders is a Run message with everything in it; the tests of the other clients read it from testdata.
+func orders() []byte {
 	w := &WireRun{Mode: Delegate, Seed: 1, Draws: []uint64{4, 5}, DataID: 1, Data: []Datum{{"x", dist.Vector(1, 2)}, {"y@2", dist.Scalar(3)}},
 		Reuse: &WireReuse{Restart: true, Bases: []string{"a__Normal", "b__Uniform"}, Base: []uint32{0, 1, 0}, Instance: []uint32{1, 1, 2},
 			Shapes: []int32{0, 1, 2, 0}, Numbers: []float64{1, 2, 3, 4}}, Inflation: 0.25, FlushMS: 1000, FlushBytes: 1000}
-	msg := append([]byte(nil), enc.Encode(&Message{Type: Run, Run: w})...)
+	var enc Encoder
+	return enc.Encode(&Message{Type: Run, Run: w, Token: 7})
+}
+
+func TestOrdersAreThoseOfTheOtherClients(t *testing.T) {
+	const path = "../testdata/run.bin"
+	if os.Getenv("PPX_UPDATE") != "" {
+		if err := os.WriteFile(path, orders(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(path); err != nil || !bytes.Equal(want, orders()) {
+		t.Errorf("%s is out of date (%v): run this test with PPX_UPDATE=1", path, err)
+	}
+}
+
+// Whatever an engine sends for a Run: no panic.
+func TestDamagedOrders(t *testing.T) {
+	msg := orders()
 	try := func(buf []byte) {
 		r := &remote{}
 		r.notes.reset()

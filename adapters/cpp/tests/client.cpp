@@ -1,7 +1,8 @@
 // Tests of the client without an engine, and of its addresses and codec.
-#include <cassert>
+#include <fstream>
 #include <functional>
 #include <iostream>
+#include <iterator>
 #include <thread>
 
 #include "ppx/ppx.hpp"
@@ -120,27 +121,44 @@ static void stacks() {
   CHECK(seen[0].find("+0x") != std::string::npos);
 }
 
-static void damaged() {
-  ppx::detail::Encoder e;
+// Whatever the bytes: read, or a ProtocolError.
+static void damage(std::vector<char> buf) {
   ppx::detail::Decoder d;
-  double v = 0.5;
-  // A SampleResult has the layout of a RunResult.
-  auto m = e.run_result(v);
-  std::vector<char> buf(static_cast<const char*>(m.first), static_cast<const char*>(m.first) + m.second);
+  ppx::detail::Notes notes;
+  auto attempt = [&](std::size_t n) {
+    try {
+      d.decode(buf.data(), n);
+      if (d.type == ppx::detail::run) notes.take(d.order);
+    } catch (const ppx::ProtocolError&) {
+    }
+  };
+  attempt(buf.size());
   for (std::size_t i = 0; i < buf.size(); i++) {
     for (int bit = 0; bit < 8; bit++) {
       buf[i] = static_cast<char>(buf[i] ^ (1 << bit));
-      try {
-        d.decode(buf.data(), buf.size());
-      } catch (const ppx::ProtocolError&) {
-      }
+      attempt(buf.size());
       buf[i] = static_cast<char>(buf[i] ^ (1 << bit));
     }
-    try {
-      d.decode(buf.data(), i);
-    } catch (const ppx::ProtocolError&) {
-    }
+    attempt(i);
   }
+}
+
+static void damaged() {
+  ppx::detail::Encoder e;
+  double v = 0.5;
+  // A SampleResult has the layout of a RunResult.
+  auto m = e.run_result(v);
+  damage({static_cast<const char*>(m.first), static_cast<const char*>(m.first) + m.second});
+  std::ifstream in(PPX_TESTDATA "/run.bin", std::ios::binary);
+  std::vector<char> run{std::istreambuf_iterator<char>(in), {}};
+  ppx::detail::Decoder d;
+  d.decode(run.data(), run.size());
+  const auto& o = d.order;
+  CHECK(d.token == 7 && o.mode == ppx::detail::Mode::delegate && o.seed == 1 && o.draws == (std::vector<std::uint64_t>{4, 5}));
+  CHECK(o.data.size() == 2 && o.data[1].name == "y@2" && o.data[0].value.data == (std::vector<double>{1, 2}));
+  CHECK(o.bases.size() == 2 && o.bases[1] == "b__Uniform" && o.instance == (std::vector<std::uint32_t>{1, 1, 2}));
+  CHECK(o.inflation == 0.25 && o.flush_ms == 1000);
+  damage(run);
 }
 
 static void bad_endpoint() {

@@ -4,12 +4,14 @@ elsewhere."""
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 
 import ppxsim
-from ppxsim import _address, _client, _wire
+from ppxsim import _address, _client, _notes, _random, _wire
 
 MOMENTS = [
     (ppxsim.Normal(1, 2), 1, 4),
@@ -186,3 +188,88 @@ def test_same_function_in_two_files(tmp_path):
         draws.append(scope["draw"])
     got = _client._call_model(lambda: [f() for f in draws])
     assert got[0] != got[1] and "a.draw+1" in got[0] and "b.draw+1" in got[1]
+
+
+def _orders():
+    return (Path(__file__).parents[3] / "testdata" / "run.bin").read_bytes()
+
+
+def test_orders_are_read():
+    m = _wire.decode(_orders())
+    o = m.order
+    assert (m.type, m.token, o.mode, o.seed, o.draws, o.flush, o.inflation) == (_wire.RUN, 7, _wire.DELEGATE, 1, (4, 5), 1.0, 0.25)
+    assert [(n, v.tolist()) for n, v in o.data] == [("x", [1.0, 2.0]), ("y@2", 3.0)]
+    assert o.bases == ("a__Normal", "b__Uniform")
+    assert [(b, k, v.tolist()) for b, k, v in o.reuse] == [(0, 1, 1.0), (1, 1, [2.0, 3.0]), (0, 2, 4.0)]
+
+
+def test_damaged_orders_are_refused():
+    buf = bytearray(_orders())
+    for i in range(len(buf)):
+        for damaged in [bytes(buf[:i])] + [bytes(buf[:i] + bytes([buf[i] ^ 1 << bit]) + buf[i + 1 :]) for bit in range(8)]:
+            try:
+                _notes.Notes().take(_wire.decode(damaged).order)
+            except _wire.MalformedError:
+                pass
+
+
+def test_a_tensor_uses_the_same_numbers_as_its_elements():
+    # The fast way for families with one number per element, and the general one.
+    for dist in [ppxsim.Normal([1.0] * 500, 2), ppxsim.Uniform(np.zeros(500), 3), ppxsim.Weibull(2, [1.5] * 500), ppxsim.LogNormal([0.0] * 500, 1)]:
+        key = (3, 4)
+        fast = _random.draw_tensor(_random.Stream(key, 5, 6, 0), dist.kind, (500,), dist.params, wide=False)
+        s = _random.Stream(key, 5, 6, 0)
+        a, b = (np.broadcast_to(p, (500,)).tolist() for p in dist.params)
+        slow = [_random.DRAW[dist.kind](s, x, y) for x, y in zip(a, b)]
+        np.testing.assert_allclose(fast, slow, rtol=1e-12)
+
+
+def test_blocks_are_those_of_the_scalar_generator():
+    draws = (0, 7, 2**63 + 1)
+    blocks = _random.Blocks(2**64 - 1, 3, draws, length=5)
+    for i, d in enumerate(draws):
+        blocks.begin(i)
+        for statement in [*range(70), 1000, 5000]:
+            want = [_random._unit(x) for x in _random.philox((2**64 - 1, 3), (0, statement, d, 0))]
+            assert blocks.first(statement) == want
+
+
+def test_another_engine_is_let_in_when_the_first_is_not_heard_of(monkeypatch):
+    monkeypatch.setattr(_client, "LEASE", 0.2)
+    clock = [0.0]
+    monkeypatch.setattr(_client.time, "monotonic", lambda: clock[0])
+    said = []
+
+    class Socket:
+        def __init__(self, messages):
+            self.messages = messages
+
+        def recv(self):
+            return self.messages.pop(0)
+
+        def send(self, msg):
+            said.append(_wire.decode(msg).type)
+
+    def hello(token):
+        b = flatbuffers.Builder(64)
+        s = b.CreateString("engine")
+        b.StartObject(2)
+        b.PrependUOffsetTRelativeSlot(0, s, 0)
+        b.PrependUint16Slot(1, 1, 0)
+        body = b.EndObject()
+        b.StartObject(3)
+        b.PrependUint8Slot(0, _wire.HANDSHAKE, 0)
+        b.PrependUOffsetTRelativeSlot(1, body, 0)
+        b.PrependUint64Slot(2, token, 0)
+        b.Finish(b.EndObject())
+        return bytes(b.Output())
+
+    socket = Socket([hello(1), hello(2), hello(1)])
+    run = _client._Remote(socket)
+    run.serve_one("s", "m", lambda: 0.0)
+    run.serve_one("s", "m", lambda: 0.0)  # the second engine is refused, the first heard again
+    assert said == [_wire.HANDSHAKE_RESULT, _wire.RESET, _wire.HANDSHAKE_RESULT]
+    clock[0] = 1.0
+    socket.messages = [hello(2)]
+    run.serve_one("s", "m", lambda: 0.0)
+    assert said[3:] == [_wire.HANDSHAKE_RESULT] and run.token == 2
