@@ -116,7 +116,7 @@ func makers(t *testing.T) map[string]engine.Maker {
 // The same traces, to the bit: in process, in lockstep, delegated, from clients of before the extension, and
 // from both kinds at once.
 func TestDelegatedRunsAreTheSame(t *testing.T) {
-	const n = 300
+	const n = 150
 	for name, maker := range makers(t) {
 		t.Run(name, func(t *testing.T) {
 			local := engine.NewLocal(gosim.Wrap(zoo), 2)

@@ -279,14 +279,11 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 	return err
 }
 
-// discard answers the statements of a run that nobody wants any more.
+// discard answers the statements of a run that nobody wants any more, and that plain PPX cannot abandon.
 type discard struct{}
 
 // Sample answers with a draw from the prior, or zeros where there is none.
 func (discard) Sample(s *ppx.Statement) (ppx.Tensor, error) {
-	if s.Form != nil { // drawn already
-		return ppx.Tensor{}, nil
-	}
 	shape, err := s.Dist.Shape(nil)
 	if err != nil {
 		shape = s.Dist.Params[0].Shape

@@ -48,7 +48,7 @@ done
 
 echo "== hidden Markov model, C++ client, 2 simulators, drawn, scored and stored"
 bin/ppx prior --json --quiet --workers 2 -n 300000 --seed 1 --out "$dir/hmm" -- build/simulators/hmm {endpoint} |
-  python3 -c 'import json,sys; r=json.load(sys.stdin); print(f"{r[\"traces_per_second\"]:,.0f} traces/s, {33*r[\"traces_per_second\"]:,.0f} sites/s")'
+  python3 -c 'import json, sys; rate = json.load(sys.stdin)["traces_per_second"]; print(f"{rate:,.0f} traces/s, {33 * rate:,.0f} sites/s")'
 
 echo "== memory of a job of 1,000,000 traces"
 go build -o bin/gum-go ./simulators/gum/go
