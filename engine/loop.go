@@ -187,7 +187,7 @@ func (l *loop) wind(now bool) bool {
 			// next message.
 			m.discard = true
 			all = false
-		case m.phase == ending && !now:
+		case (m.phase == ending || m.phase == greeting && m.greeted && m.sess.Extension > 0) && !now:
 			all = false
 		case m.phase == idle && m.sess.Extension > 0 && !now:
 			l.abandon(m, true)
@@ -290,7 +290,7 @@ func (l *loop) tick(m *member, now time.Time) {
 	case running, ending:
 		if o.Timeout > 0 && now.Sub(m.heard) > o.Timeout {
 			l.lose(m, fmt.Errorf("%w: no message for %v (--timeout)", ppx.ErrTimeout, o.Timeout))
-		} else if o.RunTimeout > 0 && now.Sub(m.began) > o.RunTimeout {
+		} else if o.RunTimeout > 0 && now.Sub(m.began) > o.RunTimeout+m.late() {
 			l.lose(m, fmt.Errorf("%w: the run takes longer than %v (--run-timeout)", ppx.ErrTimeout, o.RunTimeout))
 		}
 	}
@@ -304,6 +304,10 @@ func (l *loop) unanswered(m *member) {
 	}
 	if m.busy != nil {
 		l.giveUp(m, fmt.Errorf("%w: %s: %w (waited %v)", ErrBusy, m.where(), m.busy, l.p.o.StartTimeout))
+		return
+	}
+	if m.greeted { // it did once
+		l.lose(m, fmt.Errorf("%w: no answer to a handshake", ppx.ErrTimeout))
 		return
 	}
 	l.giveUp(m, fmt.Errorf("%w: no simulator answers at %s (waited %v)", ErrStart, m.where(), l.p.o.StartTimeout))
@@ -393,7 +397,8 @@ func (l *loop) lose(m *member, err error) {
 	if out := m.output(); out != "" && errors.Is(err, ppx.ErrGone) {
 		err = fmt.Errorf("%w; its last output:\n%s", err, out)
 	}
-	err = l.drop(m, err, errors.Is(err, ppx.ErrGone) || errors.Is(err, ppx.ErrTimeout))
+	stray := m.phase == running && m.sess.Stray() && (errors.Is(err, ppx.ErrMalformed) || errors.Is(err, ppx.ErrOutOfStep))
+	err = l.drop(m, err, stray || errors.Is(err, ppx.ErrGone) || errors.Is(err, ppx.ErrTimeout))
 	l.hangUp(m)
 	m.discard = false
 	if m.proc != nil {

@@ -68,6 +68,18 @@ func plan(d Draw, s Stack) (p Plan, ok bool) {
 	return p, p.stage == planPrior
 }
 
+// bytes is about how large the message is that tells the simulator.
+func (p *Plan) bytes() int {
+	n := 0
+	if p.Data != nil {
+		n += p.Data.Bytes()
+	}
+	if p.Reuse != nil {
+		n += p.Reuse.Bytes()
+	}
+	return n
+}
+
 // alike tells that runs of two plans can be made together.
 func (p *Plan) alike(q *Plan) bool {
 	return p.Seed == q.Seed && p.Stream == q.Stream && p.Data == q.Data && p.Reuse == q.Reuse && p.Inflation == q.Inflation

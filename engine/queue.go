@@ -84,13 +84,19 @@ type job struct {
 func (j *job) stack() Stack { return j.src.maker(j.draw) }
 
 // take returns a run to make, or nil when there is none at present.
-func (q *queue) take() *job {
+func (q *queue) take() *job { return q.takeFrom(nil) }
+
+// takeFrom takes only runs of one stream, unless that is nil.
+func (q *queue) takeFrom(only *source) *job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.fatal != nil {
 		return nil
 	}
 	for i, s := range q.sources {
+		if only != nil && s != only {
+			continue
+		}
 		if n := len(s.retry); n > 0 {
 			j := s.retry[0]
 			s.retry = s.retry[1:]
@@ -113,12 +119,12 @@ func (q *queue) take() *job {
 		*j = job{draw: d, src: s, seq: s.tail, lastAt: -1}
 		s.tail++
 		// Several streams take turns.
-		if len(q.sources) > 1 {
+		if len(q.sources) > 1 && only == nil {
 			q.sources = append(append(q.sources[:i:i], q.sources[i+1:]...), s)
 		}
 		return j
 	}
-	q.refused = true
+	q.refused = q.refused || only == nil // who wants more has something to do
 	return nil
 }
 

@@ -112,10 +112,12 @@ type Run struct {
 	Draw  Draw
 	Sofar *tracing.Trace // the statements before this one; read-only
 
-	stream dist.Stream
-	room   []float64
-	drawn  []float64 // by the simulator itself, for the statement in question; else nil
-	audit  bool      // draw again and compare
+	stream   dist.Stream
+	rooms    [2][]float64 // by turns: a value may be a parameter of the next statement
+	turn     int
+	drawn    []float64 // by the simulator itself, for the statement in question; else nil
+	audit    bool      // draw again and compare
+	compared bool      // it has been done in this run
 }
 
 // Rand returns the random numbers of a statement for a purpose (dist.PurposeValue, …), from their
@@ -127,10 +129,12 @@ func (r *Run) Rand(statement int, purpose uint64) *dist.Stream {
 
 // Room returns n numbers of scratch space for a Choice's value, valid until the next call.
 func (r *Run) Room(n int) []float64 {
-	if cap(r.room) < n {
-		r.room = make([]float64, n)
+	r.turn = 1 - r.turn
+	room := &r.rooms[r.turn]
+	if cap(*room) < n || *room == nil {
+		*room = make([]float64, n)
 	}
-	return r.room[:n]
+	return (*room)[:n]
 }
 
 // Drawn is the value that sample draws, a function of the run's random numbers: for layers that draw. In a
@@ -145,28 +149,27 @@ func (r *Run) Drawn(s *Site, sample func(v []float64) error) ([]float64, error) 
 	if err != nil || r.drawn == nil {
 		return v, err
 	}
+	r.compared = true
+	var scale [2][]float64 // of sums, which may cancel
 	for i, x := range r.drawn {
-		if !near(x, v[i], &s.Dist) {
+		if x == v[i] {
+			continue
+		}
+		size := math.Max(math.Abs(x), math.Abs(v[i]))
+		if k := s.Dist.Kind; k == dist.Normal || k == dist.Uniform {
+			if scale[0] == nil {
+				for p := range scale {
+					scale[p] = dist.Expand(nil, s.Dist.Params[p], s.Shape, s.Len)
+				}
+			}
+			size = math.Max(size, math.Max(math.Abs(scale[0][i]), math.Abs(scale[1][i])))
+		}
+		// Two implementations of a sampler differ by rounding.
+		if !(math.Abs(x-v[i]) <= 1e-9*size) {
 			return nil, rule(s, "element %d is %.17g, the run's random numbers give %.17g", i, x, v[i])
 		}
 	}
 	return r.drawn, nil
-}
-
-// near tells whether two implementations of a sampler may differ like this: by rounding.
-func near(a, b float64, d *ppx.Dist) bool {
-	if a == b {
-		return true
-	}
-	scale := math.Max(math.Abs(a), math.Abs(b))
-	if d.Kind == dist.Normal || d.Kind == dist.Uniform { // sums, which may cancel
-		for _, p := range d.Params {
-			for _, x := range p.Data {
-				scale = math.Max(scale, math.Abs(x))
-			}
-		}
-	}
-	return math.Abs(a-b) <= 1e-9*scale
 }
 
 // rule is the error of a delegated run whose simulator has broken a rule at a statement.
@@ -203,8 +206,7 @@ type Recorder struct {
 
 	logWeight     float64
 	logLikelihood float64
-	delegated     bool // the simulator draws by itself in this run
-	trusted       bool // it has done so in a whole run that was drawn again and compared
+	trusted       bool // a whole run that the simulator made by itself has been drawn again and compared
 }
 
 type siteKey struct {
@@ -233,7 +235,7 @@ func (r *Recorder) Begin(d Draw, s Stack) {
 	r.stack = s
 	r.b.Reset(r.table, d.Index, d.Chain)
 	r.run.Draw, r.run.Sofar = d, r.b.Sofar()
-	r.logWeight, r.logLikelihood, r.delegated = 0, 0, false
+	r.logWeight, r.logLikelihood, r.run.compared = 0, 0, false
 	r.start = time.Now()
 }
 
@@ -244,7 +246,7 @@ func (r *Recorder) End(result ppx.Tensor, seconds float64) *tracing.Trace {
 	}
 	t := r.b.Finish(result, r.logWeight, seconds)
 	t.LogLikelihood = r.logLikelihood
-	r.trusted = r.trusted || r.delegated
+	r.trusted = r.trusted || r.run.compared
 	return t
 }
 
@@ -305,6 +307,20 @@ func (r *Recorder) count(visits *[]visit, id uint32) uint32 {
 	return v.n
 }
 
+// Bounds of a run, so that a simulator that never ends does not eat all memory.
+var (
+	maxStatements = 10_000_000
+	maxNumbers    = 1 << 28
+)
+
+// room tells whether the run may go on.
+func (r *Recorder) room(s *ppx.Statement) error {
+	if n := len(r.run.Sofar.Entries); n >= maxStatements || r.b.Numbers() > maxNumbers {
+		return fmt.Errorf("%w: a run of more than %d statements or %d numbers, at %s", ppx.ErrInvalid, maxStatements, maxNumbers, ppx.Quote(s.Address))
+	}
+	return nil
+}
+
 // identify begins an entry for a statement.
 func (r *Recorder) identify(s *ppx.Statement) tracing.Entry {
 	info, name := r.intern(s)
@@ -324,6 +340,9 @@ func (r *Recorder) Sample(s *ppx.Statement) (ppx.Tensor, error) { return r.decid
 // Observe implements ppx.Handler.
 func (r *Recorder) Observe(s *ppx.Statement) error {
 	if s.Dist.Kind == dist.None { // nothing to score
+		if err := r.room(s); err != nil {
+			return err
+		}
 		r.b.Add(r.identify(s), s.Value, nil)
 		return nil
 	}
@@ -333,6 +352,9 @@ func (r *Recorder) Observe(s *ppx.Statement) error {
 
 // Tag implements ppx.Handler.
 func (r *Recorder) Tag(s *ppx.Statement) error {
+	if err := r.room(s); err != nil {
+		return err
+	}
 	r.b.Add(r.identify(s), s.Value, nil)
 	return nil
 }
@@ -341,6 +363,9 @@ func (r *Recorder) Tag(s *ppx.Statement) error {
 func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	if err := s.Dist.Check(); err != nil {
 		return v, fmt.Errorf("%w: %s%s at %s: %w", ppx.ErrInvalid, s.Op, named(s.Name), ppx.Quote(s.Address), err)
+	}
+	if err := r.room(s); err != nil {
+		return v, err
 	}
 	e := r.identify(s)
 	site := &r.site
@@ -358,7 +383,7 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew a value of shape %s, the distribution's have shape %s",
 				dist.ShapeString(s.Value.Shape), dist.ShapeString(site.Shape)), ppx.Quote(s.Address))
 		}
-		r.run.drawn, r.delegated = s.Value.Data, true
+		r.run.drawn = s.Value.Data
 		r.run.audit = !r.trusted || r.run.Draw.audited(site.Index)
 	}
 	c, err := r.choose(site)
@@ -376,10 +401,14 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	if r.run.drawn != nil && !(e.LogP > math.Inf(-1)) && (e.Origin == tracing.FromPrior || e.Origin == tracing.Inflated) {
 		// At the ends of double precision a sampler's value may have no density; an impostor's has none anywhere else.
 		ok := r.run.audit
-		if !ok && e.Origin == tracing.FromPrior {
+		switch {
+		case ok:
+		case e.Origin == tracing.FromPrior:
 			r.run.audit = true
 			_, err = r.choose(site)
 			ok = err == nil
+		default: // the layer has noted it: it cannot be asked again
+			ok = atTheEnds(&s.Dist, v)
 		}
 		if !ok {
 			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew %v, outside the support of %v", v, s.Dist), ppx.Quote(s.Address))
@@ -391,6 +420,21 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	}
 	r.b.Add(e, v, &s.Dist)
 	return v, nil
+}
+
+// atTheEnds tells whether v lies in the closed support of d.
+func atTheEnds(d *ppx.Dist, v ppx.Tensor) bool {
+	ends := make([]float64, 2*len(v.Data))
+	lo, hi := ends[:len(v.Data)], ends[len(v.Data):]
+	if d.Kind.Discrete() || d.Support(lo, hi) != nil {
+		return false
+	}
+	for i, x := range v.Data {
+		if !(x >= lo[i] && x <= hi[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // choose asks the layers.

@@ -57,6 +57,14 @@ func (m *member) Finish(result ppx.Tensor, seconds float64) error {
 	return nil
 }
 
+// late is by how much the end of the run before may have been reported late.
+func (m *member) late() time.Duration {
+	if m.at == 0 {
+		return 0
+	}
+	return m.plan.Flush
+}
+
 // begin makes the recorder ready for the present run.
 func (m *member) begin() {
 	if m.at < len(m.todo) {
@@ -194,6 +202,8 @@ func (l *loop) gather(m *member) bool {
 	ok := false
 	if m.sess.Extension > 0 {
 		m.plan, ok = plan(j.draw, stack)
+		// What does not fit into a message is told value by value.
+		ok = ok && m.plan.bytes() < l.p.o.Limits.MaxMessage()/2
 	}
 	m.plan.FlushBytes = flushBytes
 	m.plan.Flush = flushEvery
@@ -223,7 +233,7 @@ func (l *loop) gather(m *member) bool {
 		if len(m.todo) >= most {
 			break
 		}
-		if j = l.p.q.take(); j == nil {
+		if j = l.p.q.takeFrom(j.src); j == nil {
 			break
 		}
 		stack := j.stack()

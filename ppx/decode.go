@@ -27,6 +27,7 @@ type Decoder struct {
 	run    WireRun
 	reuse  WireReuse
 	chunk  Chunk
+	read   int // bytes of what was copied
 	err    error
 }
 
@@ -41,7 +42,7 @@ func (d *Decoder) Decode(buf []byte, m *Message) error {
 	if limit := d.Limits.message(); len(buf) > limit {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrMalformed, len(buf), limit)
 	}
-	d.buf, d.err = buf, nil
+	d.buf, d.err, d.read = buf, nil, 0
 	*m = Message{}
 	if len(buf) < 8 {
 		return fmt.Errorf("%w: %d bytes are too few", ErrMalformed, len(buf))
@@ -352,10 +353,22 @@ func (d *Decoder) offsets(t table, i int, f func(at int)) {
 	}
 }
 
+// spend counts what a message holds: its parts may share bytes, but no honest writer's do, and what is read must
+// not be more than was sent.
+func (d *Decoder) spend(bytes int) {
+	if d.read += bytes; d.read > len(d.buf) {
+		d.fail("its parts share their bytes")
+	}
+}
+
 func (d *Decoder) strs(t table, i int, what string, dst []string) []string {
 	dst = dst[:0]
 	d.offsets(t, i, func(at int) {
-		if pos := d.indirect(at); d.err == nil {
+		pos := d.indirect(at)
+		if d.err == nil && pos <= len(d.buf)-4 {
+			d.spend(4 + d.u32(pos))
+		}
+		if d.err == nil {
 			dst = append(dst, d.strAt(pos, what))
 		}
 	})
@@ -377,8 +390,14 @@ func (d *Decoder) readChunk(t table) *Chunk {
 		if at := d.field(f, 1, 1); at != 0 {
 			w.Control = d.buf[at] != 0
 		}
-		w.Shapes = d.int32s(f, 5, nil)
-		c.Forms = append(c.Forms, w)
+		_, n := d.vector(f, 5, 4)
+		if d.spend(4 + 4*n); n > 3*(1+dist.MaxRank) {
+			d.fail("a form with %d shape numbers", n)
+		}
+		if d.err == nil {
+			w.Shapes = d.int32s(f, 5, nil)
+			c.Forms = append(c.Forms, w)
+		}
 	})
 	c.Statements = d.uint32s(t, 3, c.Statements)
 	c.Numbers = d.doubles(t, 4, c.Numbers)
@@ -402,7 +421,8 @@ func (d *Decoder) readRun(t table) *WireRun {
 			pos := d.indirect(at)
 			f := d.table(pos)
 			name := d.str(f, 0, "a name of the data")
-			if v := d.tensor(f, 1, 0, name); d.err == nil {
+			v := d.tensor(f, 1, 0, name)
+			if d.spend(8*len(v.Data) + len(name)); d.err == nil {
 				r.Data = append(r.Data, Datum{strings.Clone(name), v.Clone()})
 			}
 		})

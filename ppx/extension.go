@@ -103,6 +103,24 @@ func NewData(values []Datum) *Data {
 	return d
 }
 
+// Bytes is about how much the data take in a message.
+func (d *Data) Bytes() int {
+	n := 0
+	for i := range d.Values {
+		n += 64 + len(d.Values[i].Name) + 8*len(d.Values[i].Value.Data)
+	}
+	return n
+}
+
+// Bytes is about how much the values take in a message, at most.
+func (u *Reuse) Bytes() int {
+	n := 0
+	for i := range u.Values {
+		n += 32 + len(u.Values[i].Base) + 8*len(u.Values[i].Value.Data)
+	}
+	return n
+}
+
 // Find returns the value for occurrence k, from 1, of a name.
 func (d *Data) Find(name string, k int) (Tensor, bool) {
 	if d == nil || name == "" {
@@ -124,8 +142,8 @@ func (d *Data) Find(name string, k int) (Tensor, bool) {
 // SplitOccurrence splits "x@2" into x and 2; the number is 0 for a name without one.
 func SplitOccurrence(name string) (base string, k int) {
 	if at := strings.LastIndexByte(name, '@'); at > 0 {
-		if k, err := strconv.Atoi(name[at+1:]); err == nil && k > 0 {
-			return name[:at], k
+		if k, err := strconv.ParseUint(name[at+1:], 10, 31); err == nil && k > 0 {
+			return name[:at], int(k)
 		}
 	}
 	return name, 0

@@ -77,7 +77,9 @@ func (n *notes) empty() {
 func (n *notes) begin() { n.epoch++ }
 
 // crowded tells that bases and names are due to be forgotten; between two runs, with nothing left to send.
-func (n *notes) crowded() bool { return len(n.bases) > knownForms || len(n.names) > knownForms }
+func (n *notes) crowded() bool {
+	return len(n.bases)-len(n.numbers) > knownForms || len(n.names) > knownForms
+}
 
 // prune forgets all but the bases that the engine has numbered.
 func (n *notes) prune() {
@@ -235,8 +237,9 @@ type solo struct {
 	decided   bool // the coin of prior inflation
 	wide      bool
 	widened   dist.Widened
-	room      []float64
-	shape     [dist.MaxRank]int32
+	rooms     [2][]float64 // by turns: a value may be a parameter of the next
+	shape     [2][dist.MaxRank]int32
+	turn      int
 }
 
 // begin starts the run of a draw.
@@ -251,7 +254,8 @@ func (p *solo) stream(statement, purpose uint64) dist.Stream {
 // site checks a Sample's distribution and returns the shape of its values, and their number of elements.
 func (p *solo) site(s *Statement) (shape []int32, n int, err error) {
 	if err = s.Dist.Check(); err == nil {
-		if shape, err = s.Dist.Shape(p.shape[:0]); err == nil {
+		p.turn = 1 - p.turn
+		if shape, err = s.Dist.Shape(p.shape[p.turn][:0]); err == nil {
 			n, err = dist.Elements(shape)
 		}
 	}
@@ -263,19 +267,19 @@ func (p *solo) site(s *Statement) (shape []int32, n int, err error) {
 
 // answer is the value of a Sample.
 func (p *solo) answer(s *Statement, shape []int32, n int, reused, given Tensor) (Tensor, error) {
-	v := Tensor{Shape: shape}
-	switch {
+	room := &p.rooms[p.turn]
+	if cap(*room) < n || *room == nil {
+		*room = make([]float64, n)
+	}
+	v := Tensor{Data: (*room)[:n], Shape: shape}
+	switch { // copies: the model may change its value
 	case given.Data != nil && len(given.Data) == n:
-		v.Data = given.Data
+		copy(v.Data, given.Data)
 		return v, nil
 	case reused.Data != nil && Fits(reused, shape, n):
-		v.Data = reused.Data
+		copy(v.Data, reused.Data)
 		return v, nil
 	}
-	if cap(p.room) < n || p.room == nil {
-		p.room = make([]float64, n)
-	}
-	v.Data = p.room[:n]
 	if p.plan.Inflation > 0 && s.Control {
 		if !p.decided {
 			coin := p.stream(dist.StatementCoin, dist.PurposeProposal)

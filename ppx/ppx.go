@@ -68,6 +68,9 @@ type Limits struct {
 	Message int // bytes; 0 means MaxMessage
 }
 
+// MaxMessage is the limit of a message in bytes.
+func (l Limits) MaxMessage() int { return l.message() }
+
 func (l Limits) message() int {
 	if l.Message <= 0 {
 		return MaxMessage

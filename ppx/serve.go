@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
 // Serve answers an engine over c until ctx ends or the connection is closed: the simulator's side of the
@@ -75,11 +78,18 @@ func (r *remote) send(m *Message) error {
 func (r *remote) receive() error {
 	for {
 		msg, err := recvWithin(r.ctx, r.c, 0)
-		if err == nil {
-			err = r.dec.Decode(msg, &r.m)
-		}
 		if err != nil {
 			return err
+		}
+		if err := r.dec.Decode(msg, &r.m); err != nil {
+			if r.token == 0 {
+				return err
+			}
+			// It may be anybody's.
+			if err := r.c.Send(r.enc.Encode(&Message{Type: Reset})); err != nil {
+				return err
+			}
+			continue
 		}
 		if r.token == 0 || r.m.Token == r.token || (r.m.Type == Handshake && time.Since(r.contact) > lease) {
 			r.contact = time.Now()
@@ -132,7 +142,7 @@ func (r *remote) serveOne() error {
 		case err == nil || !r.extended || r.ctx.Err() != nil || errors.Is(err, ErrGone):
 			return err
 		}
-		return r.send(&Message{Type: Reset, Reason: Failed, Error: err.Error()})
+		return r.send(&Message{Type: Reset, Reason: Failed, Error: strings.ToValidUTF8(fmt.Sprintf("%.4000s", err), "?")})
 	}
 }
 
@@ -306,6 +316,11 @@ var unset = []float64{}
 
 // refuse shows the engine a Sample that cannot be drawn from: it has the words for it.
 func (r *remote) refuse(s *Statement, err error) error {
+	for i := range s.Dist.Kind.Params() {
+		if !consistent(s.Dist.Params[i]) {
+			return err
+		}
+	}
 	f, e := r.form(s, nil)
 	if e == nil {
 		r.notes.add(f, s, nil)
@@ -315,6 +330,16 @@ func (r *remote) refuse(s *Statement, err error) error {
 		return e
 	}
 	return err
+}
+
+// consistent tells whether a tensor's shape describes its data.
+func consistent(t Tensor) bool {
+	n, err := dist.Elements(t.Shape)
+	return err == nil && n == len(t.Data)
+}
+
+func misshapen(s *Statement, t Tensor) error {
+	return fmt.Errorf("%w: %s at %s: a tensor of %d elements has shape %s", ErrInvalid, s.Op, Quote(s.Address), len(t.Data), dist.ShapeString(t.Shape))
 }
 
 // count returns how often v was met in this run, this time included; 0 for nil.
@@ -353,6 +378,14 @@ func (r *remote) tell(s *Statement, answer Type) error {
 	var value *Tensor
 	if s.Value.Data != nil {
 		value = &s.Value
+	}
+	for i := range s.Dist.Kind.Params() {
+		if !consistent(s.Dist.Params[i]) {
+			return misshapen(s, s.Dist.Params[i])
+		}
+	}
+	if value != nil && !consistent(*value) {
+		return misshapen(s, *value)
 	}
 	f, err := r.form(s, value)
 	if err != nil {

@@ -35,8 +35,10 @@ type Session struct {
 	run   WireRun           // the room of Begin
 	reuse WireReuse
 	mode  Mode
-	left  int // runs of the plan that have not ended
-	count int // statements of the run
+	name  string // of this engine
+	stray bool   // the last error did not come from a statement
+	left  int    // runs of the plan that have not ended
+	count int    // statements of the run
 }
 
 // NewSession returns a session that accepts messages within the limits and announces the extension.
@@ -62,6 +64,7 @@ func (s *Session) empty(t Type) []byte {
 
 // Hello is the message that opens the conversation.
 func (s *Session) Hello(system string) []byte {
+	s.name = system
 	if s.Plain {
 		return s.enc.Encode(&Message{Type: Handshake, SystemName: system})
 	}
@@ -156,16 +159,21 @@ type Runs interface {
 	Finish(result Tensor, seconds float64) error
 }
 
+// Stray tells that Step's last error is about a message as a whole, and not about a statement of the present
+// run: another run of the plan may be at fault, and both sides may no longer mean the same by their numbers.
+func (s *Session) Stray() bool { return s.stray }
+
 // Step takes the simulator's next message of a run and lets h answer it. It returns the reply to send, or
 // done when the plan's last run has ended.
 func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) {
+	s.stray = true
 	if err := s.dec.Decode(msg, &s.m); err != nil {
 		return nil, false, err
 	}
 	switch t := s.m.Type; {
 	case s.mode == Ask && (t == Statements || s.m.Chunk != nil),
 		s.mode != Ask && (t == Observe || t == Tag || t == RunResult),
-		s.mode == Delegate && t == Sample:
+		s.mode == Delegate && t == Sample, s.left == 0 && t == Sample:
 		return nil, false, broken("%s in a run of mode %d", t, s.mode)
 	}
 	switch s.m.Type {
@@ -176,6 +184,7 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 			}
 		}
 		s.count++
+		s.stray = false
 		v, err := h.Sample(&s.m.Statement)
 		if err != nil {
 			return nil, false, err
@@ -183,11 +192,14 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 		return s.encode(&Message{Type: SampleResult, Statement: Statement{Value: v}}), false, nil
 	case Observe:
 		s.count++
+		s.stray = false
 		return s.empty(ObserveResult), false, h.Observe(&s.m.Statement)
 	case Tag:
 		s.count++
+		s.stray = false
 		return s.empty(TagResult), false, h.Tag(&s.m.Statement)
 	case RunResult:
+		s.stray = false
 		return nil, true, h.Finish(s.m.Value, 0)
 	case Statements:
 		if err := s.chunk(s.m.Chunk, h); err != nil {
@@ -200,6 +212,7 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 	case Reset:
 		switch s.m.Reason {
 		case Failed:
+			s.stray = false
 			return nil, false, fmt.Errorf("%w: %s", ErrFailed, Quote(s.m.Error))
 		case Busy:
 			return nil, false, fmt.Errorf("%w: %s", ErrBusy, Quote(s.m.Error))
@@ -220,7 +233,10 @@ func (s *Session) chunk(c *Chunk, h Runs) error {
 		return broken("%d runs were asked for that were not made", s.left-runs)
 	case s.m.Type == Sample && runs > 0:
 		return broken("a run ended before a Sample")
+	case s.left == 0:
+		return broken("a message after the last run")
 	}
+	s.stray = false
 	return s.forms.Each(c, func(st *Statement, count int, seconds float64) (err error) {
 		switch st.Op {
 		case RunResult:
@@ -231,6 +247,9 @@ func (s *Session) chunk(c *Chunk, h Runs) error {
 			s.count = 0
 			return h.Finish(st.Value, seconds)
 		case Sample:
+			if s.mode != Delegate {
+				return broken("a Sample that was not asked for")
+			}
 			_, err = h.Sample(st)
 		case Observe:
 			err = h.Observe(st)
@@ -305,7 +324,12 @@ func (s *Session) Execute(ctx context.Context, c Conn, p *Plan, h Runs, timeout 
 		reply, done, err := s.Step(msg, h)
 		switch {
 		case err != nil && s.Extension > 0 && !errors.Is(err, ErrFailed) && !errors.Is(err, ErrBusy):
-			return errors.Join(err, s.abandon(ctx, c, timeout))
+			stray := s.stray
+			err = errors.Join(err, s.abandon(ctx, c, timeout))
+			if stray { // begin anew
+				err = errors.Join(err, s.Connect(c, s.name, timeout))
+			}
+			return err
 		case err != nil || done:
 			return err
 		}

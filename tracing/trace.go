@@ -175,6 +175,9 @@ func (b *Builder) Grow(n int) {
 // Sofar is the trace as far as it goes; a view that the next Add or Reset changes.
 func (b *Builder) Sofar() *Trace { return &b.t }
 
+// Numbers is how many numbers the entries so far hold.
+func (b *Builder) Numbers() int { return len(b.t.slab) }
+
 // Add appends an entry, copying value and distribution.
 func (b *Builder) Add(e Entry, value ppx.Tensor, d *ppx.Dist) {
 	e.value = b.span(value)
