@@ -14,13 +14,13 @@ static void samples(std::stringstream& in) {
   std::vector<double> p;
   for (double x; in >> x;) p.push_back(x);
   auto k = static_cast<ppx::Kind>(kind);
-  ppx::random::Stream s(seed, stream, statement, draw, purpose);
+  ppx::rng::Stream s(seed, stream, statement, draw, purpose);
   p.resize(p.size() < 2 ? 2 : p.size());
   for (int i = 0; i < n; i++) {
     if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
     double v = k == ppx::Kind::categorical
-                   ? (wide ? ppx::random::categorical_widened(s, p.data(), p.size()) : ppx::random::categorical(s, p.data(), p.size()))
-                   : (wide ? ppx::random::draw_widened(s, k, p[0], p[1]) : ppx::random::draw(s, k, p[0], p[1]));
+                   ? (wide ? ppx::rng::categorical_widened(s, p.data(), p.size()) : ppx::rng::categorical(s, p.data(), p.size()))
+                   : (wide ? ppx::rng::draw_widened(s, k, p[0], p[1]) : ppx::rng::draw(s, k, p[0], p[1]));
     std::printf("%.17g ", v);
   }
   std::printf("\n");

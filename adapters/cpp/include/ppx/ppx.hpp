@@ -116,7 +116,8 @@ class Connection {
     check_over();
     if (mode_ != Mode::delegate) {
       solo_.statement++;
-      ask(encoder.statement(detail::sample, address, name, &d, control, nullptr, before()), sample_result);
+      const Chunk* earlier = before();
+      ask(encoder.statement(detail::sample, address, name, &d, control, nullptr, earlier), sample_result, earlier != nullptr);
       if (!decoder.has_value) throw ProtocolError("ppx: an empty answer to Sample");
       View v;
       v.data = decoder.data.data();
@@ -147,9 +148,13 @@ class Connection {
   // An Observe or a Tag.
   void tell(Type type, std::string_view address, bool stays, std::string_view name, const Distribution* d, const View* value, Type answer) {
     check_over();
+    if (value != nullptr && value->size == 0 && value->rank == 0) value = nullptr;  // an empty Tensor is no value
+    if ((value != nullptr && !fits(*value)) || (d != nullptr && (!fits(View(d->a)) || (d->parameters == 2 && !fits(View(d->b)))))) {
+      throw Error("ppx: a tensor whose shape does not fit its data at " + std::string(address));
+    }
     solo_.statement++;
     if (mode_ == Mode::ask) {
-      ask(encoder.statement(type, address, name, d, true, value), answer);
+      ask(encoder.statement(type, address, name, d, true, value), answer, false);
       return;
     }
     make_room();
@@ -202,7 +207,15 @@ class Connection {
       while (zmq_msg_recv(&msg_, socket_, 0) < 0) {
         if (zmq_errno() != EINTR) throw ConnectionError("ppx: receiving: " + std::string(zmq_strerror(zmq_errno())));
       }
-      decoder.decode(zmq_msg_data(&msg_), zmq_msg_size(&msg_));
+      try {
+        decoder.decode(zmq_msg_data(&msg_), zmq_msg_size(&msg_));
+      } catch (const ProtocolError&) {
+        if (token_ == 0) throw;
+        auto kept = contact_;  // it may be anybody's
+        send(encoder.reset(Reason::out_of_turn, ""));
+        contact_ = kept;
+        continue;
+      }
       auto now = Clock::now();
       if (token_ == 0 || decoder.token == token_ || (decoder.type == handshake && now - contact_ > lease)) {
         contact_ = now;
@@ -228,7 +241,7 @@ class Connection {
     over_ = pending_ = leaving_ = false;
     if (!notes_.chunk.forms.empty() || !notes_.chunk.statements.empty()) notes_.restart();  // left over from a run that was lost
     std::string failure;
-    bool failed = false;
+    bool failed = false, astray = false;
     try {
       Order& o = decoder.order;
       mode_ = o.mode;
@@ -245,8 +258,10 @@ class Connection {
       if (!over_) throw;
     } catch (const ConnectionError&) {
       throw;
-    } catch (const ProtocolError&) {
-      if (!over_) throw;
+    } catch (const ProtocolError& e) {
+      if (!over_ && !extended_) throw;
+      failed = astray = true;
+      failure = e.what();
     } catch (const std::exception& e) {
       if (!over_ && !extended_) throw;
       failed = true;
@@ -259,9 +274,31 @@ class Connection {
       if (leaving_) token_ = 0;
       send(encoder.reset(Reason::aborted, ""));
     } else if (failed) {
-      if (mode_ == Mode::delegate && notes_.bytes > 0) flush_before_failure();
-      if (!over_) send(encoder.reset(Reason::failed, failure));
+      if (mode_ == Mode::delegate && notes_.bytes > 0 && !astray) flush_before_failure();
+      if (!over_) send(encoder.reset(Reason::failed, readable(failure)));
     }
+  }
+
+  // An error's text as it may be sent: not too long, and UTF-8.
+  static std::string readable(std::string s) {
+    if (s.size() > 4000) s.resize(4000);
+    for (std::size_t i = 0; i < s.size();) {
+      auto c = static_cast<unsigned char>(s[i]);
+      std::size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+      bool ok = n > 0 && i + n <= s.size();
+      for (std::size_t k = 1; ok && k < n; k++) ok = (static_cast<unsigned char>(s[i + k]) & 0xc0) == 0x80;
+      if (ok && n == 3) {  // neither overlong nor a surrogate
+        auto d = static_cast<unsigned char>(s[i + 1]);
+        ok = !(c == 0xe0 && d < 0xa0) && !(c == 0xed && d >= 0xa0);
+      }
+      if (ok && n == 4) {
+        auto d = static_cast<unsigned char>(s[i + 1]);
+        ok = !(c == 0xf0 && d < 0x90) && !(c == 0xf4 && d >= 0x90);
+      }
+      if (!ok) s[i] = '?';
+      i += ok ? n : 1;
+    }
+    return s;
   }
 
   // Shows the engine the runs that have ended, and how far the last one has come.
@@ -269,9 +306,14 @@ class Connection {
     try {
       flush(true);
     } catch (const RunAborted&) {
-      if (pending_) greet();
-      else send(encoder.reset(Reason::aborted, ""));
-      pending_ = false;
+      if (pending_) {
+        pending_ = false;
+        greet();
+        return;
+      }
+      if (leaving_) token_ = 0;
+      send(encoder.reset(Reason::aborted, ""));
+    } catch (const ProtocolError&) {
     }
   }
 
@@ -304,6 +346,8 @@ class Connection {
     notes_.begin();
     auto start = Clock::now();
     Tensor result = run();
+    if (result.data.empty() && result.shape.empty()) result = Tensor(0.0);
+    if (!fits(View(result))) throw Error("ppx: the model's result has a shape that does not fit its data");
     if (!over_ && mode_ != Mode::ask) notes_.end(result, solo_.statement, std::chrono::duration<double>(Clock::now() - start).count());
     return result;
   }
@@ -316,12 +360,10 @@ class Connection {
   const Chunk* before() const { return notes_.chunk.statements.empty() ? nullptr : &notes_.chunk; }
 
   // Sends and waits for the answer.
-  void ask(std::pair<const void*, std::size_t> m, Type answer) {
+  void ask(std::pair<const void*, std::size_t> m, Type answer, bool with_notes) {
     send(m);
-    if (mode_ != Mode::ask) {
-      notes_.empty();
-      flushed_ = contact_;
-    }
+    if (with_notes) notes_.empty();
+    flushed_ = contact_;
     receive();
     if (decoder.type == answer) return;
     if (decoder.type == handshake || decoder.type == abort) {
@@ -336,7 +378,7 @@ class Connection {
   void flush(bool more) {
     auto m = encoder.noted(notes_.chunk, more);
     if (more) {
-      ask(m, statements_result);
+      ask(m, statements_result, true);
       return;
     }
     send(m);
@@ -358,9 +400,11 @@ class Connection {
 
   // Shows the engine a Sample that cannot be drawn from: it has the words for it.
   [[noreturn]] void refuse(std::string_view address, bool stays, std::string_view name, const Distribution& d, bool control) {
-    make_room();
-    notes_.add(notes_.form(detail::sample, address, stays, name, &d, control, nullptr), &d, nullptr);
-    flush(true);
+    if (fits(View(d.a)) && (d.parameters < 2 || fits(View(d.b)))) {
+      make_room();
+      notes_.add(notes_.form(detail::sample, address, stays, name, &d, control, nullptr), &d, nullptr);
+      flush(true);
+    }
     throw Error("ppx: a distribution with invalid parameters at " + std::string(address));
   }
 };

@@ -18,7 +18,7 @@ enum class Kind : std::uint8_t {
   none, normal, uniform, categorical, poisson, bernoulli, beta, exponential, gamma, log_normal, binomial, weibull
 };
 
-namespace random {
+namespace rng {
 
 // A sequence of uniform numbers: Philox4x64-10 (Salmon et al., SC 2011) under a key (seed, stream), with the
 // counter (block, statement, draw, purpose).
@@ -95,7 +95,7 @@ inline constexpr std::uint64_t for_value = 0, for_proposal = 1, coin_statement =
 // Where exact values would round to an end of the support with an infinite density.
 inline constexpr double tiny = 0x1p-1022, below_one = 1 - 0x1p-53, largest = std::numeric_limits<double>::max();
 
-inline double clamp(double v, double low, double high) { return std::fmin(std::fmax(v, low), high); }
+inline double clamp(double v, double low, double high) { return v < low ? low : v > high ? high : v; }  // NaN stays NaN
 inline bool whole(double x) { return x == std::floor(x) && std::isfinite(x); }
 
 // The standard normal quantile: M. J. Wichura, "Algorithm AS 241" (1988), PPND16.
@@ -366,7 +366,7 @@ inline double categorical_widened(Stream& s, const double* probs, std::size_t k)
   return categorical(s, probs, k, [](double p) { return std::ceil(std::fmin(p, 1)); });
 }
 
-}  // namespace random
+}  // namespace rng
 }  // namespace ppx
 
 #endif  // PPX_RANDOM_HPP

@@ -33,6 +33,10 @@ class ProtocolError(RuntimeError):
     """The engine said something that the protocol does not allow here."""
 
 
+class _BrokenSocket(RuntimeError):
+    """The engine cannot be reached any more."""
+
+
 class RunAborted(BaseException):
     """The engine began anew in the middle of a run. Not an Exception, so that a simulator's own handlers
     let it pass."""
@@ -45,7 +49,7 @@ class _Local:
     """Draws by itself: statement after statement from one seed."""
 
     def __init__(self, seed: Optional[int] = None) -> None:
-        self.solo = Solo(secrets.randbits(64) if seed is None else seed % 2**64, 0, (0,))
+        self.solo = Solo(secrets.randbits(64) if seed is None else int(seed) % 2**64, 0, (0,))
         self.solo.begin(0)
 
     def draw(self, dist: Distribution) -> Any:
@@ -78,24 +82,40 @@ class _Remote:
         self.length = 16
 
     def send(self, msg: bytes) -> None:
-        self.socket.send(msg)
+        self._send(msg)
         self.contact = time.monotonic()
+
+    def _send(self, msg: bytes) -> None:
+        try:
+            self.socket.send(msg)
+        except zmq.ZMQError as e:
+            raise _BrokenSocket(f"sending: {e}") from e
 
     def receive(self) -> wire.Message:
         """A message of the session's engine, or of one that may begin a session."""
         while True:
-            m = wire.decode(self.socket.recv())
+            try:
+                msg = self.socket.recv()
+            except zmq.ZMQError as e:
+                raise _BrokenSocket(f"receiving: {e}") from e
+            try:
+                m = wire.decode(msg)
+            except wire.MalformedError:
+                if self.token == 0:
+                    raise
+                self._send(wire.reset())  # it may be anybody's
+                continue
             now = time.monotonic()
             if self.token in (0, m.token) or (m.type == wire.HANDSHAKE and now - self.contact > LEASE):
                 self.contact = now
                 return m
-            self.socket.send(wire.reset(wire.BUSY, "another engine is at this simulator"))
+            self._send(wire.reset(wire.BUSY, "another engine is at this simulator"))
 
-    def ask(self, msg: bytes, answer: int) -> Any:
+    def ask(self, msg: bytes, answer: int, with_notes: bool = False) -> Any:
         self.send(msg)
-        if self.mode != wire.ASK:
+        if with_notes:
             self.notes.empty()
-            self.flushed = self.contact
+        self.flushed = self.contact
         m = self.receive()
         if m.type in (wire.HANDSHAKE, wire.ABORT):
             self.over = m
@@ -107,7 +127,7 @@ class _Remote:
     def flush(self, more: bool) -> None:
         msg = wire.statements(self.notes.chunk, more)
         if more:
-            self.ask(msg, wire.STATEMENTS_RESULT)
+            self.ask(msg, wire.STATEMENTS_RESULT, with_notes=True)
         else:
             self.send(msg)
             self.notes.empty()
@@ -130,8 +150,9 @@ class _Remote:
         kind, params, notes = dist.kind, dist.params, self.notes
         if self.mode != wire.DELEGATE:
             self.solo.statement += 1
-            msg = _message(wire.SAMPLE, address, name, dist, control, None, self.templates, notes.chunk if notes.chunk.statements else None)
-            v = self.ask(msg, wire.SAMPLE_RESULT)
+            earlier = notes.chunk if notes.chunk.statements else None
+            msg = _message(wire.SAMPLE, address, name, dist, control, None, self.templates, earlier)
+            v = self.ask(msg, wire.SAMPLE_RESULT, with_notes=earlier is not None)
             if v is None:
                 raise ProtocolError(f"an empty answer to Sample at {address}")
             return v
@@ -146,11 +167,11 @@ class _Remote:
         assert f.base is not None
         instance = f.base.count(notes.epoch)
         reused = f.base.values.get(instance) if f.base.values else None
-        n = int(np.prod(shape))
+        n = int(np.prod(shape)) if shape else 1
         if given is not None and given.size == n:
-            v = given.reshape(shape)
+            v = given.reshape(shape).copy()  # the model may change it
         elif reused is not None and reused.size == n and (n == 1 or reused.shape == shape):
-            v = reused.reshape(shape)
+            v = reused.reshape(shape).copy()
         else:
             v = self.solo.value(kind, shape, params, control)
         self.solo.statement += 1
@@ -222,12 +243,12 @@ class _Remote:
         except RunAborted:
             if self.over is None:
                 raise
-        except (ProtocolError, zmq.ZMQError):
+        except _BrokenSocket:
             raise
         except Exception as e:
-            if not self.extended:
-                raise
             if self.over is None:
+                if not self.extended:
+                    raise
                 self.fail(e)
         return self.over
 
@@ -252,12 +273,15 @@ class _Remote:
         """Tell the engine that the run has failed: the runs before it, how far it has come, and why."""
         traceback.print_exc()
         sys.stderr.flush()
-        if self.mode == wire.DELEGATE and self.notes.bytes:
+        if self.mode == wire.DELEGATE and self.notes.bytes and not isinstance(e, (ProtocolError, wire.MalformedError)):
             try:
                 self.flush(True)
             except RunAborted:
                 return
-        self.send(wire.reset(wire.FAILED, f"{type(e).__name__}: {e}"))
+            except ProtocolError:
+                pass
+        text = f"{type(e).__name__}: {e}"[:4000]
+        self.send(wire.reset(wire.FAILED, text.encode("utf-8", "replace").decode()))
 
 
 _run: contextvars.ContextVar[Union[_Local, _Remote, None]] = contextvars.ContextVar("ppxsim", default=None)
@@ -340,6 +364,8 @@ def observe(dist: Distribution, value: Any = None, name: str = "", *, address: O
 
 def tag(value: Any, name: str = "", *, address: Optional[str] = None) -> None:
     """Record a value that the model computed."""
+    if value is None:
+        raise TypeError("tag needs a value")
     run = _current()
     if isinstance(run, _Remote):
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)

@@ -128,7 +128,7 @@ class Notes:
 
     def crowded(self) -> bool:
         """Bases and names are due to be forgotten, between two runs with nothing left to send."""
-        return len(self.bases) > _MAX_FORMS or len(self.names) > _MAX_FORMS
+        return len(self.bases) - len(self.numbered) > _MAX_FORMS or len(self.names) > _MAX_FORMS
 
     def prune(self) -> None:
         self.bases = dict(self.numbered)
@@ -145,7 +145,7 @@ class Notes:
             for name, value in o.data:
                 self._name(name).values[0] = value
                 base, at, k = name.rpartition("@")
-                if at and base and k.isascii() and k.isdigit() and int(k) > 0:
+                if at and base and k.isascii() and k.isdigit() and len(k) < 20 and 0 < int(k) < 2**31:
                     self._name(base).values[int(k)] = value
         if o.data_id not in (0, self.data_id):
             raise wire.MalformedError("the data that a Run refers to were never sent")
@@ -174,9 +174,9 @@ class Notes:
     def _string(self, s: str) -> int:
         n = self.strings.get(s)
         if n is None:
+            size = len(s.encode())  # refuses what is not Unicode, before anything is noted
             n = self.strings[s] = len(self.strings)
             self.chunk.strings.append(s)
-            size = len(s.encode())
             self.string_bytes += size
             self.bytes += size + 8
         return n
@@ -194,7 +194,8 @@ class Notes:
                 d = np.shape(p)
                 shapes += [len(d), *d]
             shapes += [-1] if shape is None else [len(shape), *shape]
-            self.chunk.forms.append(wire.WireForm(op, control, kind, self._string(address), self._string(name), tuple(shapes)))
+            a, b = self._string(address), self._string(name)
+            self.chunk.forms.append(wire.WireForm(op, control, kind, a, b, tuple(shapes)))
             self.bytes += 64
             base = None
             if op == wire.SAMPLE:

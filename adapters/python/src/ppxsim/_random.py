@@ -12,6 +12,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _wire as wire
+
 NORMAL, UNIFORM, CATEGORICAL, POISSON, BERNOULLI, BETA = 1, 2, 3, 4, 5, 6
 EXPONENTIAL, GAMMA, LOG_NORMAL, BINOMIAL, WEIBULL = 7, 8, 9, 10, 11
 
@@ -406,7 +408,7 @@ def _widens(kind: int, a: float, b: float) -> bool:
     if kind == GAMMA:
         return small_shape < a < large and abs(math.log(b)) < log_max - 100
     if kind == WEIBULL:
-        return abs(math.log(a)) + tail / min(b / 3, 1) < log_max
+        return b / 3 > 0 and abs(math.log(a)) + tail / min(b / 3, 1) < log_max
     if kind == POISSON:
         return 1 / large < a < large
     return kind == BINOMIAL and 1 <= a < large and 1 / large < b < 1 - 1 / large
@@ -515,9 +517,12 @@ def tensor_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
             ok = np.all(probs >= 0) and np.all(np.isfinite(probs)) and np.all(sums > 0) and np.all(np.isfinite(sums))
         return probs.shape[:-1] if ok else None
     try:
-        both = np.broadcast_arrays(*params)
+        shape = np.broadcast(*params).shape if len(params) > 1 else np.shape(params[0])
     except ValueError:
         return None
+    if wire.elements(shape) < 0:
+        return None
+    both = np.broadcast_arrays(*params)
     with np.errstate(all="ignore"):
         return both[0].shape if bool(_all_valid(kind, both[0], both[-1])) else None
 

@@ -33,6 +33,23 @@ class MalformedError(ValueError):
     """Bytes that are no PPX message."""
 
 
+MAX_ELEMENTS, MAX_RANK = 1 << 26, 32
+
+
+def elements(shape: Tuple[int, ...]) -> int:
+    """The number of elements of a shape; −1 for one that cannot be."""
+    n = 1
+    if len(shape) > MAX_RANK or any(d < 0 for d in shape):
+        return -1
+    if 0 in shape:
+        return 0
+    for d in shape:
+        n *= d
+        if n > MAX_ELEMENTS:
+            return -1
+    return n
+
+
 class Order(NamedTuple):
     """A Run message: how to make the next run, or several of them."""
 
@@ -257,6 +274,7 @@ def _mark(i: int) -> float:
 class _Reader:
     def __init__(self, buf: bytes) -> None:
         self.buf = buf
+        self.spent = 0
 
     def _unpack(self, fmt: str, at: int) -> int:
         size = struct.calcsize(fmt)
@@ -296,13 +314,20 @@ class _Reader:
         at, n = self.vector(t, 0, 8)
         shape_at, rank = self.vector(t, 1, 4)
         data = np.frombuffer(self.buf, "<f8", n, at) if n else np.zeros(0)
-        shape = tuple(int(d) for d in np.frombuffer(self.buf, "<i4", rank, shape_at)) if rank else ()
+        shape = tuple(int(d) for d in np.frombuffer(self.buf, "<i4", rank, shape_at)) if 0 < rank <= MAX_RANK else ()
         if n == 0 and rank == 0:
             return None
-        if any(d < 0 for d in shape) or int(np.prod(shape, dtype=object)) != n:
-            raise MalformedError(f"shape {shape} does not fit {n} elements")
+        if rank > MAX_RANK or elements(shape) != n:
+            raise MalformedError(f"a shape of {rank} dimensions does not fit {n} elements")
+        self.spend(8 * n + 4 * rank)
         return data.reshape(shape).astype(np.float64)
 
+    def spend(self, size: int) -> None:
+        """What is read must not be more than was sent: parts of a message that share bytes are nobody's honest
+        work."""
+        self.spent += size
+        if self.spent > len(self.buf):
+            raise MalformedError("its parts share their bytes")
 
     def number(self, table: int, i: int, fmt: str) -> Any:
         at = self.field(table, i, struct.calcsize(fmt))
@@ -323,6 +348,7 @@ class _Reader:
         n = self._unpack("<I", at)
         if at + 4 + n > len(self.buf):
             raise MalformedError(f"a string of {n} bytes leaves the message")
+        self.spend(n + 4)
         return self.buf[at + 4 : at + 4 + n].decode("utf-8", "replace")
 
     def order(self, t: int) -> Order:
@@ -347,8 +373,8 @@ class _Reader:
                 if at >= len(shapes) or not 0 <= shapes[at] <= len(shapes) - at - 1:
                     raise MalformedError("a value to reuse without its shape")
                 shape = tuple(shapes[at + 1 : at + 1 + shapes[at]])
-                n = int(np.prod(shape, dtype=object))
-                if n < 0 or any(d < 0 for d in shape) or k + n > len(numbers):
+                n = elements(shape)
+                if n < 0 or k + n > len(numbers):
                     raise MalformedError("a value to reuse without its numbers")
                 reuse.append((base, instance, np.array(numbers[k : k + n]).reshape(shape)))
                 at, k = at + 1 + len(shape), k + n

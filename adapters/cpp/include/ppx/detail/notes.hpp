@@ -4,8 +4,8 @@
 #ifndef PPX_DETAIL_NOTES_HPP
 #define PPX_DETAIL_NOTES_HPP
 
+#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <iterator>
@@ -22,11 +22,10 @@
 
 namespace ppx::detail {
 
-// Limits of the protocol.
-inline constexpr std::size_t max_elements = std::size_t{1} << 26;
-inline constexpr std::size_t max_rank = 32;
-
 // ---- Drawing
+
+// Whether a shape describes its data.
+inline bool fits(const View& v) { return v.rank == 0 ? v.size == 1 : elements(v.shape, v.rank) == v.size; }
 
 // Draws values of distributions over tensors; which random numbers it uses depends on seed, stream, draw and
 // statement alone.
@@ -50,7 +49,7 @@ class Solo {
     shape.clear();
     if (d.scalar() && d.kind != Kind::categorical) {
       value.resize(1);
-      return random::valid(d.kind, d.a.number, d.b.number);
+      return rng::valid(d.kind, d.a.number, d.b.number);
     }
     View a(d.a), b(d.b);
     if (d.kind == Kind::categorical) return prepare_categorical(a);
@@ -60,7 +59,7 @@ class Solo {
     if (n > max_elements) return false;
     value.resize(n);
     for (std::size_t i = 0; i < n; i++) {
-      if (!random::valid(d.kind, at(a, i), at(b, i))) return false;
+      if (!rng::valid(d.kind, at(a, i), at(b, i))) return false;
     }
     return true;
   }
@@ -71,17 +70,17 @@ class Solo {
     if (inflation > 0 && control) {
       if (!decided_) {
         decided_ = true;
-        wide_ = random::Stream(seed, stream, random::coin_statement, draw, random::for_proposal).uniform() < inflation;
+        wide_ = rng::Stream(seed, stream, rng::coin_statement, draw, rng::for_proposal).uniform() < inflation;
       }
       wide = wide_;
     }
-    random::Stream s(seed, stream, statement, draw, wide ? random::for_proposal : random::for_value);
+    rng::Stream s(seed, stream, statement, draw, wide ? rng::for_proposal : rng::for_value);
     if (d.kind == Kind::categorical) {
       View p(d.a);
       auto k = static_cast<std::size_t>(p.shape[p.rank - 1]);
       for (std::size_t i = 0; i < value.size(); i++) {
         if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
-        value[i] = wide ? random::categorical_widened(s, p.data + i * k, k) : random::categorical(s, p.data + i * k, k);
+        value[i] = wide ? rng::categorical_widened(s, p.data + i * k, k) : rng::categorical(s, p.data + i * k, k);
       }
       return;
     }
@@ -89,24 +88,12 @@ class Solo {
     if (d.parameters < 2) b = a;
     for (std::size_t i = 0; i < value.size(); i++) {
       if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
-      value[i] = wide ? random::draw_widened(s, d.kind, at(a, i), at(b, i)) : random::draw(s, d.kind, at(a, i), at(b, i));
+      value[i] = wide ? rng::draw_widened(s, d.kind, at(a, i), at(b, i)) : rng::draw(s, d.kind, at(a, i), at(b, i));
     }
   }
 
  private:
   bool decided_ = false, wide_ = false;
-
-  static std::size_t elements(const std::int32_t* shape, std::size_t rank) {
-    std::size_t n = 1;
-    for (std::size_t i = 0; i < rank; i++) {
-      if (shape[i] <= 0) return shape[i] < 0 ? max_elements + 1 : 0;
-      n *= static_cast<std::size_t>(shape[i]);
-      if (n > max_elements) return n;
-    }
-    return n;
-  }
-
-  static bool fits(const View& v) { return v.rank <= max_rank && elements(v.shape, v.rank) == v.size; }
 
   bool prepare_categorical(const View& p) {
     if (p.rank == 0 || !fits(p)) return false;
@@ -115,7 +102,7 @@ class Solo {
     if (k == 0) return false;
     value.resize(p.size / k);
     for (std::size_t i = 0; i < value.size(); i++) {
-      if (!random::valid_categorical(p.data + i * k, k)) return false;
+      if (!rng::valid_categorical(p.data + i * k, k)) return false;
     }
     return true;
   }
@@ -196,12 +183,11 @@ struct Base : Visits {
   bool numbered = false;  // by the engine
   std::vector<std::pair<std::uint32_t, Tensor>> reuse;
 
+  // They are in the order of instances; the last of several for one wins.
   const Tensor* reused(std::uint32_t instance) const {
-    if (instance <= reuse.size() && reuse[instance - 1].first == instance) return &reuse[instance - 1].second;
-    for (auto& r : reuse) {
-      if (r.first == instance) return &r.second;
-    }
-    return nullptr;
+    if (reuse.empty()) return nullptr;
+    auto it = std::upper_bound(reuse.begin(), reuse.end(), instance, [](std::uint32_t k, const auto& r) { return k < r.first; });
+    return it != reuse.begin() && (--it)->first == instance ? &it->second : nullptr;
   }
 };
 
@@ -271,7 +257,7 @@ class Notes {
   void know(std::uint64_t generation) { generation_ = generation; }
 
   // Bases and names are due to be forgotten, between two runs with nothing left to send.
-  bool crowded() const { return bases_.size() > max_forms || names_.size() > max_forms; }
+  bool crowded() const { return bases_.size() > max_forms + numbered_.size() || names_.size() > max_forms; }
   void prune() {
     // What the engine has numbered stays, and what has data.
     for (auto it = bases_.begin(); it != bases_.end();) it = it->second.numbered ? std::next(it) : bases_.erase(it);
@@ -345,14 +331,7 @@ class Notes {
       for (auto& d : o.data) {
         data_.push_back(std::move(d.value));
         names_[d.name].every = &data_.back();
-        auto at = d.name.rfind('@');
-        if (at != std::string::npos && at > 0) {
-          char* end = nullptr;
-          auto k = std::strtoul(d.name.c_str() + at + 1, &end, 10);
-          if (*end == 0 && k > 0 && d.name[at + 1] >= '0' && d.name[at + 1] <= '9') {
-            names_[d.name.substr(0, at)].occurrence[static_cast<std::uint32_t>(k)] = &data_.back();
-          }
-        }
+        if (auto k = occurrence(d.name)) names_[d.name.substr(0, d.name.rfind('@'))].occurrence[k] = &data_.back();
       }
     }
     if (with_data_ && o.data_id != data_id_) {
@@ -386,6 +365,7 @@ class Notes {
       if (b->reuse.empty()) reusing_.push_back(b);
       b->reuse.emplace_back(o.instance[i], std::move(t));
     }
+    for (auto* b : reusing_) std::stable_sort(b->reuse.begin(), b->reuse.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
   }
 
  private:
@@ -402,6 +382,18 @@ class Notes {
   std::deque<Tensor> data_;
   std::uint64_t data_id_ = 0;
   bool with_data_ = false;
+
+  // The 2 of "x@2"; 0 for a name without an occurrence.
+  static std::uint32_t occurrence(const std::string& name) {
+    auto at = name.rfind('@');
+    if (at == std::string::npos || at == 0 || at + 1 == name.size()) return 0;
+    std::uint64_t k = 0;
+    for (auto i = at + 1; i < name.size(); i++) {
+      if (name[i] < '0' || name[i] > '9' || k > 0x7fffffff) return 0;
+      k = 10 * k + static_cast<std::uint64_t>(name[i] - '0');
+    }
+    return k > 0x7fffffff ? 0 : static_cast<std::uint32_t>(k);
+  }
 
   static std::uint64_t mix(std::uint64_t h) {
     h *= 0x9FB21C651E98DF25u;

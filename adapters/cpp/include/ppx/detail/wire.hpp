@@ -36,6 +36,23 @@ inline const char* type_name(std::uint8_t t) {
   return t <= abort ? names[t] : "an unknown message";
 }
 
+// Limits of the protocol.
+inline constexpr std::size_t max_elements = std::size_t{1} << 26;
+inline constexpr std::size_t max_rank = 32;
+
+// The number of elements of a shape, more than max_elements for one that cannot be.
+inline std::size_t elements(const std::int32_t* shape, std::size_t rank) {
+  std::size_t n = 1;
+  bool empty = false;
+  if (rank > max_rank) return max_elements + 1;
+  for (std::size_t i = 0; i < rank; i++) {
+    if (shape[i] < 0) return max_elements + 1;
+    if (shape[i] == 0) empty = true;
+    else if (n <= max_elements) n = n > max_elements / static_cast<std::size_t>(shape[i]) ? max_elements + 1 : n * static_cast<std::size_t>(shape[i]);
+  }
+  return empty ? 0 : n;
+}
+
 // A view of a tensor.
 struct View {
   const double* data = nullptr;
@@ -240,6 +257,7 @@ class Decoder {
   void decode(const void* bytes, std::size_t size) {
     p_ = static_cast<const std::uint8_t*>(bytes);
     n_ = size;
+    spent_ = 0;
     has_value = false;
     std::size_t root = indirect(0);
     std::size_t at = field(root, 0, 1);
@@ -259,7 +277,7 @@ class Decoder {
 
  private:
   const std::uint8_t* p_ = nullptr;
-  std::size_t n_ = 0;
+  std::size_t n_ = 0, spent_ = 0;
 
   template <class T>
   T read(std::size_t at) const {
@@ -326,9 +344,10 @@ class Decoder {
     o.flush_bytes = number<std::uint32_t>(t, 9);
   }
 
-  std::string string(std::size_t at) const {
+  std::string string(std::size_t at) {
     std::size_t n = read<std::uint32_t>(at);
     if (n > n_ - at - 4) throw ProtocolError("malformed message: a string leaves it");
+    spend(n + 4);
     return std::string(reinterpret_cast<const char*>(p_ + at + 4), n);
   }
 
@@ -355,17 +374,21 @@ class Decoder {
   }
 
   // False for no tensor.
-  bool tensor(std::size_t table, int i, std::vector<double>& data, std::vector<std::int32_t>& shape) const {
+  bool tensor(std::size_t table, int i, std::vector<double>& numbers, std::vector<std::int32_t>& dims) {
     std::size_t f = field(table, i, 4);
     if (!f) return false;
     std::size_t t = indirect(f);
-    vector(t, 0, data);
-    vector(t, 1, shape);
-    std::size_t n = 1;
-    for (auto d : shape) n *= d < 0 ? 0 : static_cast<std::size_t>(d);
-    if (data.empty() && shape.empty()) return false;
-    if (n != data.size()) throw ProtocolError("malformed message: a shape does not fit its data");
+    vector(t, 0, numbers);
+    vector(t, 1, dims);
+    spend(8 * numbers.size() + 4 * dims.size());
+    if (numbers.empty() && dims.empty()) return false;
+    if (elements(dims.data(), dims.size()) != numbers.size()) throw ProtocolError("malformed message: a shape does not fit its data");
     return true;
+  }
+
+  // What is read must not be more than was sent: parts of a message that share bytes are nobody's honest work.
+  void spend(std::size_t bytes) {
+    if ((spent_ += bytes) > n_) throw ProtocolError("malformed message: its parts share their bytes");
   }
 };
 
