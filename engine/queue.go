@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,10 +18,12 @@ import (
 const (
 	// maxTries is how often a run is made before its draw is given up.
 	maxTries = 20
+	// maxFailures gives a draw up whose model has failed so often at the same statement: once may be a full disk.
+	maxFailures = 2
 	// maxLossesAtOneStatement gives a draw up earlier: the simulator itself was lost at the same statement.
 	maxLossesAtOneStatement = 3
-	// A stream ends with an error when more than this many, and more than a hundredth, of its draws were
-	// given up.
+	// A stream ends with an error when more than this many of its draws were given up, and clearly more than one in
+	// a hundred.
 	maxGivenUp = 10
 
 	// How far workers may run ahead of the slowest run that has yet to be delivered.
@@ -164,7 +167,11 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) (givenUp bool
 		}
 		j.sameAt++
 	}
-	if j.tries >= maxTries || j.sameAt >= maxLossesAtOneStatement {
+	most := maxLossesAtOneStatement
+	if errors.Is(err, ppx.ErrFailed) { // its model has said so, given the same values
+		most = maxFailures
+	}
+	if j.tries >= maxTries || j.sameAt >= most {
 		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, err), cause: err})
 		return true
 	}
@@ -237,12 +244,18 @@ func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) it
 			if !yield(r.trace, nil) {
 				return
 			}
-			if limit && givenUp > maxGivenUp && givenUp > delivered/100 {
-				yield(nil, fmt.Errorf("%w: %d of %d draws were given up; the last: %w", ErrGivenUp, givenUp, delivered, lastCause))
+			if limit && tooMany(givenUp, delivered) {
+				yield(nil, fmt.Errorf("%w: %d of %d draws were given up (more than %d, and clearly more than one in a hundred); the last: %w", ErrGivenUp, givenUp, delivered, maxGivenUp, lastCause))
 				return
 			}
 		}
 	}
+}
+
+// tooMany tells whether a stream is to end: not for bad luck among its first draws.
+func tooMany(givenUp, delivered int) bool {
+	expected := float64(delivered) / 100
+	return givenUp > maxGivenUp && float64(givenUp) > expected+4*math.Sqrt(expected)
 }
 
 // ErrGivenUp says that too many draws were given up.

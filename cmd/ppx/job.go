@@ -343,6 +343,9 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	p := newProgress(j.show.quiet, j.conditioned, func() string {
 		s := pool.Stats()
 		text := fmt.Sprintf("%d simulators", s.Workers)
+		if s.Workers == 1 {
+			text = "1 simulator"
+		}
 		if s.Lost > 0 {
 			text += fmt.Sprintf(", %d runs lost and drawn again", s.Lost)
 		}

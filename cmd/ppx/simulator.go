@@ -23,7 +23,7 @@ func (s *simulator) register(f *pflag.FlagSet, many bool) {
 	f.StringArrayVar(&s.o.Connect, "connect", nil, "connect to a simulator that runs already, at tcp://HOST:PORT or ipc://PATH (repeatable)")
 	f.DurationVar(&s.o.StartTimeout, "start-timeout", 30*time.Second, "longest time from start to handshake")
 	f.DurationVar(&s.o.Timeout, "timeout", 60*time.Second, "longest silence between two messages of a run; 0: none")
-	f.BoolVar(&s.o.Plain, "plain", false, "speak plain PPX 1.0, one message for each statement: slower, with the same results")
+	f.BoolVar(&s.o.Plain, "plain", false, "speak plain PPX 1.0, one message for each statement: slower, with the same results (to rounding, where the clients draw)")
 	if !many {
 		return
 	}

@@ -169,11 +169,8 @@ func (c *checker) judge(ctx context.Context) {
 	c.extension(ctx, table, first)
 	c.rule("answers a message out of turn with Reset", c.outOfTurn(), "ObserveResult between runs was answered with Reset")
 	c.rule("shakes hands again", c.hello(), "a new Handshake between runs is answered")
-	if err := c.speed(ctx, table, prior); err != nil {
-		c.rule("keeps running", err, "")
-	} else {
-		c.rule("keeps running", nil, "%.0f round trips and %.0f runs per second", c.rep.RoundTrips, c.rep.Traces)
-	}
+	failures, err := c.speed(ctx, table, prior)
+	c.rule("keeps running", err, "%.0f round trips and %.0f runs per second%s", c.rep.RoundTrips, c.rep.Traces, failures)
 	if len(c.o.Connect) == 0 {
 		c.restart(ctx, first)
 	}
@@ -309,21 +306,48 @@ func (c *checker) outOfTurn() error {
 	return nil
 }
 
-// speed counts round trips for a second.
-func (c *checker) speed(ctx context.Context, table *tracing.Table, s engine.Stack) error {
+// speed counts round trips for a second. A run that the model fails is no fault of the client's; failures says
+// how many there were.
+func (c *checker) speed(ctx context.Context, table *tracing.Table, s engine.Stack) (failures string, err error) {
 	start := time.Now()
 	statements, runs := 0, 0
+	var f failed
 	for time.Since(start) < time.Second {
 		t, _, err := c.run(ctx, table, engine.Draw{Seed: c.seed, Index: uint64(runs + 1)}, s)
+		runs++
+		if f.note(err) {
+			continue
+		}
 		if err != nil {
-			return fmt.Errorf("run %d: %w", runs+3, err)
+			return "", fmt.Errorf("run %d: %w", runs+2, err)
 		}
 		statements += len(t.Entries) + 1
-		runs++
 	}
 	seconds := time.Since(start).Seconds()
 	c.rep.RoundTrips, c.rep.Traces = float64(statements)/seconds, float64(runs)/seconds
-	return nil
+	return f.String(), nil
+}
+
+// failed counts the runs that a model fails.
+type failed struct {
+	n    int
+	last error
+}
+
+func (f *failed) note(err error) bool {
+	if !errors.Is(err, ppx.ErrFailed) {
+		return false
+	}
+	f.n++
+	f.last = err
+	return true
+}
+
+func (f *failed) String() string {
+	if f.n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the model failed %d times, the last: %v", f.n, f.last)
 }
 
 // restart compares with another process.

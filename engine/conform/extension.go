@@ -33,8 +33,10 @@ func (c *checker) extension(ctx context.Context, table *tracing.Table, first *tr
 		err = c.same(first, again)
 	}
 	c.rule("reuses values", err, "given the first run's values by address base and instance it made the same statements")
-	_, err = c.execute(ctx, table, engine.Draw{Seed: c.seed, Index: 1}, engine.Stack{control.NewCondition(nil, true), control.NewInflate(0.9), control.Prior{}},
-		&ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute, Inflation: 0.9})
+	for i, f := uint64(1), new(failed); i == 1 || (f.note(err) && i <= 20); i++ { // wide priors may be more than a model can bear
+		_, err = c.execute(ctx, table, engine.Draw{Seed: c.seed, Index: i}, engine.Stack{control.NewCondition(nil, true), control.NewInflate(0.9), control.Prior{}},
+			&ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute, Inflation: 0.9})
+	}
 	c.rule("inflates priors", err, "values from widened priors, drawn again here")
 	pieces, err := c.execute(ctx, table, draw, prior, &ppx.Plan{Mode: ppx.Delegate})
 	if err == nil {
@@ -139,6 +141,7 @@ func (c *checker) giveUp() error {
 func (c *checker) speedAlone(ctx context.Context, table *tracing.Table, s engine.Stack) {
 	start := time.Now()
 	runs, n := 0, 1
+	var f failed
 	for time.Since(start) < time.Second/2 {
 		m := &many{OneRun: engine.OneRun{Recorder: engine.NewRecorder(table)}, stack: s, next: engine.Draw{Seed: c.seed, Index: uint64(runs)}}
 		m.begin()
@@ -146,7 +149,10 @@ func (c *checker) speedAlone(ctx context.Context, table *tracing.Table, s engine
 		for i := range n {
 			p.Draws = append(p.Draws, uint64(runs+i))
 		}
-		if err := c.sess.Execute(ctx, c, p, m, c.o.Timeout); err != nil {
+		if err := c.sess.Execute(ctx, c, p, m, c.o.Timeout); f.note(err) {
+			runs += m.done + 1
+			continue
+		} else if err != nil {
 			c.rule("keeps running by itself", err, "")
 			return
 		}
@@ -154,7 +160,7 @@ func (c *checker) speedAlone(ctx context.Context, table *tracing.Table, s engine
 		n = min(2*n, 256)
 	}
 	c.rep.Delegated = float64(runs) / time.Since(start).Seconds()
-	c.rule("keeps running by itself", nil, "%.0f runs per second", c.rep.Delegated)
+	c.rule("keeps running by itself", nil, "%.0f runs per second%s", c.rep.Delegated, f.String())
 }
 
 // many takes runs one after the other and forgets them.
@@ -162,6 +168,7 @@ type many struct {
 	engine.OneRun
 	stack engine.Stack
 	next  engine.Draw
+	done  int
 }
 
 func (m *many) begin() {
@@ -172,6 +179,7 @@ func (m *many) begin() {
 // Finish implements ppx.Runs.
 func (m *many) Finish(result ppx.Tensor, seconds float64) error {
 	err := m.OneRun.Finish(result, seconds)
+	m.done++
 	m.begin()
 	return err
 }

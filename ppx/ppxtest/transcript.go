@@ -110,7 +110,7 @@ func Load(path string) (*Transcript, error) {
 			s.M.Token = token
 		}
 		if !s.Engine {
-			if s.Notes, notes = notes, nil; s.M.Chunk != nil || len(s.Notes) > 0 {
+			if s.Notes, notes = notes, nil; s.M.Chunk != nil || (len(s.Notes) > 0 && s.M.Type != ppx.Reset) {
 				s.M.Chunk = s.chunk()
 			}
 		}
@@ -502,7 +502,7 @@ func (s *Step) check(got ppx.Message, forms *ppx.Forms) error {
 			return err
 		}
 	}
-	if len(notes) > 0 {
+	if len(notes) > 0 && got.Type != ppx.Reset { // what came before Reset was made, and lost
 		return fmt.Errorf("%s came along without %s", got.Type, Format(&notes[0].Message))
 	}
 	return nil
