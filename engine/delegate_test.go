@@ -30,6 +30,17 @@ func init() {
 		}
 		return gosim.Scalar(1)
 	}
+	models["image"] = func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.ObserveTensor(gosim.Site{}, "image", gosim.Tensors(dist.Normal, gosim.NewTensor(make([]float64, 10_000), 10_000), gosim.Scalar(1+x*x)), gosim.Tensor{})
+		return gosim.Scalar(x)
+	}
+	models["bad-name"] = func(r *gosim.Run) gosim.Tensor {
+		if r.Sample("x", gosim.Uniform(0, 1)) > 0.99 {
+			r.Tag("caf\xe9", 1)
+		}
+		return gosim.Scalar(r.Sample("y", gosim.Normal(0, 1)))
+	}
 	models["hang-once-in-a-while"] = func(r *gosim.Run) gosim.Tensor {
 		if r.Sample("x", gosim.Uniform(0, 1)) > 0.99 {
 			time.Sleep(time.Hour)
@@ -561,4 +572,52 @@ type steer struct{}
 
 func (steer) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
 	return control.Prior{}.Choose(r, s)
+}
+
+// Data that do not fit into a message are told value by value.
+func TestDataLargerThanAMessage(t *testing.T) {
+	image := make([]float64, 10_000)
+	for i := range image {
+		image[i] = float64(i % 7)
+	}
+	layer := control.NewCondition(control.Data{"image": dist.Vector(image...), "x": dist.Scalar(1)}, true)
+	maker := func(engine.Draw) engine.Stack { return engine.Stack{layer, control.Prior{}} }
+	local := engine.NewLocal(gosim.Wrap(models["image"]), 1)
+	defer local.Close()
+	want, err := draw(t, local, 5, maker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options("image", 1)
+	o.Limits.Message = 120_000
+	got, err := draw(t, open(t, o), 5, maker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fingerprint(got) != fingerprint(want) {
+		t.Error("other traces")
+	}
+}
+
+// A run that makes a message unreadable is found among those that came with it, and only it is given up.
+func TestUnreadableRunInABatch(t *testing.T) {
+	const n = 400
+	traces, err := draw(t, open(t, options("bad-name", 1)), n, prior)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for _, tr := range traces {
+		stream := dist.NewStream(7, 0, 0, tr.Draw, dist.PurposeValue)
+		bad := stream.Float64() > 0.99
+		if bad != (tr.Status == tracing.Failed) || bad && !strings.Contains(tr.Error, "UTF-8") {
+			t.Errorf("draw %d: %s %s", tr.Draw, tr.Status, tr.Error)
+		}
+		if bad {
+			failed++
+		}
+	}
+	if failed == 0 {
+		t.Error("no run was bad")
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
@@ -252,6 +253,76 @@ func takeApart(m *ppx.Message) {
 			return nil
 		})
 	}
+}
+
+// Offsets may lead many times to one place: a small message that would be a large one when it is read.
+func TestMessagesWhosePartsShareBytes(t *testing.T) {
+	refuse := func(what string, body func(b *flatbuffers.Builder) (ppx.Type, flatbuffers.UOffsetT)) {
+		b := flatbuffers.NewBuilder(0)
+		typ, at := body(b)
+		wire.MessageStart(b)
+		wire.MessageAddBodyType(b, wire.MessageBody(typ))
+		wire.MessageAddBody(b, at)
+		b.Finish(wire.MessageEnd(b))
+		var dec ppx.Decoder
+		var m ppx.Message
+		start := time.Now()
+		if err := dec.Decode(b.FinishedBytes(), &m); !errors.Is(err, ppx.ErrMalformed) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("%s: took %v", what, d)
+		}
+	}
+	many := func(b *flatbuffers.Builder, at flatbuffers.UOffsetT) flatbuffers.UOffsetT {
+		all := make([]flatbuffers.UOffsetT, 100_000)
+		for i := range all {
+			all[i] = at
+		}
+		return b.CreateVectorOfTables(all)
+	}
+	refuse("forms", func(b *flatbuffers.Builder) (ppx.Type, flatbuffers.UOffsetT) {
+		b.StartVector(4, 90, 4)
+		for range 90 {
+			b.PrependInt32(1)
+		}
+		shapes := b.EndVector(90)
+		wire.FormStart(b)
+		wire.FormAddOp(b, byte(ppx.Tag))
+		wire.FormAddShapes(b, shapes)
+		forms := many(b, wire.FormEnd(b))
+		wire.StatementsStart(b)
+		wire.StatementsAddForms(b, forms)
+		return ppx.Statements, wire.StatementsEnd(b)
+	})
+	refuse("strings", func(b *flatbuffers.Builder) (ppx.Type, flatbuffers.UOffsetT) {
+		texts := many(b, b.CreateString(strings.Repeat("µ", ppx.MaxAddress/4)))
+		wire.StatementsStart(b)
+		wire.StatementsAddStrings(b, texts)
+		return ppx.Statements, wire.StatementsEnd(b)
+	})
+	refuse("data", func(b *flatbuffers.Builder) (ppx.Type, flatbuffers.UOffsetT) {
+		b.StartVector(8, 1000, 8)
+		for range 1000 {
+			b.PrependFloat64(1)
+		}
+		numbers := b.EndVector(1000)
+		b.StartVector(4, 1, 4)
+		b.PrependInt32(1000)
+		shape := b.EndVector(1)
+		wire.TensorStart(b)
+		wire.TensorAddData(b, numbers)
+		wire.TensorAddShape(b, shape)
+		v := wire.TensorEnd(b)
+		name := b.CreateString("x")
+		wire.DatumStart(b)
+		wire.DatumAddName(b, name)
+		wire.DatumAddValue(b, v)
+		data := many(b, wire.DatumEnd(b))
+		wire.RunStart(b)
+		wire.RunAddData(b, data)
+		return ppx.Run, wire.RunEnd(b)
+	})
 }
 
 // Every single bit flipped, every truncation: no panic.
