@@ -255,7 +255,9 @@ class Connection {
       flushed_ = Clock::now();
       make_runs(run);
     } catch (const RunAborted&) {
-      if (!over_) throw;
+      if (!over_ && !extended_) throw;
+      failed = true;  // unless it is over: thrown by the model itself
+      failure = "the model threw ppx::RunAborted";
     } catch (const ConnectionError&) {
       throw;
     } catch (const ProtocolError& e) {

@@ -80,6 +80,7 @@ class _Remote:
         self.flushed = 0.0
         self.over: Optional[wire.Message] = None  # the engine's Handshake or Abort that ended it
         self.length = 16
+        self.statements = 0  # of the Run message's runs
 
     def send(self, msg: bytes) -> None:
         self._send(msg)
@@ -229,20 +230,24 @@ class _Remote:
             draws = order.draws if order.mode == wire.DELEGATE else (0,)
             self.solo = Solo(order.seed, order.stream, draws, order.inflation, self.length)
             self.flushed = time.monotonic()
+            self.statements = 0
             for i in range(len(draws)):
                 if i > 0 and order.mode == wire.DELEGATE:
                     self.flush_if_due()
                 result = self.run(i, model)
                 if self.over is not None:  # the model has swallowed RunAborted
                     return self.over
-            self.length = self.solo.blocks.length
+            if order.mode == wire.DELEGATE and draws:
+                self.length = max(4, min(self.statements // len(draws) + 1, 1024))  # of the next runs, as far as is known
             if order.mode == wire.ASK:
                 self.send(wire.run_result(result))
             else:
                 self.flush(False)
-        except RunAborted:
-            if self.over is None:
-                raise
+        except RunAborted as e:
+            if self.over is None:  # the model's own doing
+                if not self.extended:
+                    raise
+                self.fail(e)
         except _BrokenSocket:
             raise
         except Exception as e:
@@ -265,14 +270,16 @@ class _Remote:
         start = time.perf_counter()
         result = _call_model(model)
         result = 0.0 if result is None else result
+        self.statements += self.solo.statement
         if self.over is None and self.mode != wire.ASK:
             self.notes.end(np.asarray(result, dtype=np.float64), self.solo.statement, time.perf_counter() - start)
         return result
 
-    def fail(self, e: Exception) -> None:
+    def fail(self, e: BaseException) -> None:
         """Tell the engine that the run has failed: the runs before it, how far it has come, and why."""
-        traceback.print_exc()
-        sys.stderr.flush()
+        with contextlib.suppress(Exception):  # stderr may be closed
+            traceback.print_exc()
+            sys.stderr.flush()
         if self.mode == wire.DELEGATE and self.notes.bytes and not isinstance(e, (ProtocolError, wire.MalformedError)):
             try:
                 self.flush(True)
@@ -280,7 +287,9 @@ class _Remote:
                 return
             except ProtocolError:
                 pass
-        text = f"{type(e).__name__}: {e}"[:4000]
+        text = type(e).__name__
+        with contextlib.suppress(Exception):  # an exception need not know how to show itself
+            text = f"{text}: {e}"[:4000]
         self.send(wire.reset(wire.FAILED, text.encode("utf-8", "replace").decode()))
 
 

@@ -110,6 +110,7 @@ class Notes:
         self.reusing: List[Visits] = []
         self.data_id = 0
         self.with_data = False
+        self.with_values = 0
         self.restart()
 
     def restart(self) -> None:
@@ -128,7 +129,7 @@ class Notes:
 
     def crowded(self) -> bool:
         """Bases and names are due to be forgotten, between two runs with nothing left to send."""
-        return len(self.bases) - len(self.numbered) > _MAX_FORMS or len(self.names) > _MAX_FORMS
+        return len(self.bases) - len(self.numbered) > _MAX_FORMS or len(self.names) - self.with_values > _MAX_FORMS
 
     def prune(self) -> None:
         self.bases = dict(self.numbered)
@@ -142,6 +143,7 @@ class Notes:
             for v in self.names.values():
                 v.values = {}
             self.data_id = o.data_id
+            self.with_values = 2 * len(o.data)  # names that are kept, at most
             for name, value in o.data:
                 self._name(name).values[0] = value
                 base, at, k = name.rpartition("@")

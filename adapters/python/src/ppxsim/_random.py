@@ -142,7 +142,6 @@ class Blocks:
             n = max(64, min(statement, self._ROOM))
             self._row = uniforms(self.key, 0, np.arange(statement, statement + n), self._draw, FOR_VALUE).tolist()
             self._row_from, k = statement, 0
-            self.length = min(max(self.length, statement + n), self._ROOM)
         return self._row[k]
 
 

@@ -257,7 +257,7 @@ class Notes {
   void know(std::uint64_t generation) { generation_ = generation; }
 
   // Bases and names are due to be forgotten, between two runs with nothing left to send.
-  bool crowded() const { return bases_.size() > max_forms + numbered_.size() || names_.size() > max_forms; }
+  bool crowded() const { return bases_.size() > max_forms + numbered_.size() || names_.size() > max_forms + 2 * data_.size(); }
   void prune() {
     // What the engine has numbered stays, and what has data.
     for (auto it = bases_.begin(); it != bases_.end();) it = it->second.numbered ? std::next(it) : bases_.erase(it);
