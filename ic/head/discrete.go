@@ -1,0 +1,118 @@
+package head
+
+import (
+	"math"
+
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// categorical is a Categorical whose logits are the row's, relative to the prior's probabilities, mixed with
+// the prior: categories without a chance stay so.
+type categorical struct{ categories int }
+
+func (f categorical) Outputs() int { return f.categories }
+
+// total is log Σ pⱼ·e^rowⱼ, and log Σ pⱼ.
+func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
+	most := math.Inf(-1)
+	sum := 0.0
+	for j, x := range p.Probs {
+		if sum += x; x > 0 {
+			most = math.Max(most, row[j])
+		}
+	}
+	weighted := 0.0
+	for j, x := range p.Probs {
+		if x > 0 {
+			weighted += x * math.Exp(row[j]-most)
+		}
+	}
+	return most + math.Log(weighted), math.Log(sum)
+}
+
+func (f categorical) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
+	prior := p.logProb(x)
+	if math.IsInf(prior, -1) || prior != prior || len(p.Probs) != f.categories {
+		clear(grad)
+		return prior
+	}
+	logits, _ := f.total(p, row)
+	k := int(x)
+	own := math.Log(p.Probs[k]) + row[k] - logits
+	total := logSumExp(math.Log1p(-MinPrior)+own, math.Log(MinPrior)+prior)
+	if grad != nil {
+		r := math.Exp(math.Log1p(-MinPrior) + own - total)
+		for j, q := range p.Probs {
+			grad[j] = 0
+			if q > 0 {
+				grad[j] = -r * q * math.Exp(row[j]-logits)
+			}
+		}
+		grad[k] += r
+	}
+	return total
+}
+
+func (f categorical) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
+	if len(p.Probs) != f.categories {
+		return p.sample(st)
+	}
+	logits, prior := f.total(p, row)
+	t := st.Float64()
+	pick := 0
+	for j, q := range p.Probs {
+		if q == 0 {
+			continue
+		}
+		pick = j
+		if t -= q * ((1-MinPrior)*math.Exp(row[j]-logits) + MinPrior*math.Exp(-prior)); t < 0 {
+			break
+		}
+	}
+	return float64(pick)
+}
+
+// bernoulli is a Bernoulli whose logit is the row's, relative to the prior's, mixed with the prior.
+type bernoulli struct{}
+
+func (bernoulli) Outputs() int { return 1 }
+
+// chance is the probability of x, and its derivative with respect to the row, of the part that is not the prior.
+func (bernoulli) chance(p *Prior, row []float64, x float64) (q, derivative float64) {
+	z := row[0] + math.Log(p.A) - math.Log1p(-p.A)
+	if x == 0 {
+		z = -z
+	}
+	q = sigmoid(z)
+	derivative = q * sigmoid(-z)
+	if x == 0 {
+		derivative = -derivative
+	}
+	return q, derivative
+}
+
+func (f bernoulli) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
+	prior := p.logProb(x)
+	if math.IsInf(prior, -1) || prior != prior || p.A == 0 || p.A == 1 {
+		clear(grad)
+		return prior
+	}
+	q, d := f.chance(p, row, x)
+	total := (1-MinPrior)*q + MinPrior*math.Exp(prior)
+	if grad != nil {
+		grad[0] = (1 - MinPrior) * d / total
+	}
+	return math.Log(total)
+}
+
+func (f bernoulli) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
+	q := p.A
+	if p.A > 0 && p.A < 1 {
+		own, _ := f.chance(p, row, 1)
+		q = (1-MinPrior)*own + MinPrior*p.A
+	}
+	if st.Float64() < q {
+		return 1
+	}
+	return 0
+}

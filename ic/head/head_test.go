@@ -1,0 +1,249 @@
+package head
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+const components = 4
+
+// priors is ordinary and extreme members of every kind.
+var priors = []Prior{
+	{Kind: dist.Normal, A: 1, B: 2}, {Kind: dist.Normal, A: -1e6, B: 1e-3},
+	{Kind: dist.Uniform, A: -1, B: 3}, {Kind: dist.Uniform, A: 1e6, B: 1e6 + 1},
+	{Kind: dist.Categorical, Probs: []float64{0.2, 0, 0.5, 3}}, {Kind: dist.Categorical, Probs: []float64{1}},
+	{Kind: dist.Poisson, A: 4}, {Kind: dist.Poisson, A: 0.05}, {Kind: dist.Poisson, A: 3000},
+	{Kind: dist.Bernoulli, A: 0.3}, {Kind: dist.Bernoulli, A: 1e-6},
+	{Kind: dist.Beta, A: 2, B: 3}, {Kind: dist.Beta, A: 0.3, B: 0.6}, {Kind: dist.Beta, A: 200, B: 4000},
+	{Kind: dist.Exponential, A: 2}, {Kind: dist.Gamma, A: 2.5, B: 3}, {Kind: dist.Gamma, A: 0.3, B: 0.01},
+	{Kind: dist.LogNormal, A: 0.5, B: 0.4}, {Kind: dist.Weibull, A: 2, B: 1.7}, {Kind: dist.Weibull, A: 0.1, B: 0.5},
+	{Kind: dist.Binomial, A: 12, B: 0.3}, {Kind: dist.Binomial, A: 1, B: 0.9}, {Kind: dist.Binomial, A: 4000, B: 0.97},
+}
+
+func (p Prior) String() string { return fmt.Sprint(p.Kind, p.A, p.B, p.Probs) }
+
+func family(t testing.TB, p *Prior) Family {
+	t.Helper()
+	f, err := New(p.Kind, components, len(p.Probs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// rows is zeros, and rows of random numbers that become larger.
+func rows(f Family, n int) [][]float64 {
+	r := rand.New(rand.NewPCG(1, 2))
+	out := [][]float64{make([]float64, f.Outputs())}
+	for i := 1; i < n; i++ {
+		row := make([]float64, f.Outputs())
+		for k := range row {
+			row[k] = r.NormFloat64() * float64(i) / 2
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func stream(n int) dist.Stream { return dist.NewStream(9, 0, uint64(n), 0, dist.PurposeProposal) }
+
+// values is draws from the prior and from the proposal.
+func values(f Family, p *Prior, row []float64) []float64 {
+	var xs []float64
+	for i := range 8 {
+		s := stream(i)
+		xs = append(xs, p.sample(&s))
+		s = stream(100 + i)
+		xs = append(xs, f.Sample(p, row, &s))
+	}
+	return xs
+}
+
+// Gradients against central differences.
+func TestGradients(t *testing.T) {
+	for _, p := range priors {
+		f := family(t, &p)
+		grad := make([]float64, f.Outputs())
+		for _, row := range rows(f, 6) {
+			for _, x := range values(f, &p, row) {
+				lp := f.LogProb(&p, row, x, grad)
+				if again := f.LogProb(&p, row, x, nil); lp != again {
+					t.Errorf("%v at %g: %g with gradient, %g without", p, x, lp, again)
+				}
+				for k := range row {
+					const h = 1e-5
+					keep := row[k]
+					row[k] = keep + h
+					up := f.LogProb(&p, row, x, nil)
+					row[k] = keep - h
+					down := f.LogProb(&p, row, x, nil)
+					row[k] = keep
+					// The truncation is of order h², the rounding of order ε·|lp|/h.
+					want := (up - down) / (2 * h)
+					if !(math.Abs(grad[k]-want) <= 1e-4*math.Max(1, math.Abs(want))+1e-10*math.Abs(lp)) {
+						t.Fatalf("%v at %g, output %d: gradient %g, by differences %g", p, x, k, grad[k], want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A proposal never neglects what the prior can do, and zeros resemble the prior.
+func TestProposalsCoverThePrior(t *testing.T) {
+	for _, p := range priors {
+		f := family(t, &p)
+		for i, row := range rows(f, 8) {
+			for _, x := range values(f, &p, row) {
+				lq, lp := f.LogProb(&p, row, x, nil), p.logProb(x)
+				if !(lp-lq <= -math.Log(MinPrior)+1e-9) {
+					t.Errorf("%v at %g: prior %g, proposal %g", p, x, lp, lq)
+				}
+			}
+			if i > 0 {
+				continue
+			}
+			// The divergence of the prior from what a row of zeros proposes, in nats.
+			sum, n := 0.0, 2000
+			for k := range n {
+				s := stream(k)
+				x := p.sample(&s)
+				sum += p.logProb(x) - f.LogProb(&p, row, x, nil)
+			}
+			if kl := sum / float64(n); kl > 0.8 {
+				t.Errorf("%v: zeros are %.2f nats from the prior", p, kl)
+			}
+		}
+	}
+}
+
+// What is drawn follows the density: for any two densities q and g, E_q[g/(q + g)] = E_g[q/(q + g)], both
+// between 0 and 1. Here they are two rows of one family.
+func TestSamplesFollowTheDensity(t *testing.T) {
+	const n = 15_000
+	for _, p := range priors {
+		f := family(t, &p)
+		all := rows(f, 4)
+		for i, row := range all[1:] {
+			other := all[0]
+			var sum, sum2 float64
+			for k := range n {
+				s := stream(k)
+				x := f.Sample(&p, row, &s)
+				lq := f.LogProb(&p, row, x, nil)
+				if math.IsInf(lq, 0) || lq != lq {
+					t.Fatalf("%v: drew %g with density %g", p, x, lq)
+				}
+				g := f.LogProb(&p, other, x, nil)
+				r := math.Exp(g - logSumExp(g, lq)) // g/(g + q)
+				sum += r
+				sum2 += r * r
+			}
+			// E_q[g/(g+q)] = E_g[q/(g+q)], by symmetry: draw from g as well.
+			var back, back2 float64
+			for k := range n {
+				s := stream(n + k)
+				x := f.Sample(&p, other, &s)
+				lq, g := f.LogProb(&p, row, x, nil), f.LogProb(&p, other, x, nil)
+				r := math.Exp(lq - logSumExp(g, lq))
+				back += r
+				back2 += r * r
+			}
+			a, b := sum/n, back/n
+			se := math.Sqrt((sum2/n-a*a)/n + (back2/n-b*b)/n)
+			if !(math.Abs(a-b) <= 4.5*se+1e-12) {
+				t.Errorf("%v, row %d: %.5f and %.5f differ by more than 4.5 standard errors of %.5f", p, i+1, a, b, se)
+			}
+		}
+	}
+}
+
+// The mass of a proposal is one: sums for the counts, the trapezoidal rule in the space of the kernels for the
+// others.
+func TestProposalsIntegrateToOne(t *testing.T) {
+	for _, p := range priors {
+		f := family(t, &p)
+		for i, row := range rows(f, 4) {
+			total := 0.0
+			switch {
+			case p.Kind.Discrete():
+				lo, hi := 0, 40_000
+				if p.Kind == dist.Categorical {
+					hi = len(p.Probs) - 1
+				} else if p.Kind == dist.Bernoulli {
+					hi = 1
+				} else if p.Kind == dist.Binomial {
+					hi = int(p.A)
+				}
+				for k := lo; k <= hi; k++ {
+					total += math.Exp(f.LogProb(&p, row, float64(k), nil))
+				}
+			default:
+				sp := f.(mixture).space(&p)
+				const steps = 40_000
+				low, high := sp.location-60*sp.scale, sp.location+60*sp.scale
+				if p.Kind == dist.Uniform {
+					low, high = 0, 1
+				}
+				h := (high - low) / steps
+				for k := range steps {
+					u := low + (float64(k)+0.5)*h
+					x := sp.from(u)
+					if p.Kind == dist.Beta && x == belowOne {
+						continue // beyond what doubles resolve
+					}
+					if v := math.Exp(f.LogProb(&p, row, x, nil) - sp.logSlope(x)); !math.IsInf(v, 0) {
+						total += v * h
+					}
+				}
+			}
+			// Wide kernels of a Beta have mass that doubles do not resolve near 1.
+			if !(math.Abs(total-1) < 2e-3) && !(p.Kind == dist.Beta && total < 1 && total > 0.85) {
+				t.Errorf("%v, row %d: mass %.6f", p, i, total)
+			}
+		}
+	}
+}
+
+func TestDegeneratePriors(t *testing.T) {
+	for _, p := range []Prior{{Kind: dist.Poisson, A: 0}, {Kind: dist.Binomial, A: 0, B: 0.5}, {Kind: dist.Binomial, A: 7, B: 1},
+		{Kind: dist.Bernoulli, A: 0}, {Kind: dist.Bernoulli, A: 1}, {Kind: dist.Categorical, Probs: []float64{0, 2, 0}}} {
+		f := family(t, &p)
+		for _, row := range rows(f, 3) {
+			s := stream(1)
+			x := f.Sample(&p, row, &s)
+			grad := make([]float64, f.Outputs())
+			if lp := f.LogProb(&p, row, x, grad); math.Abs(lp) > 1e-12 {
+				t.Errorf("%v: %g has log probability %g", p, x, lp)
+			}
+			for _, g := range grad {
+				if math.Abs(g) > 1e-12 {
+					t.Errorf("%v: gradient %v", p, grad)
+				}
+			}
+		}
+	}
+	if _, err := New(dist.None, 10, 0); err == nil {
+		t.Error("a proposal for nothing")
+	}
+}
+
+func BenchmarkLogProbWithGradient(b *testing.B) {
+	for _, p := range []Prior{priors[0], priors[2], priors[6], priors[11], priors[15]} {
+		b.Run(p.Kind.String(), func(b *testing.B) {
+			f, _ := New(p.Kind, 10, 0)
+			row := rows(f, 2)[1]
+			grad := make([]float64, f.Outputs())
+			s := stream(1)
+			x := p.sample(&s)
+			b.ReportAllocs()
+			for b.Loop() {
+				f.LogProb(&p, row, x, grad)
+			}
+		})
+	}
+}

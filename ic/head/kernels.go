@@ -1,0 +1,195 @@
+package head
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mathext"
+
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// ---- the spaces
+
+const (
+	eulerGamma = 0.57721566490153286061
+	tiny       = 0x1p-1022
+	belowOne   = 1 - 0x1p-53
+)
+
+func clamp(v, low, high float64) float64 { return math.Min(math.Max(v, low), high) }
+
+// trigamma is the derivative of digamma: ζ(2, x).
+func trigamma(x float64) float64 { return mathext.Zeta(2, x) }
+
+func same(x float64) float64 { return x }
+func none(float64) float64   { return 0 }
+
+// identity is the space of a Normal.
+func identity(p *Prior) space {
+	return space{to: same, from: func(u float64) float64 { return clamp(u, -math.MaxFloat64, math.MaxFloat64) }, logSlope: none, location: p.A, scale: p.B}
+}
+
+// unitInterval is that of a Uniform: its support as [0, 1].
+func unitInterval(p *Prior) space {
+	width := p.B - p.A
+	return space{
+		to:       func(x float64) float64 { return (x - p.A) / width },
+		from:     func(u float64) float64 { return clamp(p.A+width*u, p.A, p.B) },
+		logSlope: func(float64) float64 { return -math.Log(width) },
+		low:      0, high: 1, location: 0.5, scale: 0.3,
+	}
+}
+
+// logarithm is that of the families on the half-line; location and scale are the prior's mean and standard
+// deviation of log x.
+func logarithm(p *Prior) space {
+	sp := space{to: math.Log, logSlope: func(x float64) float64 { return -math.Log(x) },
+		from: func(u float64) float64 { return clamp(math.Exp(u), tiny, math.MaxFloat64) }}
+	switch p.Kind {
+	case dist.LogNormal:
+		sp.location, sp.scale = p.A, p.B
+	case dist.Exponential:
+		sp.location, sp.scale = -eulerGamma-math.Log(p.A), math.Pi/math.Sqrt(6)
+	case dist.Weibull:
+		sp.location, sp.scale = math.Log(p.A)-eulerGamma/p.B, math.Pi/math.Sqrt(6)/p.B
+	case dist.Gamma:
+		sp.location, sp.scale = mathext.Digamma(p.A)-math.Log(p.B), math.Sqrt(trigamma(p.A))
+	}
+	return sp
+}
+
+// logit is that of a Beta: log x/(1 − x).
+func logit(p *Prior) space {
+	return space{
+		to:       func(x float64) float64 { return math.Log(x) - math.Log1p(-x) },
+		from:     func(u float64) float64 { return clamp(sigmoid(u), tiny, belowOne) },
+		logSlope: func(x float64) float64 { return -math.Log(x) - math.Log1p(-x) },
+		location: mathext.Digamma(p.A) - mathext.Digamma(p.B),
+		scale:    math.Sqrt(trigamma(p.A) + trigamma(p.B)),
+	}
+}
+
+// counts is that of Poisson and Binomial: the integers of the support.
+func counts(p *Prior) space {
+	sp := space{to: same, from: same, logSlope: none, location: p.A, high: math.Inf(1)}
+	variance := p.A
+	if p.Kind == dist.Binomial {
+		sp.location, sp.high = p.A*p.B, p.A
+		variance = p.A * p.B * (1 - p.B)
+	}
+	sp.fixed = variance == 0
+	sp.scale = math.Max(math.Sqrt(variance), 0.5)
+	return sp
+}
+
+// ---- the kernels
+
+// normalKernel is a Normal with mean location + scale·m and standard deviation scale·eˢ.
+type normalKernel struct{}
+
+const halfLog2Pi = 0.91893853320467274178
+
+func (normalKernel) logProb(sp *space, m, s, u float64) (lp, dm, ds float64) {
+	ls, slope := bounded(s)
+	sd := math.Exp(ls)
+	z := ((u-sp.location)/sp.scale - m) / sd
+	return -0.5*z*z - ls - math.Log(sp.scale) - halfLog2Pi, z / sd, (z*z - 1) * slope
+}
+
+func (normalKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
+	ls, _ := bounded(s)
+	return sp.location + sp.scale*(m+math.Exp(ls)*mathext.NormalQuantile(st.Float64()))
+}
+
+// logisticKernel is a logistic distribution with location + scale·m and a scale of scale·eˢ·√3/π, that is, a
+// standard deviation of scale·eˢ. Its tails are exponential: in log x, as heavy as those of priors with a power
+// law at 0.
+type logisticKernel struct{}
+
+var sqrt3OverPi = math.Sqrt(3) / math.Pi
+
+func (logisticKernel) logProb(sp *space, m, s, u float64) (lp, dm, ds float64) {
+	ls, slope := bounded(s)
+	c := math.Exp(ls) * sqrt3OverPi
+	z := ((u-sp.location)/sp.scale - m) / c
+	lp = -math.Abs(z) - 2*math.Log1p(math.Exp(-math.Abs(z))) - math.Log(c*sp.scale)
+	t := math.Tanh(z / 2) // −d lp/dz
+	return lp, t / c, (z*t - 1) * slope
+}
+
+func (logisticKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
+	ls, _ := bounded(s)
+	v := st.Float64()
+	return sp.location + sp.scale*(m+math.Exp(ls)*sqrt3OverPi*(math.Log(v)-math.Log1p(-v)))
+}
+
+// truncatedKernel is a Normal cut to [0, 1] whose location, sigmoid(m), lies inside: what is beyond an end is
+// reached by a location at the end. Its standard deviation before the cut is 0.3·eˢ.
+type truncatedKernel struct{}
+
+func (truncatedKernel) ends(sp *space, m, s float64) (location, sd, alpha, beta, logZ, slope float64) {
+	ls, slope := bounded(s)
+	location, sd = sigmoid(m), sp.scale*math.Exp(ls)
+	alpha, beta = -location/sd, sigmoid(-m)/sd
+	// α ≤ 0 ≤ β: neither tail is lost.
+	z := 0.5 * (math.Erf(beta/math.Sqrt2) - math.Erf(alpha/math.Sqrt2))
+	return location, sd, alpha, beta, math.Log(z), slope
+}
+
+func (k truncatedKernel) logProb(sp *space, m, s, u float64) (lp, dm, ds float64) {
+	location, sd, alpha, beta, logZ, slope := k.ends(sp, m, s)
+	z := (u - location) / sd
+	lp = -0.5*z*z - math.Log(sd) - halfLog2Pi - logZ
+	phi := func(x float64) float64 { return math.Exp(-0.5*x*x - halfLog2Pi - logZ) }
+	a, b := phi(alpha), phi(beta)
+	dLocation := z/sd + (b-a)/sd
+	return lp, dLocation * location * (1 - location), (z*z - 1 + beta*b - alpha*a) * slope
+}
+
+func (k truncatedKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
+	location, sd, alpha, beta, logZ, _ := k.ends(sp, m, s)
+	v := st.Float64() * math.Exp(logZ)
+	below := 0.5 * math.Erfc(-alpha/math.Sqrt2)
+	var z float64
+	if p := below + v; p <= 0.5 {
+		z = mathext.NormalQuantile(clamp(p, tiny, 0.5))
+	} else {
+		above := 0.5*math.Erfc(beta/math.Sqrt2) + math.Exp(logZ) - v
+		z = -mathext.NormalQuantile(clamp(above, tiny, 0.5))
+	}
+	return clamp(location+sd*z, sp.low, sp.high)
+}
+
+// countKernel is a logistic distribution rounded to the integers of the support: the mass beyond an end is
+// given to the end.
+type countKernel struct{}
+
+func (countKernel) scale(sp *space, s float64) (c, slope float64) {
+	ls, slope := bounded(s)
+	return sp.scale * math.Exp(ls) * sqrt3OverPi, slope
+}
+
+func (k countKernel) logProb(sp *space, m, s, u float64) (lp, dm, ds float64) {
+	c, slope := k.scale(sp, s)
+	location := sp.location + sp.scale*m
+	a, b := (u-0.5-location)/c, (u+0.5-location)/c
+	var da, db float64
+	switch {
+	case u <= sp.low: // F(b)
+		lp, db = -softplus(-b), sigmoid(-b)
+	case u >= sp.high: // 1 − F(a)
+		lp, da = -softplus(a), -sigmoid(a)
+	default: // F(b) − F(a) = eᵇ(1 − e⁻⁽ᵇ⁻ᵃ⁾)/((1 + eᵃ)(1 + eᵇ))
+		width := 1 / c
+		lp = math.Log(-math.Expm1(-width)) - softplus(a) - softplus(-b)
+		t := 1 / math.Expm1(width)
+		da, db = -t-sigmoid(a), t+sigmoid(-b)
+	}
+	return lp, -(da + db) * sp.scale / c, -(a*da + b*db) * slope
+}
+
+func (k countKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
+	c, _ := k.scale(sp, s)
+	v := st.Float64()
+	return clamp(math.Round(sp.location+sp.scale*m+c*(math.Log(v)-math.Log1p(-v))), sp.low, sp.high)
+}
