@@ -1,8 +1,6 @@
 package control
 
 import (
-	"math"
-
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -13,14 +11,12 @@ import (
 // from a widened distribution f̃, else from their own f. The trace's proposal is the mixture
 // (1−ε)·Π f + ε·Π f̃, so its weight is at most 1/(1−ε), however many latents there are.
 //
-// The mixture is recorded site by site: with ℓ = log Π f̃/f over the sites so far and
-// a = ε·e^ℓ/((1−ε) + ε·e^ℓ), site i has LogQ = log[(1−a)·f(z) + a·f̃(z)], and Σ LogQ is the log density
-// of the mixture exactly. One Inflate belongs to one run.
+// The mixture is recorded site by site (twoWays), and Σ LogQ is its log density exactly. One Inflate belongs to
+// one run.
 type Inflate struct {
-	logEps, log1mEps float64
-	eps              float64
-	decided, wide    bool
-	ratio            float64 // ℓ
+	eps           float64
+	decided, wide bool
+	mix           twoWays
 
 	widened dist.Widened
 }
@@ -29,7 +25,7 @@ var _ engine.Planner = (*Inflate)(nil)
 
 // NewInflate returns the layer for 0 < eps < 1.
 func NewInflate(eps float64) *Inflate {
-	return &Inflate{eps: eps, logEps: math.Log(eps), log1mEps: math.Log1p(-eps)}
+	return &Inflate{eps: eps, mix: newTwoWays(eps)}
 }
 
 // Plan implements engine.Planner.
@@ -59,9 +55,5 @@ func (l *Inflate) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, er
 		return engine.Choice{}, false, err
 	}
 	logWide := l.widened.LogProb(&s.Dist, s.Shape, v)
-	total := tracing.LogAdd(l.log1mEps, l.logEps+l.ratio)
-	c := engine.Choice{Value: v, Origin: tracing.Inflated}
-	c.LogQ = tracing.LogAdd(l.log1mEps-total+logF, l.logEps+l.ratio-total+logWide)
-	l.ratio += logWide - logF
-	return c, true, nil
+	return engine.Choice{Value: v, Origin: tracing.Inflated, LogQ: l.mix.add(logF, logWide)}, true, nil
 }

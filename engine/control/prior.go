@@ -3,6 +3,7 @@
 //
 //	prior                {Condition?, Prior}
 //	importance sampling  {Condition, Inflate?, Prior}
+//	guided               {Condition, Guide, Prior}
 //	replay               {Replay, Prior}
 package control
 

@@ -31,8 +31,11 @@ const (
 	PurposeResample = 3
 )
 
-// StatementCoin is the statement number of the coin of prior inflation: no statement has it.
-const StatementCoin = 1<<63 - 1
+// Statement numbers that no statement has: the coins of prior inflation, and of defensive mixing.
+const (
+	StatementCoin    = 1<<63 - 1
+	StatementDefence = 1<<63 - 2
+)
 
 // NewStream returns the stream of a key (seed, stream) and the last three words of the counter.
 func NewStream(seed, stream, statement, draw, purpose uint64) Stream {

@@ -1,0 +1,82 @@
+package control
+
+import (
+	"fmt"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Density is a proposal for the value of one site. It is used until the next statement of its run.
+type Density interface {
+	// Sample draws a value into out, which has as many elements as the site.
+	Sample(s *dist.Stream, out []float64) error
+	// LogProb is the log density of a value, in nats, summed over its elements.
+	LogProb(v []float64) float64
+}
+
+// Pilot proposes for the sites of one run, in their order: a trained network with its state, for instance.
+type Pilot interface {
+	// Propose returns a proposal for a controlled Sample, or false for a site that it knows nothing about.
+	Propose(r *engine.Run, s *engine.Site) (q Density, ok bool, err error)
+}
+
+// Guide answers controlled Samples with draws from a pilot's proposals. Mixing is defensive, and per trace: with
+// probability 1 − α all of them are drawn from the proposals, else all from their priors, so that the trace's
+// proposal is (1−α)·Π q + α·Π f, and its weight at most its likelihood over α, however many sites there are (T. Hesterberg,
+// "Weighted average importance sampling and defensive mixture distributions", 1995). Sites that the
+// pilot does not know are left to the layers below. One Guide belongs to one run.
+type Guide struct {
+	pilot   Pilot
+	alpha   float64
+	decided bool
+	prior   bool // draw from the priors
+	mix     twoWays
+
+	Unknown int // controlled Samples that the pilot did not know
+}
+
+var _ engine.Layer = (*Guide)(nil)
+
+// NewGuide returns the layer for 0 < alpha < 1.
+func NewGuide(p Pilot, alpha float64) *Guide {
+	return &Guide{pilot: p, alpha: alpha, mix: newTwoWays(alpha)}
+}
+
+// Choose implements engine.Layer.
+func (l *Guide) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	if s.Op != ppx.Sample || !s.Control {
+		return engine.Choice{}, false, nil
+	}
+	q, ok, err := l.pilot.Propose(r, s)
+	if err != nil || !ok {
+		if err == nil {
+			l.Unknown++
+		}
+		return engine.Choice{}, false, err
+	}
+	if !l.decided {
+		l.decided = true
+		l.prior = r.Rand(dist.StatementDefence, dist.PurposeProposal).Float64() < l.alpha
+	}
+	v := r.Room(s.Len)
+	if l.prior {
+		err = s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v)
+	} else {
+		err = q.Sample(r.Rand(s.Index, dist.PurposeProposal), v)
+	}
+	if err != nil {
+		return engine.Choice{}, false, err
+	}
+	logF, err := s.Dist.LogProb(ppx.Tensor{Data: v, Shape: s.Shape})
+	if err != nil {
+		return engine.Choice{}, false, err
+	}
+	logQ := q.LogProb(v)
+	if logQ != logQ {
+		return engine.Choice{}, false, fmt.Errorf("the proposal's density of %v is not a number", v)
+	}
+	return engine.Choice{Value: v, Origin: tracing.FromProposal, LogQ: l.mix.add(logQ, logF)}, true, nil
+}
