@@ -38,57 +38,34 @@ func (o *Adam[T]) Moments(p *Param[T]) *Moments[T] {
 	return m
 }
 
-// Step moves the weights against their gradients, which it sets to zero.
-func (o *Adam[T]) Step(params []*Param[T]) {
+// Step moves the weights against their gradients times scale, and sets the gradients to zero.
+func (o *Adam[T]) Step(params []*Param[T], scale float64) {
 	for _, p := range params {
-		if !touched(p.Grad) {
+		if !p.touched {
 			continue
 		}
+		p.touched = false
 		m := o.Moments(p)
 		m.Steps++
-		rate := T(o.Rate / (1 - math.Pow(o.Beta1, float64(m.Steps))))
-		correction := T(1 / math.Sqrt(1-math.Pow(o.Beta2, float64(m.Steps))))
-		b1, b2, eps, keep := T(o.Beta1), T(o.Beta2), T(o.Epsilon), T(1-o.Rate*o.Decay)
-		first, second, value := m.First, m.Second, p.Value
-		for i, g := range p.Grad {
-			first[i] = b1*first[i] + (1-b1)*g
-			second[i] = b2*second[i] + (1-b2)*g*g
-			value[i] = keep*value[i] - rate*first[i]/(T(math.Sqrt(float64(second[i])))*correction+eps)
-		}
-		clear(p.Grad)
+		rate := o.Rate / (1 - math.Pow(o.Beta1, float64(m.Steps)))
+		correction := 1 / math.Sqrt(1-math.Pow(o.Beta2, float64(m.Steps)))
+		adam(p.Value, p.Grad, m.First, m.Second, rate, correction, o.Beta1, o.Beta2, o.Epsilon, 1-o.Rate*o.Decay, scale)
 	}
 }
 
-func touched[T Number](grad []T) bool {
-	for _, g := range grad {
-		if g != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// Clip scales the gradients so that their norm, over all Params together, is at most most, and returns what it
-// was before. A gradient that is not finite is an error that names its Param, and leaves all as they are.
-func Clip[T Number](params []*Param[T], most float64) (norm float64, err error) {
+// Norm is the norm of the gradients of all Params together. One that is not finite is an error that names
+// its Param.
+func Norm[T Number](params []*Param[T]) (norm float64, err error) {
 	sum := 0.0
 	for _, p := range params {
-		own := 0.0
-		for _, g := range p.Grad {
-			own += float64(g) * float64(g)
+		if !p.touched {
+			continue
 		}
+		own := sumSquares(p.Grad)
 		if math.IsNaN(own) || math.IsInf(own, 0) {
 			return own, fmt.Errorf("the gradient of %v is not finite", p)
 		}
 		sum += own
 	}
-	if norm = math.Sqrt(sum); norm > most && most > 0 {
-		by := T(most / norm)
-		for _, p := range params {
-			for i := range p.Grad {
-				p.Grad[i] *= by
-			}
-		}
-	}
-	return norm, nil
+	return math.Sqrt(sum), nil
 }

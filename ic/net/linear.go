@@ -42,38 +42,19 @@ func (l *Linear[T]) Forward(a *Arena[T], x []T, rows int) []T {
 
 // Backward adds the gradients of the weights for the gradient dy of Forward's result, and returns that of x.
 func (l *Linear[T]) Backward(a *Arena[T], x, dy []T, rows int) (dx []T) {
-	d := matrix[T]{dy, rows, l.Out}
-	mul(true, false, 1, d, matrix[T]{x, rows, l.In}, 1, matrix[T]{l.W.Grad, l.Out, l.In})
-	addRows(l.B.Grad, dy, rows)
+	l.gradient(x, dy, rows)
 	dx = a.Take(rows * l.In)
-	mul(false, false, 1, d, matrix[T]{l.W.Value, l.Out, l.In}, 0, matrix[T]{dx, rows, l.In})
+	mul(false, false, 1, matrix[T]{dy, rows, l.Out}, matrix[T]{l.W.Value, l.Out, l.In}, 0, matrix[T]{dx, rows, l.In})
 	return dx
 }
 
-// addRows adds the rows of x to sum.
-func addRows[T Number](sum, x []T, rows int) {
-	n := len(sum)
-	for r := range rows {
-		for i, v := range x[r*n : (r+1)*n] {
-			sum[i] += v
-		}
-	}
-}
+// BackwardWeights is Backward for an x whose gradient nobody wants.
+func (l *Linear[T]) BackwardWeights(x, dy []T, rows int) { l.gradient(x, dy, rows) }
 
-// ReLU replaces negative numbers of x by 0, in place, and returns x.
-func ReLU[T Number](x []T) []T {
-	for i, v := range x {
-		x[i] = max(v, 0)
-	}
-	return x
-}
-
-// ReLUBackward is the gradient of ReLU's argument, in dy's place, given ReLU's result.
-func ReLUBackward[T Number](y, dy []T) []T {
-	for i, v := range y {
-		if v <= 0 {
-			dy[i] = 0
-		}
-	}
-	return dy
+func (l *Linear[T]) gradient(x, dy []T, rows int) {
+	d := matrix[T]{dy, rows, l.Out}
+	mul(true, false, 1, d, matrix[T]{x, rows, l.In}, 1, matrix[T]{l.W.Grad, l.Out, l.In})
+	addRows(l.B.Grad, dy, rows)
+	l.W.Touch()
+	l.B.Touch()
 }

@@ -90,21 +90,8 @@ func (l *LSTM[T]) Forward(a *Arena[T], p Packed, x []T) *LSTMRun[T] {
 			mul(false, true, 1, matrix[T]{r.H[from*h : (from+alive)*h], alive, h}, matrix[T]{l.Wh.Value, 4 * h, h}, 1, g)
 			before = r.c[from*h : (from+alive)*h]
 		}
-		for i := range alive {
-			row := g.data[i*4*h : (i+1)*4*h]
-			o := (at + i) * h
-			for k := range h {
-				in, forget := sigmoid(row[k]), sigmoid(row[h+k])
-				cell, out := tanh(row[2*h+k]), sigmoid(row[3*h+k])
-				row[k], row[h+k], row[2*h+k], row[3*h+k] = in, forget, cell, out
-				c := in * cell
-				if before != nil {
-					c += forget * before[i*h+k]
-				}
-				th := tanh(c)
-				r.c[o+k], r.tanhC[o+k], r.H[o+k] = c, th, out*th
-			}
-		}
+		o := at * h
+		gateForward(alive, h, g.data, before, r.c[o:], r.tanhC[o:], r.H[o:])
 	}
 	return r
 }
@@ -126,26 +113,7 @@ func (l *LSTM[T]) Backward(a *Arena[T], r *LSTMRun[T], dH []T) (dx []T) {
 		if t > 0 {
 			before = r.c[p.Start[t-1]*h:]
 		}
-		for i := range alive {
-			row := r.gates[(at+i)*4*h : (at+i+1)*4*h]
-			d := dGates[(at+i)*4*h : (at+i+1)*4*h]
-			o := (at + i) * h
-			for k := range h {
-				in, forget, cell, out := row[k], row[h+k], row[2*h+k], row[3*h+k]
-				th := r.tanhC[o+k]
-				dH := dH[o+k] + dh[i*h+k]
-				dC := dc[i*h+k] + dH*out*(1-th*th)
-				var c T
-				if before != nil {
-					c = before[i*h+k]
-				}
-				d[k] = dC * cell * in * (1 - in)
-				d[h+k] = dC * c * forget * (1 - forget)
-				d[2*h+k] = dC * in * (1 - cell*cell)
-				d[3*h+k] = dH * th * out * (1 - out)
-				dc[i*h+k] = dC * forget
-			}
-		}
+		gateBackward(alive, h, r.gates[at*4*h:], before, r.tanhC[at*h:], dH[at*h:], dh, dc, dGates[at*4*h:])
 		if t > 0 {
 			mul(false, false, 1, matrix[T]{dGates[at*4*h : (at+alive)*4*h], alive, 4 * h}, matrix[T]{l.Wh.Value, 4 * h, h}, 0, matrix[T]{dh[:alive*h], alive, h})
 		}
@@ -153,6 +121,8 @@ func (l *LSTM[T]) Backward(a *Arena[T], r *LSTMRun[T], dH []T) (dx []T) {
 	all := matrix[T]{dGates, n, 4 * h}
 	mul(true, false, 1, all, matrix[T]{r.x, n, l.In}, 1, matrix[T]{l.Wx.Grad, 4 * h, l.In})
 	addRows(l.B.Grad, dGates, n)
+	l.Wx.Touch()
+	l.B.Touch()
 	if first := width; n > first {
 		// The states before each row but those of the first step, as one matrix.
 		before := a.Take((n - first) * h)
@@ -160,6 +130,7 @@ func (l *LSTM[T]) Backward(a *Arena[T], r *LSTMRun[T], dH []T) (dx []T) {
 			copy(before[(p.Start[t]-first)*h:(p.Start[t+1]-first)*h], r.H[p.Start[t-1]*h:])
 		}
 		mul(true, false, 1, matrix[T]{dGates[first*4*h:], n - first, 4 * h}, matrix[T]{before, n - first, h}, 1, matrix[T]{l.Wh.Grad, 4 * h, h})
+		l.Wh.Touch()
 	}
 	dx = a.Take(n * l.In)
 	mul(false, false, 1, all, matrix[T]{l.Wx.Value, 4 * h, l.In}, 0, matrix[T]{dx, n, l.In})

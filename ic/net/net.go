@@ -22,7 +22,12 @@ type Param[T Number] struct {
 	Shape []int
 	Value []T
 	Grad  []T
+
+	touched bool // Grad may hold something
 }
+
+// Touch says that a gradient has been added: one that has none is left alone by the optimiser.
+func (p *Param[T]) Touch() { p.touched = true }
 
 // NewParam returns zeros.
 func NewParam[T Number](name string, shape ...int) *Param[T] {
@@ -88,7 +93,7 @@ func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matri
 	ta, tb := transpose(transA), transpose(transB)
 	switch x := any(a.data).(type) {
 	case []float32:
-		gonum.Implementation{}.Sgemm(ta, tb, c.rows, c.cols, k, float32(alpha), x, a.cols, any(b.data).([]float32), b.cols, float32(beta), any(c.data).([]float32), c.cols)
+		sgemm(ta, tb, c.rows, c.cols, k, float32(alpha), x, a.cols, any(b.data).([]float32), b.cols, float32(beta), any(c.data).([]float32), c.cols)
 	case []float64:
 		gonum.Implementation{}.Dgemm(ta, tb, c.rows, c.cols, k, float64(alpha), x, a.cols, any(b.data).([]float64), b.cols, float64(beta), any(c.data).([]float64), c.cols)
 	}
