@@ -250,7 +250,8 @@ static int build(ppx_cnn *c, int rows, const int *spec) {
   return c->room ? 0 : 1;
 }
 
-int ppx_cnn_new(ppx_cnn **out, int rows, int stages, const int *spec) {
+int ppx_cnn_new(ppx_cnn **out, int threads, int rows, int stages, const int *spec) {
+  omp_set_num_threads(threads); // primitives are made for so many
   ppx_cnn *c = calloc(1, sizeof *c);
   if (!c) return 1;
   c->stages = stages;

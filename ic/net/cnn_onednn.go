@@ -23,6 +23,8 @@ type fastRun struct {
 	c     *C.ppx_cnn
 	grads [2][][]float32
 	used  int
+
+	threads int
 }
 
 // maxKept is for how many numbers of rows what was made is kept.
@@ -30,7 +32,7 @@ const maxKept = 4
 
 func (f *fastCNN) get(c *CNN[float32], rows int) *fastRun {
 	f.uses++
-	if r := f.byRows[rows]; r != nil {
+	if r := f.byRows[rows]; r != nil && r.threads == Threads() {
 		r.used = f.uses
 		return r
 	}
@@ -45,8 +47,8 @@ func (f *fastCNN) get(c *CNN[float32], rows int) *fastRun {
 			spec = append(spec, C.int(e[0]), C.int(e[1]), C.int(e[2]))
 		}
 	}
-	r := &fastRun{used: f.uses}
-	if status := C.ppx_cnn_new(&r.c, C.int(rows), C.int(len(c.stages)), &spec[0]); status != 0 {
+	r := &fastRun{used: f.uses, threads: Threads()}
+	if status := C.ppx_cnn_new(&r.c, C.int(r.threads), C.int(rows), C.int(len(c.stages)), &spec[0]); status != 0 {
 		panic(fmt.Sprintf("oneDNN cannot make a stack of convolutions: status %d", status))
 	}
 	runtime.AddCleanup(r, func(c *C.ppx_cnn) { C.ppx_cnn_free(c) }, r.c)
@@ -91,7 +93,7 @@ func (f *fastCNN) forward(c *CNN[float32], x []float32, rows int, y []float32) *
 	r := f.get(c, rows)
 	var pin runtime.Pinner
 	defer pin.Unpin()
-	if status := C.ppx_cnn_forward(r.c, C.int(Threads()), ptr(x), pointers(&pin, values(c.weights)), pointers(&pin, values(c.biases)), ptr(y)); status != 0 {
+	if status := C.ppx_cnn_forward(r.c, C.int(r.threads), ptr(x), pointers(&pin, values(c.weights)), pointers(&pin, values(c.biases)), ptr(y)); status != 0 {
 		panic(fmt.Sprintf("oneDNN failed: status %d", status))
 	}
 	return r
@@ -100,7 +102,7 @@ func (f *fastCNN) forward(c *CNN[float32], x []float32, rows int, y []float32) *
 func (f *fastCNN) backward(c *CNN[float32], r *fastRun, x, dy []float32) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
-	if status := C.ppx_cnn_backward(r.c, C.int(Threads()), ptr(x), pointers(&pin, values(c.weights)), ptr(dy), pointers(&pin, r.grads[0]), pointers(&pin, r.grads[1])); status != 0 {
+	if status := C.ppx_cnn_backward(r.c, C.int(r.threads), ptr(x), pointers(&pin, values(c.weights)), ptr(dy), pointers(&pin, r.grads[0]), pointers(&pin, r.grads[1])); status != 0 {
 		panic(fmt.Sprintf("oneDNN failed: status %d", status))
 	}
 	for i := range c.weights {

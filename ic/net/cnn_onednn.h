@@ -7,7 +7,7 @@ typedef struct ppx_cnn ppx_cnn;
 
 // Stages are given by 13 numbers each: channels out (0: a pool), then three each for size in, size out, width and padding.
 // Images have one channel.
-int ppx_cnn_new(ppx_cnn **out, int rows, int stages, const int *spec);
+int ppx_cnn_new(ppx_cnn **out, int threads, int rows, int stages, const int *spec);
 void ppx_cnn_free(ppx_cnn *c);
 // x: rows × size in; weights and biases of the convolutions one after the other; y: rows × channels × size out.
 int ppx_cnn_forward(ppx_cnn *c, int threads, const float *x, float **weights, float **biases, float *y);
