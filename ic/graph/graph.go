@@ -297,7 +297,9 @@ func (p *part[T]) Type() hm.Type {
 	return hm.NewFnType(p.o.dt, typeOf(p.o.dt, rows, cols))
 }
 
-func (p *part[T]) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return shapeOf(p.size()), nil }
+func (p *part[T]) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return shapeOf(p.size()), nil
+}
 
 func (p *part[T]) Do(...gorgonia.Value) (gorgonia.Value, error) {
 	if len(p.o.in) == 0 {

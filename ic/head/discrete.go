@@ -12,6 +12,9 @@ type categorical struct{ categories int }
 
 func (f categorical) Outputs() int { return f.categories }
 
+// Init begins with the prior.
+func (categorical) Init(row []float64) { clear(row) }
+
 // total is log Σ pⱼ·e^rowⱼ, and log Σ pⱼ.
 func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 	most := math.Inf(-1)
@@ -76,6 +79,9 @@ func (f categorical) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 type bernoulli struct{}
 
 func (bernoulli) Outputs() int { return 1 }
+
+// Init begins with the prior.
+func (bernoulli) Init(row []float64) { clear(row) }
 
 // chance is the probability of x, and its derivative with respect to the row, of the part that is not the prior.
 func (bernoulli) chance(p *Prior, row []float64, x float64) (q, derivative float64) {

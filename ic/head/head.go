@@ -39,6 +39,9 @@ func (p *Prior) dist(room *[2][1]float64) dist.Dist {
 	return d
 }
 
+// LogProb is the prior's log density, in nats.
+func (p *Prior) LogProb(x float64) float64 { return p.logProb(x) }
+
 func (p *Prior) logProb(x float64) float64 {
 	var room [2][1]float64
 	var v [1]float64
@@ -66,6 +69,8 @@ type Family interface {
 	// LogProb is log q(x), in nats, with the density's parameters in row. Unless grad is nil, its gradient with
 	// respect to the row is written there.
 	LogProb(p *Prior, row []float64, x float64, grad []float64) float64
+	// Init writes a row to begin training with: near the prior, with components that differ.
+	Init(row []float64)
 	// Sample draws from q.
 	Sample(p *Prior, row []float64, s *dist.Stream) float64
 }

@@ -247,3 +247,49 @@ func BenchmarkLogProbWithGradient(b *testing.B) {
 		})
 	}
 }
+
+// Summaries are the moments of the coordinate, by sampling, and rows to begin with are near the prior.
+func TestSummary(t *testing.T) {
+	for _, p := range []Prior{
+		{Kind: dist.Normal, A: 3, B: 2}, {Kind: dist.Uniform, A: -1, B: 5}, {Kind: dist.Exponential, A: 3}, {Kind: dist.Gamma, A: 0.7, B: 2},
+		{Kind: dist.LogNormal, A: 1, B: 0.3}, {Kind: dist.Weibull, A: 2, B: 1.5}, {Kind: dist.Beta, A: 2, B: 0.6}, {Kind: dist.Poisson, A: 6},
+		{Kind: dist.Binomial, A: 20, B: 0.3},
+	} {
+		location, scale := Summary(&p)
+		var n, sum, squares float64
+		s := dist.NewStream(1, 0, 0, 0, 0)
+		for range 40000 {
+			u := Coordinate(p.Kind, p.sample(&s))
+			n++
+			sum += u
+			squares += (u - location) * (u - location)
+		}
+		if mean := sum / n; math.Abs(mean-location) > 4*scale/math.Sqrt(n) {
+			t.Errorf("%v: the mean is %g, not %g", p, mean, location)
+		}
+		if sd := math.Sqrt(squares / n); math.Abs(sd/scale-1) > 0.05 {
+			t.Errorf("%v: the standard deviation is %g, not %g", p, sd, scale)
+		}
+		f, err := New(p.Kind, 10, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := make([]float64, f.Outputs())
+		f.Init(row)
+		loss := 0.0
+		for range 1000 {
+			x := p.sample(&s)
+			loss += p.logProb(x) - f.LogProb(&p, row, x, nil)
+		}
+		if loss/1000 > 0.7 {
+			t.Errorf("%v: before training the proposal is %.2g nats from the prior", p, loss/1000)
+		}
+	}
+	for _, x := range []float64{0, 1, math.Inf(1), math.Inf(-1), math.MaxFloat64} {
+		for k := dist.Normal; k <= dist.Weibull; k++ {
+			if u := Coordinate(k, x); math.IsNaN(u) || math.IsInf(u, 0) {
+				t.Errorf("%v: the coordinate of %g is %g", k, x, u)
+			}
+		}
+	}
+}

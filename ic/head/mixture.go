@@ -34,6 +34,15 @@ type kernel interface {
 
 func (f mixture) Outputs() int { return 3*f.k + 1 }
 
+// Init spreads the components over the prior.
+func (f mixture) Init(row []float64) {
+	clear(row)
+	for j := range f.k {
+		row[f.k+1+j] = 1.5 * ((2*float64(j)+1)/float64(f.k) - 1)
+		row[2*f.k+1+j] = -0.3
+	}
+}
+
 // weights writes the log softmax of the logits to room, and returns the prior's log weight.
 func (f mixture) weights(row, room []float64) (logPrior float64) {
 	total := logSumExp(row[:f.k+1]...)

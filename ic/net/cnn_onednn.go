@@ -106,7 +106,7 @@ func (f *fastCNN) backward(c *CNN[float32], r *fastRun, x, dy []float32) {
 		panic(fmt.Sprintf("oneDNN failed: status %d", status))
 	}
 	for i := range c.weights {
-		addTo(c.weights[i].Grad, r.grads[0][i])
-		addTo(c.biases[i].Grad, r.grads[1][i])
+		Add(c.weights[i].Grad, r.grads[0][i])
+		Add(c.biases[i].Grad, r.grads[1][i])
 	}
 }

@@ -103,8 +103,8 @@ func ReLUBackward[T Number](y, dy []T) []T {
 	return dy
 }
 
-// addTo adds x to sum.
-func addTo[T Number](sum, x []T) {
+// Add adds x to sum.
+func Add[T Number](sum, x []T) {
 	if s, ok := any(sum).([]float32); ok {
 		C.ppx_add(C.long(len(x)), ptr(s), ptr(any(x).([]float32)))
 		return
@@ -118,7 +118,7 @@ func addTo[T Number](sum, x []T) {
 func addRows[T Number](sum, x []T, rows int) {
 	n := len(sum)
 	for r := range rows {
-		addTo(sum, x[r*n:(r+1)*n])
+		Add(sum, x[r*n:(r+1)*n])
 	}
 }
 

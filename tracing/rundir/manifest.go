@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
@@ -147,37 +148,8 @@ func (m *Manifest) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(path, manifestFile), func(f *os.File) error {
+	return disk.Replace(filepath.Join(path, manifestFile), func(f *os.File) error {
 		_, err := f.Write(append(b, '\n'))
 		return err
 	})
-}
-
-// replace makes a file appear as a whole: written beside, synced, renamed, and the folder synced.
-func replace(path string, write func(*os.File) error) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			tmp.Close()
-			os.Remove(tmp.Name())
-		}
-	}()
-	if err := write(tmp); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sbinet/npyio"
 	"github.com/sbinet/npyio/npz"
 
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
@@ -154,7 +155,7 @@ func rowMajor(data []float64, shape []int32) []float64 {
 
 // writeNPZ writes arrays by name. numpy.load reads them as vectors; their shapes are in run.json.
 func writeNPZ(path string, arrays map[string]ppx.Tensor) error {
-	return replace(path, func(f *os.File) error {
+	return disk.Replace(path, func(f *os.File) error {
 		w := npz.NewWriter(f)
 		var errs []error
 		for name, t := range arrays {

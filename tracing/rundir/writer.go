@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -96,7 +97,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 		return nil, err
 	}
 	m.Format, m.State, m.Started, m.Host = Format, Running, time.Now().UTC().Truncate(time.Second), host()
-	err = replace(filepath.Join(path, "views.sql"), func(f *os.File) error {
+	err = disk.Replace(filepath.Join(path, "views.sql"), func(f *os.File) error {
 		_, err := f.Write(viewsSQL)
 		return err
 	})
@@ -346,14 +347,14 @@ func (w *Writer) save() error {
 
 // saveFiles writes the files of the open part.
 func (w *Writer) saveFiles() error {
-	err := replace(partName(w.Path, "sites", w.part), func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
+	err := disk.Replace(partName(w.Path, "sites", w.part), func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
 	if err != nil {
 		return err
 	}
-	if err := replace(partName(w.Path, "addresses", w.part), func(f *os.File) error { return w.enc.writeAddresses(f, w.fresh) }); err != nil {
+	if err := disk.Replace(partName(w.Path, "addresses", w.part), func(f *os.File) error { return w.enc.writeAddresses(f, w.fresh) }); err != nil {
 		return err
 	}
-	return replace(partName(w.Path, "draws", w.part), func(f *os.File) error { return w.enc.writeDraws(f, w.open) })
+	return disk.Replace(partName(w.Path, "draws", w.part), func(f *os.File) error { return w.enc.writeDraws(f, w.open) })
 }
 
 // fileID is the number of an address in the files: in the order of first (draw, site).

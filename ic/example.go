@@ -1,0 +1,260 @@
+package ic
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/ppx-engine/ppx-engine/ic/head"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Example is what a network learns from: a trace's observables, and its controlled Samples.
+type Example struct {
+	Draw   uint64
+	Weight float64 // of its loss: below or above 1 under prior inflation
+	inputs [][]float32
+	visits []visit
+}
+
+// Len is the number of controlled Samples.
+func (e *Example) Len() int { return len(e.visits) }
+
+// Bytes is about how much memory it takes.
+func (e *Example) Bytes() int {
+	n := 100
+	for _, x := range e.inputs {
+		n += 4*len(x) + 24
+	}
+	for i := range e.visits {
+		v := &e.visits[i]
+		n += 104 + 4*len(v.features) + 8*len(v.site.numbers)
+	}
+	return n
+}
+
+// visit is a controlled Sample as the network meets it.
+type visit struct {
+	place    *Place
+	features []float32 // all but the first two, which need the place's statistics
+	site     site
+}
+
+// site is a Sample's prior, element by element, and its value.
+type site struct {
+	kind       dist.Kind
+	elements   int
+	categories int
+	shape      []int32
+	numbers    []float64 // parameter A of all elements, then B, then the values; of a Categorical each row's probabilities, then the values
+}
+
+// prior is the prior of element i.
+func (s *site) prior(i int) head.Prior {
+	p := head.Prior{Kind: s.kind}
+	if s.kind == dist.Categorical {
+		p.Probs = s.numbers[i*s.categories : (i+1)*s.categories]
+		return p
+	}
+	p.A = s.numbers[i]
+	if len(s.kind.Params()) > 1 {
+		p.B = s.numbers[s.elements+i]
+	}
+	return p
+}
+
+func (s *site) priors() int {
+	if s.kind == dist.Categorical {
+		return s.elements * s.categories
+	}
+	return s.elements * len(s.kind.Params())
+}
+
+func (s *site) values() []float64 { return s.numbers[s.priors():] }
+
+// newSite copies a distribution and, unless it is nil, a value.
+func newSite(d *ppx.Dist, shape []int32, n int, value []float64, room []float64) site {
+	s := site{kind: d.Kind, elements: n, shape: shape, numbers: room[:0]}
+	if d.Kind == dist.Categorical {
+		s.categories = d.Categories()
+		probs := d.Params[0].Data
+		for len(s.numbers) < n*s.categories {
+			s.numbers = append(s.numbers, probs...) // one row for all, or as many as elements
+		}
+		s.numbers = s.numbers[:n*s.categories]
+	} else {
+		for i := range d.Kind.Params() {
+			s.numbers = append(s.numbers, dist.Expand(nil, d.Params[i], shape, n)...)
+		}
+	}
+	s.numbers = append(s.numbers, value...)
+	return s
+}
+
+// The features of a visit: its prior, its place in the run, and the observations that come next.
+const (
+	priorFeatures  = 2 + maxProbs // location and log scale; a Categorical's probabilities
+	countFeatures  = 9            // logarithm, sines and cosines
+	sinceFeatures  = 3
+	seriesFeatures = 5
+	maxProbs       = 8
+	maxSeries      = 8
+)
+
+// tracker follows a run: how far each sequence of observations has come.
+type tracker struct {
+	c         *collector
+	series    []int // observables that are sequences
+	at        []int // by observable: the next slot
+	step      int   // controlled Samples so far
+	since     int   // of them, since the last observation of a sequence
+	instances map[*Place]int
+}
+
+func (c *collector) tracker() *tracker {
+	t := &tracker{c: c, at: make([]int, len(c.observables)), instances: map[*Place]int{}}
+	for i, o := range c.observables {
+		if o.series() && len(t.series) < maxSeries {
+			t.series = append(t.series, i)
+		}
+	}
+	return t
+}
+
+func (c *collector) features() int {
+	n := 0
+	for _, o := range c.observables {
+		if o.series() {
+			n++
+		}
+	}
+	return priorFeatures + 2*countFeatures + sinceFeatures + seriesFeatures*min(n, maxSeries)
+}
+
+func (t *tracker) observed(observable, slot int) {
+	t.at[observable] = slot + 1
+	if t.c.observables[observable].series() {
+		t.since = 0
+	}
+}
+
+// count writes a number from 1 as features: its logarithm, and where it stands in periods of different lengths.
+func count(n int, out []float32) {
+	out[0] = float32(math.Log(float64(n)) / 3)
+	for i, period := range []float64{4, 16, 64, 512} {
+		s, c := math.Sincos(2 * math.Pi * float64(n) / period)
+		out[1+2*i], out[2+2*i] = float32(s), float32(c)
+	}
+}
+
+// visit writes the features of a controlled Sample to out, and goes on. next gives the value of a slot of an
+// observable, nil where there is none.
+func (t *tracker) visit(p *Place, s *site, next func(observable, slot int) []float64, out []float32) {
+	clear(out)
+	t.instances[p]++
+	t.step++
+	prior := head.Prior{Kind: dist.Normal, B: 1}
+	if s.elements > 0 {
+		prior = s.prior(0)
+	}
+	if s.kind == dist.Categorical && s.elements > 0 {
+		total := 0.0
+		for _, q := range prior.Probs {
+			total += q
+		}
+		for i := range min(maxProbs, len(prior.Probs)) {
+			out[2+i] = float32(2 * (prior.Probs[i]/total - 1/float64(len(prior.Probs))))
+		}
+	}
+	f := out[priorFeatures:]
+	count(t.instances[p], f)
+	count(t.step, f[countFeatures:])
+	f = f[2*countFeatures:]
+	for i, scale := range []float64{8, 64, 512} {
+		f[i] = float32(math.Tanh(float64(t.since) / scale))
+	}
+	t.since++
+	f = f[sinceFeatures:]
+	location, scale := head.Summary(&prior)
+	for i, k := range t.series {
+		o := t.c.observables[k]
+		g := f[seriesFeatures*i:]
+		for ahead := range 2 {
+			v := next(k, t.at[k]+ahead)
+			if v == nil {
+				continue
+			}
+			slot := min(t.at[k]+ahead, o.Count-1)
+			var u [1]float32
+			o.standardiseAt(slot, v[0], u[:])
+			g[2*ahead], g[2*ahead+1] = u[0], 1
+			if ahead == 0 && s.kind != dist.Categorical && s.kind != dist.Bernoulli {
+				g[4] = float32(math.Asinh((head.Coordinate(s.kind, v[0]) - location) / scale))
+			}
+		}
+	}
+}
+
+// standardiseAt is standardise for a number, with the statistics of some slot.
+func (o *Observable) standardiseAt(slot int, x float64, out []float32) {
+	if sd := o.SD[slot]; sd > 0 {
+		out[0] = float32(clip((x-o.Mean[slot])/sd, 1e4))
+	}
+}
+
+// Example turns a trace into what the network learns from. Places that are new get their layers when they are
+// first used.
+func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
+	e := &Example{Draw: t.Draw, Weight: math.Exp(t.LogWeight)}
+	values, places, err := n.collector.trace(t)
+	if err != nil {
+		return nil, err
+	}
+	for k, o := range n.Observables {
+		e.inputs = append(e.inputs, o.input(values[k]))
+	}
+	next := func(k, slot int) []float64 {
+		if slot < len(values[k]) {
+			return values[k][slot]
+		}
+		return nil
+	}
+	tr := n.collector.tracker()
+	width := n.collector.features()
+	guided := 0
+	for i := range t.Entries {
+		if guides(&t.Entries[i]) {
+			guided++
+		}
+	}
+	features := make([]float32, guided*width)
+	e.visits = make([]visit, 0, guided)
+	for i := range t.Entries {
+		for len(places) > 0 && places[0].entry < i {
+			tr.observed(places[0].observable, places[0].slot)
+			places = places[1:]
+		}
+		x := &t.Entries[i]
+		if !guides(x) {
+			continue
+		}
+		if x.Origin != tracing.FromPrior && x.Origin != tracing.Inflated {
+			return nil, fmt.Errorf("draw %d: %w (a value %s)", t.Draw, ErrNotPrior, x.Origin)
+		}
+		d := t.Dist(i)
+		v := t.Value(i)
+		s := newSite(&d, v.Shape, len(v.Data), v.Data, nil)
+		at := visit{place: n.place(t.Table, x.Address, &s), site: s, features: features[:width:width]}
+		features = features[width:]
+		tr.visit(at.place, &s, next, at.features)
+		e.visits = append(e.visits, at)
+	}
+	return e, nil
+}
+
+// ErrNotPrior says that traces were not drawn from the prior: a network would learn something else.
+var ErrNotPrior = fmt.Errorf("the trace was not drawn from the prior")
+
+// guides tells whether a network proposes the value of an entry.
+func guides(e *tracing.Entry) bool { return e.Op == ppx.Sample && e.Control }

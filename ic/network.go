@@ -1,0 +1,434 @@
+package ic
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"sync"
+
+	"github.com/ppx-engine/ppx-engine/ic/head"
+	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Network is the parameters of q(z|x), and all that is needed to use them. Training changes it, from one
+// goroutine; Example may be called from others meanwhile. A trained one is read-only.
+type Network[T net.Number] struct {
+	Settings    Settings
+	Model       string // of the simulator
+	Seed        uint64 // of the initial weights
+	Observables []*Observable
+	Traces      uint64 // that it was trained with
+
+	collector *collector
+	embeds    []*embed[T] // of each observable
+	lstm      []*net.LSTM[T]
+	kinds     *net.Param[T]  // [kinds, Kind]
+	trunk     *net.Linear[T] // of [h, e, f, v, address] before the heads
+	positions *net.Linear[T] // of elements of tensors, added to the trunk
+
+	mu     sync.Mutex
+	byBase map[string]*Place
+	places []*Place // in the order in which they were first used
+	layers map[*Place]*layers[T]
+	ids    map[*tracing.Table][]*Place // by address number
+}
+
+// Place is an address base that the network knows: a place in the code, with the kind of its distribution.
+type Place struct {
+	Base       string    `json:"base"`
+	Kind       dist.Kind `json:"-"`
+	KindName   string    `json:"kind"`
+	Categories int       `json:"categories,omitempty"`
+	Elements   int       `json:"elements"` // of the first value that was met
+	Tensor     bool      `json:"tensor,omitempty"`
+
+	// Statistics of the first minibatch with this place: of the prior's location, with the spread that values have, and of
+	// the logarithm of its scale.
+	Location, Spread  float64
+	LogScale, ScaleSD float64
+	family            head.Family
+	known             bool // has statistics and layers
+}
+
+// layers are the parameters of a place.
+type layers[T net.Number] struct {
+	address *net.Param[T]
+	value   *net.Linear[T]
+	out     *net.Linear[T] // of the trunk
+	skip    *net.Linear[T] // of [e, f, v] and an element's position
+}
+
+// embed is the layers of one observable: a CNN or nothing, two linear layers, and a linear path beside them.
+type embed[T net.Number] struct {
+	o            *Observable
+	cnn          *net.CNN[T]
+	first, last  *net.Linear[T]
+	linear       *net.Linear[T]
+	width, dense int
+}
+
+func newEmbed[T net.Number](o *Observable) (*embed[T], error) {
+	e := &embed[T]{o: o, width: o.Embedding.Dim}
+	name, in := "observable."+o.Name, o.inputs()
+	flat := in
+	if o.Embedding.dims() > 0 {
+		var err error
+		if e.cnn, err = net.NewCNN[T](name, o.Shape, o.Embedding.Stages); err != nil {
+			return nil, fmt.Errorf("observable %s: %w", o.Name, err)
+		}
+		flat = e.cnn.Out()
+	}
+	e.dense = max(e.width, min(2*flat, 128))
+	e.first = net.NewLinear[T](name+".first", flat, e.dense)
+	e.last = net.NewLinear[T](name+".last", e.dense, e.width)
+	e.linear = net.NewLinear[T](name+".linear", in, e.width)
+	return e, nil
+}
+
+func (e *embed[T]) params() (out []*net.Param[T]) {
+	if e.cnn != nil {
+		out = append(out, e.cnn.Params()...)
+	}
+	return append(append(append(out, e.first.Params()...), e.last.Params()...), e.linear.Params()...)
+}
+
+// New returns a network for a simulator, with initial weights. The first traces, drawn from the prior, show what there
+// is to observe.
+func New[T net.Number](s Settings, model string, seed uint64, first []*tracing.Trace) (n *Network[T], warnings []string, err error) {
+	if err := s.Validate(); err != nil {
+		return nil, nil, err
+	}
+	observables, warnings, err := survey(first, s.Embed)
+	if err != nil {
+		return nil, nil, err
+	}
+	n = &Network[T]{Settings: s, Model: model, Seed: seed, Observables: observables}
+	n.Settings.Embed = nil // they are with the observables
+	if err := n.build(); err != nil {
+		return nil, nil, err
+	}
+	n.init()
+	return n, warnings, nil
+}
+
+// The columns of the LSTM's input: e, f, v, then the addresses and kinds, present and before.
+func (n *Network[T]) embedWidth() (w int) {
+	for _, o := range n.Observables {
+		w += o.Embedding.Dim
+	}
+	return w
+}
+
+func (n *Network[T]) efv() int {
+	return n.embedWidth() + n.collector.features() + n.Settings.Value
+}
+
+func (n *Network[T]) inputWidth() int { return n.efv() + 2*(n.Settings.Address+n.Settings.Kind) }
+
+// build makes the layers that do not belong to a place.
+func (n *Network[T]) build() error {
+	n.collector = newCollector(n.Observables)
+	n.byBase, n.layers, n.ids = map[string]*Place{}, map[*Place]*layers[T]{}, map[*tracing.Table][]*Place{}
+	for _, o := range n.Observables {
+		e, err := newEmbed[T](o)
+		if err != nil {
+			return err
+		}
+		n.embeds = append(n.embeds, e)
+	}
+	s := &n.Settings
+	in := n.inputWidth()
+	for i := range s.Depth {
+		n.lstm = append(n.lstm, net.NewLSTM[T](fmt.Sprintf("lstm%d", i), in, s.Hidden))
+		in = s.Hidden
+	}
+	n.kinds = net.NewParam[T]("kinds", int(dist.NumKinds), s.Kind)
+	n.trunk = net.NewLinear[T]("trunk", s.Hidden+n.efv()+s.Address, s.Trunk)
+	n.positions = net.NewLinear[T]("positions", positionFeatures, s.Trunk)
+	return nil
+}
+
+// uniform is the random numbers for the initial weights of a layer: a function of the network's seed and the
+// layer's name, so that they do not depend on when the layer appears.
+func (n *Network[T]) uniform(name string) func() float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name)) // never fails
+	s := dist.NewStream(n.Seed, 1<<32, 0, h.Sum64(), 0)
+	return s.Float64
+}
+
+func (n *Network[T]) init() {
+	for _, e := range n.embeds {
+		u := n.uniform("observable." + e.o.Name)
+		if e.cnn != nil {
+			e.cnn.Init(u)
+		}
+		e.first.Init(u)
+		e.last.Init(u)
+		e.linear.Init(u)
+	}
+	for i, l := range n.lstm {
+		l.Init(n.uniform(fmt.Sprintf("lstm%d", i)))
+	}
+	gauss(n.kinds.Value, n.uniform("kinds"))
+	n.trunk.Init(n.uniform("trunk"))
+	n.positions.Init(n.uniform("positions"))
+}
+
+// gauss is about normal numbers: embeddings of different things should differ.
+func gauss[T net.Number](x []T, uniform func() float64) {
+	for i := range x {
+		s := 0.0
+		for range 4 {
+			s += uniform()
+		}
+		x[i] = T((s - 2) * math.Sqrt(3))
+	}
+}
+
+// place finds the place of an address, new or not.
+func (n *Network[T]) place(table *tracing.Table, address uint32, s *site) *Place {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ids := n.ids[table]
+	if int(address) < len(ids) && ids[address] != nil {
+		return ids[address]
+	}
+	base := table.Address(address).Base
+	p := n.byBase[base]
+	if p == nil {
+		p = &Place{Base: base, Kind: s.kind, KindName: s.kind.String(), Categories: s.categories, Elements: s.elements,
+			Tensor: s.elements != 1}
+		n.byBase[base] = p
+	}
+	for len(ids) <= int(address) {
+		ids = append(ids, nil)
+	}
+	ids[address] = p
+	n.ids[table] = ids
+	return p
+}
+
+// find is the place of an address if the network was trained there.
+func (n *Network[T]) find(base string) *Place {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.byBase[base]; p != nil && p.known {
+		return p
+	}
+	return nil
+}
+
+// Places are the places that the network was trained at, in the order in which they were met.
+func (n *Network[T]) Places() []*Place { return n.places }
+
+// maxElements is how many elements of a tensor the next place sees one by one.
+const maxElements = 16
+
+// valueInputs is how many numbers the embedding of a place's value takes.
+func (p *Place) valueInputs() int {
+	switch {
+	case p.Kind == dist.Categorical && p.Elements == 1:
+		return min(p.Categories, 256)
+	case !p.Tensor:
+		return 2
+	}
+	return 2*min(p.Elements, maxElements) + 2
+}
+
+// valueFeatures writes a value as its embedding takes it.
+func (p *Place) valueFeatures(s *site, values []float64, out []float64) {
+	clear(out)
+	if p.Kind == dist.Categorical && p.Elements == 1 && len(values) == 1 {
+		if k := int(values[0]); k >= 0 && k < len(out) {
+			out[k] = 1
+		}
+		return
+	}
+	sum := [2]float64{}
+	for i, x := range values {
+		var a, b float64
+		if p.Kind == dist.Categorical {
+			a = 2*x/math.Max(1, float64(p.Categories-1)) - 1
+		} else {
+			prior := s.prior(i)
+			location, scale := head.Summary(&prior)
+			u := head.Coordinate(p.Kind, x)
+			a, b = math.Asinh((u-p.Location)/p.Spread), math.Asinh((u-location)/scale)
+		}
+		if !p.Tensor {
+			out[0], out[1] = a, b
+			return
+		}
+		if i < maxElements && 2*i+1 < len(out)-2 {
+			out[2*i], out[2*i+1] = a, b
+		}
+		sum[0] += a
+		sum[1] += b
+	}
+	if k := float64(len(values)); k > 0 {
+		out[len(out)-2], out[len(out)-1] = sum[0]/k, sum[1]/k
+	}
+}
+
+// priorInto writes the two features of a visit that depend on the place's statistics.
+func (p *Place) priorInto(s *site, out []float32) {
+	if s.kind == dist.Categorical || s.elements == 0 {
+		return
+	}
+	a, b := 0.0, 0.0
+	for i := range s.elements {
+		x, y := p.priorFeatures(s, i)
+		a += x
+		b += y
+	}
+	out[0], out[1] = float32(a/float64(s.elements)), float32(b/float64(s.elements))
+}
+
+func (p *Place) priorFeatures(s *site, i int) (location, scale float64) {
+	if s.kind == dist.Categorical {
+		return 0, 0
+	}
+	prior := s.prior(i)
+	l, sc := head.Summary(&prior)
+	return math.Asinh((l - p.Location) / p.Spread), clip((math.Log(sc)-p.LogScale)/p.ScaleSD, 20)
+}
+
+// The features of an element of a tensor: its number, one by one for the first, its coordinates, and its prior.
+const (
+	positionOnes     = 32
+	positionDims     = 3
+	positionFeatures = positionOnes + 1 + 3*positionDims + 2
+)
+
+func (p *Place) position(s *site, i int, out []float64) {
+	clear(out)
+	if i < positionOnes {
+		out[i] = 1
+	}
+	at := positionOnes
+	out[at] = math.Log1p(float64(i)) / 3
+	at++
+	rest := i
+	for d := len(s.shape) - 1; d >= 0; d-- {
+		size := int(s.shape[d])
+		k := rest % size
+		rest /= size
+		if j := len(s.shape) - 1 - d; j < positionDims {
+			x := (float64(k) + 0.5) / float64(size)
+			out[at+3*j] = 2*x - 1
+			out[at+3*j+1], out[at+3*j+2] = math.Sincos(2 * math.Pi * x)
+		}
+	}
+	out[len(out)-2], out[len(out)-1] = p.priorFeatures(s, i)
+}
+
+// learn makes the statistics and layers of a place from the first visits.
+func (n *Network[T]) learn(p *Place, visits []*visit) error {
+	var count, location, squares, scales, logs, logSquares float64
+	for _, v := range visits {
+		for i := range v.site.elements {
+			if v.site.kind == dist.Categorical {
+				break
+			}
+			prior := v.site.prior(i)
+			l, s := head.Summary(&prior)
+			count++
+			location += l
+			squares += l * l
+			scales += s * s
+			logs += math.Log(s)
+			logSquares += math.Log(s) * math.Log(s)
+		}
+	}
+	p.Spread, p.ScaleSD = 1, 1
+	if count > 0 {
+		p.Location, p.LogScale = location/count, logs/count
+		if s := math.Sqrt(math.Max(0, squares/count-p.Location*p.Location) + scales/count); s > 0 && !math.IsInf(s, 0) {
+			p.Spread = s
+		}
+		p.ScaleSD = math.Max(1, math.Sqrt(math.Max(0, logSquares/count-p.LogScale*p.LogScale)))
+	}
+	if !(math.Abs(p.Location) <= math.MaxFloat64) || !(math.Abs(p.LogScale) <= math.MaxFloat64) {
+		return fmt.Errorf("the priors at %s have no finite location and scale", p.Base)
+	}
+	return n.add(p, true)
+}
+
+// add makes the layers of a place.
+func (n *Network[T]) add(p *Place, init bool) error {
+	var err error
+	if p.family, err = head.New(p.Kind, n.Settings.Components, p.Categories); err != nil {
+		return fmt.Errorf("%s: %w", p.Base, err)
+	}
+	name := "place." + p.Base
+	skip := n.efv()
+	if p.Tensor {
+		skip += positionFeatures
+	}
+	outs := p.family.Outputs()
+	l := &layers[T]{
+		address: net.NewParam[T](name+".address", n.Settings.Address),
+		value:   net.NewLinear[T](name+".value", p.valueInputs(), n.Settings.Value),
+		out:     net.NewLinear[T](name+".out", n.Settings.Trunk, outs),
+		skip:    net.NewLinear[T](name+".skip", skip, outs),
+	}
+	if init {
+		u := n.uniform(name)
+		gauss(l.address.Value, u)
+		l.value.Init(u)
+		l.out.Init(u)
+		l.skip.Init(u)
+		row := make([]float64, outs)
+		p.family.Init(row)
+		for i := range l.out.W.Value {
+			l.out.W.Value[i] *= 0.1
+		}
+		for i := range l.skip.W.Value {
+			l.skip.W.Value[i] *= 0.1
+		}
+		for i, x := range row {
+			l.out.B.Value[i] = T(x)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p.known = true
+	n.byBase[p.Base] = p
+	n.places = append(n.places, p)
+	n.layers[p] = l
+	return nil
+}
+
+// Params are all parameters, those of places in the order in which they were met.
+func (n *Network[T]) Params() (out []*net.Param[T]) {
+	for _, e := range n.embeds {
+		out = append(out, e.params()...)
+	}
+	for _, l := range n.lstm {
+		out = append(out, l.Params()...)
+	}
+	out = append(append(append(out, n.kinds), n.trunk.Params()...), n.positions.Params()...)
+	for _, p := range n.places {
+		out = append(out, n.layers[p].params()...)
+	}
+	return out
+}
+
+func (l *layers[T]) params() []*net.Param[T] {
+	out := []*net.Param[T]{l.address}
+	for _, x := range []*net.Linear[T]{l.value, l.out, l.skip} {
+		out = append(out, x.Params()...)
+	}
+	return out
+}
+
+// Size is the number of weights.
+func (n *Network[T]) Size() (size int) {
+	for _, p := range n.Params() {
+		size += len(p.Value)
+	}
+	return size
+}

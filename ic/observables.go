@@ -1,0 +1,428 @@
+package ic
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Observable is what one embedding sees: the values of a named Observe, in their order, or of several scalar
+// ones whose names differ only in a number (obs0, obs1, … are "obs#"). Slot k is the k-th of these values.
+type Observable struct {
+	Name      string    `json:"name"`
+	Members   []string  `json:"members"` // one name; or one for each slot
+	Shape     []int     `json:"shape"`   // of one value
+	Count     int       `json:"count"`   // slots that the embedding sees
+	Varies    bool      `json:"varies"`  // not every trace has all of them
+	Mean      []float64 `json:"mean"`    // of the training traces, by number in all slots; one for all of an image
+	SD        []float64 `json:"sd"`
+	Embedding Embedding `json:"embedding"`
+}
+
+// ErrObservable says that data do not have what a network was trained to see.
+var ErrObservable = errors.New("the network does not fit the data")
+
+// size is the number of elements of a value.
+func (o *Observable) size() int {
+	n := 1
+	for _, d := range o.Shape {
+		n *= d
+	}
+	return n
+}
+
+// inputs is how many numbers the embedding takes.
+func (o *Observable) inputs() int {
+	n := o.Count * o.size()
+	if o.Varies {
+		n += o.Count
+	}
+	return n
+}
+
+// series tells whether the observable is a sequence of numbers in which a run has a place.
+func (o *Observable) series() bool { return o.size() == 1 && (o.Count > 1 || o.Varies) }
+
+// slotOf is the slot of the k-th occurrence, from 1, of a member; −1 for none.
+func (o *Observable) slotOf(name string, k int) int {
+	if len(o.Members) == 1 {
+		return k - 1
+	}
+	if k > 1 {
+		return -1
+	}
+	return slices.Index(o.Members, name)
+}
+
+// find is the value for a slot in given data.
+func (o *Observable) find(d *ppx.Data, slot int) (ppx.Tensor, bool) {
+	if len(o.Members) == 1 {
+		return d.Find(o.Members[0], slot+1)
+	}
+	if slot >= len(o.Members) {
+		return ppx.Tensor{}, false
+	}
+	return d.Find(o.Members[slot], 1)
+}
+
+// standardise writes a value as the embedding sees it: with mean 0 and standard deviation 1 over the training
+// traces. Images are compressed at large values besides.
+func (o *Observable) standardise(slot int, v []float64, out []float32) {
+	for i, x := range v {
+		k := slot*len(v) + i
+		if len(o.Mean) == 1 {
+			k = 0
+		}
+		u := 0.0
+		if sd := o.SD[k]; sd > 0 {
+			u = (x - o.Mean[k]) / sd
+		}
+		if o.Embedding.dims() > 0 {
+			u = math.Asinh(u)
+		}
+		out[slot*len(v)+i] = float32(clip(u, 1e4))
+	}
+}
+
+// input is all slots as the embedding sees them; a slot without a value is 0.
+func (o *Observable) input(values [][]float64) []float32 {
+	out := make([]float32, o.inputs())
+	for slot := range min(o.Count, len(values)) {
+		if v := values[slot]; v != nil {
+			o.standardise(slot, v, out)
+			if o.Varies {
+				out[o.Count*o.size()+slot] = 1
+			}
+		}
+	}
+	return out
+}
+
+func clip(x, most float64) float64 { return math.Max(-most, math.Min(most, x)) }
+
+// observed is the values of a trace by observable and slot.
+type observed [][][]float64
+
+// collector finds the observables' values in traces and runs.
+type collector struct {
+	observables []*Observable
+	byName      map[string]int // observable of a name, or −1
+}
+
+func newCollector(observables []*Observable) *collector {
+	c := &collector{observables, map[string]int{}}
+	for i, o := range observables {
+		for _, m := range o.Members {
+			c.byName[m] = i
+		}
+	}
+	return c
+}
+
+// of finds observable and slot of the k-th occurrence of a name.
+func (c *collector) of(name string, k int) (observable, slot int) {
+	i, ok := c.byName[name]
+	if !ok {
+		return -1, -1
+	}
+	return i, c.observables[i].slotOf(name, k)
+}
+
+// place is an entry that is an observable's value.
+type place struct{ entry, observable, slot int }
+
+// trace finds the values in a finished trace.
+func (c *collector) trace(t *tracing.Trace) (values observed, places []place, err error) {
+	values = make(observed, len(c.observables))
+	counts := map[uint32]int{}
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		if e.Op != ppx.Observe || e.Name == 0 {
+			continue
+		}
+		counts[e.Name]++
+		k, slot := c.of(t.Table.Name(e.Name), counts[e.Name])
+		if slot < 0 {
+			continue
+		}
+		o := c.observables[k]
+		v := t.Value(i)
+		if len(v.Data) != o.size() {
+			return nil, nil, fmt.Errorf("draw %d: the observable %s has a value of shape %s here, %v before: leave it out (--embed %s=none), or make its shape the same in every trace",
+				t.Draw, ppx.Quote(o.Name), dist.ShapeString(v.Shape), o.Shape, o.Name)
+		}
+		for len(values[k]) <= slot {
+			values[k] = append(values[k], nil)
+		}
+		values[k][slot] = v.Data
+		places = append(places, place{i, k, slot})
+	}
+	return values, places, nil
+}
+
+// data takes the values from given data; each slot that the network saw in every training trace must be there.
+func (c *collector) data(d *ppx.Data) (values observed, err error) {
+	values = make(observed, len(c.observables))
+	for k, o := range c.observables {
+		for slot := range o.Count {
+			v, ok := o.find(d, slot)
+			if !ok {
+				if o.Varies && slot > 0 {
+					break
+				}
+				name := o.Members[0]
+				if len(o.Members) > 1 {
+					name = o.Members[slot]
+				} else if slot > 0 {
+					name = fmt.Sprintf("%s@%d", name, slot+1)
+				}
+				return nil, fmt.Errorf("%w: it was trained with %s of shape %v, and no value is given for it (--observe)", ErrObservable, ppx.Quote(name), o.Shape)
+			}
+			if len(v.Data) != o.size() {
+				return nil, fmt.Errorf("%w: it was trained with %s of shape %v, the value given has shape %s", ErrObservable, ppx.Quote(o.Name), o.Shape, dist.ShapeString(v.Shape))
+			}
+			values[k] = append(values[k], v.Data)
+		}
+	}
+	for i := range d.Values {
+		name := d.Values[i].Name
+		if _, ok := c.byName[name]; ok {
+			continue
+		}
+		base, _ := ppx.SplitOccurrence(name)
+		if _, ok := c.byName[base]; !ok {
+			return nil, fmt.Errorf("%w: it was not trained to see %s (it sees %s)", ErrObservable, ppx.Quote(name), c.names())
+		}
+	}
+	return values, nil
+}
+
+func (c *collector) names() string {
+	var names []string
+	for _, o := range c.observables {
+		for _, m := range o.Members {
+			names = append(names, ppx.Quote(m))
+		}
+	}
+	if len(names) > 20 {
+		names = append(names[:20], fmt.Sprintf("and %d more", len(names)-20))
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+// seen is what the first traces show of a name.
+type seen struct {
+	name    string
+	shape   []int
+	most    int // occurrences in a trace
+	least   int
+	traces  int
+	differs bool
+}
+
+// survey decides what there is to embed, from the first traces.
+func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observable, warnings []string, err error) {
+	byName := map[string]*seen{}
+	var order []*seen
+	whole := 0
+	for _, t := range traces {
+		if t.Status == tracing.Failed {
+			continue
+		}
+		whole++
+		counts := map[uint32]int{}
+		for i := range t.Entries {
+			e := &t.Entries[i]
+			if e.Op != ppx.Observe || e.Name == 0 || e.Kind == dist.None {
+				continue
+			}
+			counts[e.Name]++
+			name := t.Table.Name(e.Name)
+			s := byName[name]
+			shape := ints(t.Value(i).Shape)
+			if s == nil {
+				s = &seen{name: name, shape: shape, least: math.MaxInt}
+				byName[name] = s
+				order = append(order, s)
+			}
+			s.differs = s.differs || !slices.Equal(squeeze(s.shape), squeeze(shape))
+		}
+		for id, n := range counts {
+			s := byName[t.Table.Name(id)]
+			s.most, s.least = max(s.most, n), min(s.least, n)
+			s.traces++
+		}
+	}
+	if whole == 0 {
+		return nil, nil, errors.New("there is no trace to learn from")
+	}
+	groups := group(order, embed)
+	names := make([]string, 0, len(order))
+	for _, s := range order {
+		names = append(names, ppx.Quote(s.name))
+	}
+	known := map[string]bool{}
+	for _, g := range groups {
+		o := &Observable{Name: g.name, Shape: g.members[0].shape}
+		known[g.name] = true
+		for _, s := range g.members {
+			o.Members = append(o.Members, s.name)
+			known[s.name] = known[s.name] || len(g.members) == 1
+			o.Count += s.most
+			o.Varies = o.Varies || s.least != s.most || s.traces < whole
+			if s.differs {
+				err = fmt.Errorf("the observable %s has values of different shapes: leave it out with --embed %s=none", ppx.Quote(s.name), s.name)
+			}
+		}
+		e := embed[g.name]
+		if e.Kind == NoEmbedding {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if o.Embedding, err = e.complete(o.Shape, o.Count); err != nil {
+			return nil, nil, fmt.Errorf("observable %s: %w", ppx.Quote(g.name), err)
+		}
+		if d := o.Embedding.dims(); d > 0 {
+			o.Shape = squeeze(o.Shape)
+		}
+		out = append(out, o)
+	}
+	for name := range embed {
+		if !known[name] {
+			has := "it has no named Observe"
+			if len(names) > 0 {
+				if len(names) > 40 {
+					names = append(names[:40], "…")
+				}
+				has = "it has " + strings.Join(names, ", ")
+			}
+			return nil, nil, fmt.Errorf("%w: --embed %s: the simulator never observes that (%d traces); %s", ErrEmbed, ppx.Quote(name), whole, has)
+		}
+	}
+	if len(out) == 0 {
+		return nil, nil, errors.New("there is nothing to learn from: no trace has a named Observe")
+	}
+	warnings = statistics(traces, out)
+	return out, warnings, nil
+}
+
+// ErrEmbed says that an embedding was asked for that cannot be.
+var ErrEmbed = errors.New("no such observable")
+
+func ints(shape []int32) []int {
+	out := []int{}
+	for _, d := range shape {
+		out = append(out, int(d))
+	}
+	return out
+}
+
+type grouped struct {
+	name    string
+	members []*seen
+}
+
+// group joins scalar observables whose names differ only in a number at their end; not those that have a
+// setting of their own.
+func group(order []*seen, embed map[string]Embedding) (out []grouped) {
+	stems := map[string][]*seen{}
+	number := func(s *seen) (stem string, n int) {
+		stem = strings.TrimRight(s.name, "0123456789")
+		n, err := strconv.Atoi(s.name[len(stem):])
+		if _, own := embed[s.name]; own || err != nil || s.most > 1 || s.differs || len(squeeze(s.shape)) > 0 {
+			return "", 0
+		}
+		return stem + "#", n
+	}
+	for _, s := range order {
+		if stem, _ := number(s); stem != "" {
+			stems[stem] = append(stems[stem], s)
+		}
+	}
+	for _, s := range order {
+		stem, _ := number(s)
+		members := stems[stem]
+		if len(members) < 2 {
+			out = append(out, grouped{s.name, []*seen{s}})
+			continue
+		}
+		if members[0] == s {
+			slices.SortStableFunc(members, func(a, b *seen) int {
+				_, i := number(a)
+				_, j := number(b)
+				return cmp.Compare(i, j)
+			})
+			out = append(out, grouped{stem, members})
+			stems[stem] = append([]*seen{nil}, members...) // done
+		}
+	}
+	return out
+}
+
+// statistics computes means and standard deviations; constant observables are named.
+func statistics(traces []*tracing.Trace, observables []*Observable) (warnings []string) {
+	c := newCollector(observables)
+	type moments struct{ n, mean, m2 float64 }
+	sums := make([][]moments, len(observables))
+	for k, o := range observables {
+		n := o.Count * o.size()
+		if o.Embedding.dims() > 0 {
+			n = 1
+		}
+		sums[k] = make([]moments, n)
+	}
+	for _, t := range traces {
+		if t.Status == tracing.Failed {
+			continue
+		}
+		values, _, err := c.trace(t)
+		if err != nil {
+			continue // said again when the trace is used
+		}
+		for k, slots := range values {
+			for slot, v := range slots {
+				if slot >= observables[k].Count {
+					break
+				}
+				for i, x := range v {
+					m := &sums[k][(slot*len(v)+i)%len(sums[k])]
+					m.n++
+					d := x - m.mean
+					m.mean += d / m.n
+					m.m2 += d * (x - m.mean)
+				}
+			}
+		}
+	}
+	for k, o := range observables {
+		constant := true
+		for _, m := range sums[k] {
+			sd := 0.0
+			if m.n > 1 {
+				sd = math.Sqrt(m.m2 / (m.n - 1))
+			}
+			if !(sd > 1e-12*math.Abs(m.mean)) || math.IsInf(sd, 0) {
+				sd = 0
+			}
+			constant = constant && sd == 0
+			o.Mean, o.SD = append(o.Mean, m.mean), append(o.SD, sd)
+		}
+		if constant {
+			warnings = append(warnings, fmt.Sprintf("the observable %s is the same in every trace: the network cannot learn from it", ppx.Quote(o.Name)))
+		}
+	}
+	return warnings
+}
