@@ -432,3 +432,22 @@ func (n *Network[T]) Size() (size int) {
 	}
 	return size
 }
+
+// Clone returns a copy of the network with weights of its own.
+func (n *Network[T]) Clone() *Network[T] {
+	c := &Network[T]{Settings: n.Settings, Model: n.Model, Seed: n.Seed, Observables: n.Observables, Traces: n.Traces}
+	if err := c.build(); err != nil {
+		panic(err) // it was built before
+	}
+	for _, p := range n.places {
+		q := *p
+		if err := c.add(&q, false); err != nil {
+			panic(err)
+		}
+	}
+	from := n.Params()
+	for i, p := range c.Params() {
+		copy(p.Value, from[i].Value)
+	}
+	return c
+}

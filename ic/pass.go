@@ -24,6 +24,7 @@ type Pass[T net.Number] struct {
 	owner  []*Example // by row
 	groups []*rowsOf
 	byKey  map[*Place]*rowsOf
+	worst  *Place
 }
 
 // rowsOf is the rows of one place.
@@ -100,6 +101,14 @@ func (p *Pass[T]) run(batch []*Example, scale float64, learn bool) (loss float64
 		err = heads.err
 	}
 	return heads.loss + unknown, err
+}
+
+// Worst names the place with the largest loss of the last call, for messages.
+func (p *Pass[T]) Worst() string {
+	if p.worst == nil {
+		return "no place"
+	}
+	return ppx.Quote(p.worst.Base)
 }
 
 // pack sorts the examples, longest first, and lists their visits step by step.
@@ -415,13 +424,19 @@ func (k *headKernel[T]) Forward(in [][]T) ([]T, error) {
 	}
 	k.pre = n.trunk.Forward(a, k.z, rows)
 	k.parts = k.parts[:0]
+	p.worst = nil
+	most := math.Inf(-1)
 	for _, g := range p.groups {
+		before := k.loss
 		part, err := k.forward(g, x)
 		if err != nil {
 			k.err = err
 			return nil, err
 		}
 		k.parts = append(k.parts, part)
+		if l := k.loss - before; l > most {
+			p.worst, most = g.p, l
+		}
 	}
 	return []T{T(k.loss * k.scale)}, nil
 }

@@ -52,11 +52,16 @@ func (p *progress) show(s importance.Progress) {
 		parts = append(parts, x)
 	}
 	text := strings.Join(parts, "  ")
+	if !p.live && p.last.IsZero() && s.Done == s.N && s.Elapsed < p.every() {
+		return // over before there was anything to report
+	}
+	p.line(float64(s.Done)/math.Max(1, float64(s.N)), text)
+}
+
+// line shows a text: with a bar in place of the line before on a terminal, as a line of its own elsewhere.
+func (p *progress) line(fraction float64, text string) {
+	p.last = time.Now()
 	if !p.live {
-		if p.last.IsZero() && s.Done == s.N && s.Elapsed < p.every() {
-			return // over before there was anything to report
-		}
-		p.last = time.Now()
 		fmt.Fprintln(p.w, "ppx: "+text)
 		return
 	}
@@ -66,7 +71,7 @@ func (p *progress) show(s importance.Progress) {
 	}
 	bar := ""
 	if room := width - len([]rune(text)) - 4; room >= 10 {
-		bar = drawBar(float64(s.Done)/math.Max(1, float64(s.N)), min(room, 30)) + "  "
+		bar = drawBar(fraction, min(room, 30)) + "  "
 	}
 	if r := []rune(bar + text); len(r) >= width {
 		text, bar = string(r[:width-1]), ""

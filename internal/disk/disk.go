@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Replace makes a file appear as a whole: written beside, synced, renamed, and the folder synced.
@@ -36,3 +37,22 @@ func Replace(path string, write func(*os.File) error) (err error) {
 	defer dir.Close()
 	return dir.Sync()
 }
+
+// ErrLocked says that another process has the lock.
+var ErrLocked = errors.New("another process is writing it")
+
+// Lock makes this process the owner of a lock file, until Unlock or its end.
+func Lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", filepath.Dir(path), ErrLocked)
+	}
+	return f, nil
+}
+
+// Unlock removes the lock file.
+func Unlock(f *os.File) error { return errors.Join(os.Remove(f.Name()), f.Close()) }

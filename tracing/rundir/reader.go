@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 
@@ -499,4 +500,10 @@ func (r *Reader) heads(k uint64) (out []Head, err error) {
 		}
 	}
 	return out, nil
+}
+
+// Has tells whether there is a part k.
+func (r *Reader) Has(k uint64) bool {
+	_, err := os.Stat(partName(r.Path, "draws", k))
+	return err == nil
 }

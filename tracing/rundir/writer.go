@@ -12,7 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
+
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/internal/disk"
@@ -76,7 +76,7 @@ var _ tracing.Writer = (*Writer)(nil)
 var ErrExists = errors.New("exists and is not empty")
 
 // ErrLocked says that another process writes the run.
-var ErrLocked = errors.New("another process is writing this run")
+var ErrLocked = disk.ErrLocked
 
 // Create makes the folder of a new run with these observed values.
 func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, error) {
@@ -93,7 +93,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 		}
 	}
 	w := newWriter(path, m)
-	if w.lock, err = lock(path); err != nil {
+	if w.lock, err = disk.Lock(filepath.Join(path, ".lock")); err != nil {
 		return nil, err
 	}
 	m.Format, m.State, m.Started, m.Host = Format, Running, time.Now().UTC().Truncate(time.Second), host()
@@ -106,7 +106,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 		err = m.write(path)
 	}
 	if err != nil {
-		unlock(w.lock)
+		disk.Unlock(w.lock)
 		return nil, err
 	}
 	w.begin()
@@ -125,13 +125,13 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	if _, err := ReadManifest(path); err != nil { // before a lock file appears in some other folder
 		return nil, nil, 0, err
 	}
-	mine, err := lock(path)
+	mine, err := disk.Lock(filepath.Join(path, ".lock"))
 	if err != nil {
 		return nil, nil, 0, err
 	}
 	defer func() {
 		if err != nil {
-			unlock(mine)
+			disk.Unlock(mine)
 		}
 	}()
 	r, err := Open(path, table)
@@ -192,24 +192,6 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	}
 	w.begin()
 	return w, m, next, nil
-}
-
-// lock makes this process the run's one writer.
-func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(path, ".lock"), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
-	}
-	return f, nil
-}
-
-func unlock(f *os.File) {
-	os.Remove(f.Name())
-	f.Close()
 }
 
 // begin starts the goroutine that saves the open part from time to time.
@@ -457,7 +439,7 @@ func (w *Writer) Close(state string, reason error) error {
 	w.stopped.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	defer unlock(w.lock)
+	defer disk.Unlock(w.lock)
 	now := time.Now().UTC().Truncate(time.Second)
 	w.m.State, w.m.Ended, w.m.Error = state, &now, ""
 	if reason != nil {

@@ -1,0 +1,234 @@
+package train
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/internal/disk"
+	"github.com/ppx-engine/ppx-engine/report"
+)
+
+// Journal is what a training leaves behind: the network itself (the best so far), and a folder with the checkpoint, the
+// loss curve as CSV and as a picture, and a manifest.
+type Journal struct {
+	Network  string // file
+	Dir      string
+	Manifest Manifest
+
+	lock   *os.File
+	points []Point
+	best   bool // has changed since the file was written
+}
+
+// Manifest is DIR/train.json.
+type Manifest struct {
+	Format     int       `json:"format"` // 1
+	PPXVersion string    `json:"ppx_version"`
+	State      string    `json:"state"` // running, complete, interrupted or failed
+	Error      string    `json:"error,omitempty"`
+	Network    string    `json:"network"`
+	Model      string    `json:"model"`
+	Command    []string  `json:"command,omitempty"`
+	From       []string  `json:"from,omitempty"`
+	Config     Config    `json:"config"`
+	Traces     uint64    `json:"traces"`
+	Validation *float64  `json:"validation"` // the best
+	BestAt     uint64    `json:"best_at"`
+	Places     int       `json:"places"`
+	Weights    int       `json:"weights"`
+	Failed     uint64    `json:"failed"` // draws that were given up
+	Started    time.Time `json:"started"`
+	Ended      time.Time `json:"ended,omitzero"`
+}
+
+const (
+	checkpointFile = "checkpoint.safetensors"
+	lossFile       = "loss.csv"
+	pictureFile    = "loss.png"
+	manifestFile   = "train.json"
+)
+
+// ErrExists says that there is a training already.
+var ErrExists = errors.New("exists already")
+
+// CreateJournal begins a training's records.
+func CreateJournal(network, dir string) (*Journal, error) {
+	for _, path := range []string{network, filepath.Join(dir, checkpointFile), filepath.Join(dir, lossFile)} {
+		if _, err := os.Lstat(path); err == nil {
+			return nil, fmt.Errorf("%s %w; give another -o, or --resume to go on with it", path, ErrExists)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	j := &Journal{Network: network, Dir: dir, Manifest: Manifest{Format: 1, State: "running", Network: network, Started: time.Now().UTC()}}
+	return j, j.open()
+}
+
+// ResumeJournal opens the records of a training that was interrupted; t is its last checkpoint, nil when it has none yet.
+func ResumeJournal(network, dir string) (j *Journal, t *Trainer, err error) {
+	j = &Journal{Network: network, Dir: dir}
+	b, err := os.ReadFile(filepath.Join(dir, manifestFile))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := json.Unmarshal(b, &j.Manifest); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, manifestFile), err)
+	}
+	if err := j.open(); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.lock.Close())
+		}
+	}()
+	t, err = ReadCheckpoint(filepath.Join(dir, checkpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		c := j.Manifest.Config
+		if err := c.Complete(); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, manifestFile), err)
+		}
+		t, err = NewTrainer(c), nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	j.Manifest.State, j.Manifest.Error = "running", ""
+	return j, t, j.readPoints(t.Traces)
+}
+
+func (j *Journal) open() (err error) {
+	j.lock, err = disk.Lock(filepath.Join(j.Dir, ".lock"))
+	return err
+}
+
+// Point adds a point to the loss curve.
+func (j *Journal) Point(p Point) error {
+	j.points = append(j.points, p)
+	return nil
+}
+
+// Best notes that the best network has changed.
+func (j *Journal) Best(*Trainer) error {
+	j.best = true
+	return nil
+}
+
+// Save writes everything: the network before the checkpoint, so that what a resumed training takes for written is.
+func (j *Journal) Save(t *Trainer) error {
+	if j.best {
+		if err := ic.WriteFile(j.Network, t.Best, nil); err != nil {
+			return err
+		}
+		j.best = false
+	}
+	if err := j.writePoints(); err != nil {
+		return err
+	}
+	m := &j.Manifest
+	m.Traces, m.BestAt, m.Config = t.Traces, t.BestAt, t.Config
+	if t.BestLoss < math.MaxFloat64 {
+		v := t.BestLoss
+		m.Validation = &v
+	}
+	if t.Network != nil {
+		m.Places, m.Weights, m.Model = len(t.Network.Places()), t.Network.Size(), t.Network.Model
+		if err := t.WriteCheckpoint(filepath.Join(j.Dir, checkpointFile)); err != nil {
+			return err
+		}
+	}
+	return j.WriteManifest()
+}
+
+// WriteManifest writes DIR/train.json.
+func (j *Journal) WriteManifest() error {
+	b, err := json.MarshalIndent(&j.Manifest, "", "  ")
+	if err != nil {
+		return err
+	}
+	return disk.Replace(filepath.Join(j.Dir, manifestFile), func(f *os.File) error {
+		_, err := f.Write(append(b, '\n'))
+		return err
+	})
+}
+
+// Close ends the records, and draws the loss curve.
+func (j *Journal) Close(state string, reason error) error {
+	j.Manifest.State, j.Manifest.Ended = state, time.Now().UTC()
+	if reason != nil {
+		j.Manifest.Error = reason.Error()
+	}
+	var errs []error
+	if len(j.points) > 0 {
+		var curve []report.LossPoint
+		for _, p := range j.points {
+			curve = append(curve, report.LossPoint{Traces: float64(p.Traces), Loss: p.Loss, Validation: p.Validation})
+		}
+		errs = append(errs, j.writePoints(), report.LossCurve(j.Picture(), "training of "+filepath.Base(j.Network), curve))
+	}
+	errs = append(errs, j.WriteManifest())
+	return errors.Join(append(errs, disk.Unlock(j.lock))...)
+}
+
+// Picture is the file with the loss curve.
+func (j *Journal) Picture() string { return filepath.Join(j.Dir, pictureFile) }
+
+func (j *Journal) writePoints() error {
+	return disk.Replace(filepath.Join(j.Dir, lossFile), func(f *os.File) error {
+		w := csv.NewWriter(f)
+		number := func(v float64) string {
+			if math.IsNaN(v) {
+				return ""
+			}
+			return strconv.FormatFloat(v, 'g', 9, 64)
+		}
+		rows := [][]string{{"traces", "seconds", "loss", "validation", "rate"}}
+		for _, p := range j.points {
+			rows = append(rows, []string{strconv.FormatUint(p.Traces, 10), number(p.Seconds), number(p.Loss), number(p.Validation), number(p.Rate)})
+		}
+		return w.WriteAll(rows)
+	})
+}
+
+// readPoints reads the loss curve as far as the checkpoint.
+func (j *Journal) readPoints(upTo uint64) error {
+	f, err := os.Open(filepath.Join(j.Dir, lossFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	for _, r := range rows[min(1, len(rows)):] {
+		number := func(s string) float64 {
+			v, err := strconv.ParseFloat(s, 64)
+			if err != nil {
+				return math.NaN()
+			}
+			return v
+		}
+		n, err := strconv.ParseUint(r[0], 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		if n <= upTo {
+			j.points = append(j.points, Point{n, number(r[1]), number(r[2]), number(r[3]), number(r[4])})
+		}
+	}
+	return nil
+}

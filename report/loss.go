@@ -1,0 +1,114 @@
+// Package report draws pictures: loss curves, marginals, images.
+package report
+
+import (
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+)
+
+// The colours of all pictures: distinct for people who see no red or no green too (Okabe and Ito).
+var (
+	blue   = color.RGBA{0, 114, 178, 255}
+	orange = color.RGBA{213, 94, 0, 255}
+	green  = color.RGBA{0, 158, 115, 255}
+	grey   = color.RGBA{150, 150, 150, 255}
+	ink    = color.RGBA{40, 40, 40, 255}
+	pale   = color.RGBA{225, 225, 225, 255}
+)
+
+var sans = font.Font{Typeface: "Liberation", Variant: "Sans"}
+
+// newPlot is an empty plot in our style.
+func newPlot(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Title.Padding = vg.Points(6)
+	for _, s := range []*text.Style{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
+		size := s.Font.Size
+		s.Font = sans
+		s.Font.Size = size
+		s.Color = ink
+	}
+	p.Title.TextStyle.Font.Size = 13
+	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = 11, 11
+	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size, p.Legend.TextStyle.Font.Size = 9.5, 9.5, 10
+	p.X.LineStyle.Color, p.Y.LineStyle.Color = grey, grey
+	p.X.Tick.LineStyle.Color, p.Y.Tick.LineStyle.Color = grey, grey
+	p.BackgroundColor = color.White
+	return p
+}
+
+// grid draws faint lines behind the data.
+func grid() *plotter.Grid {
+	g := plotter.NewGrid()
+	g.Vertical.Color, g.Horizontal.Color = pale, pale
+	g.Vertical.Width, g.Horizontal.Width = vg.Points(0.5), vg.Points(0.5)
+	return g
+}
+
+// LossPoint is a point of a loss curve. NaN: none.
+type LossPoint struct{ Traces, Loss, Validation float64 }
+
+// LossCurve draws the loss over the traces, both in thousands and nats.
+func LossCurve(path, title string, points []LossPoint) error {
+	p := newPlot(title, "training traces", "loss per trace (nats)")
+	p.Add(grid())
+	var train, held plotter.XYs
+	for _, q := range points {
+		if !math.IsNaN(q.Loss) {
+			train = append(train, plotter.XY{X: q.Traces, Y: q.Loss})
+		}
+		if !math.IsNaN(q.Validation) {
+			held = append(held, plotter.XY{X: q.Traces, Y: q.Validation})
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		xys   plotter.XYs
+		color color.Color
+	}{{"training", train, grey}, {"validation", held, blue}} {
+		if len(c.xys) == 0 {
+			continue
+		}
+		line, err := plotter.NewLine(c.xys)
+		if err != nil {
+			return err
+		}
+		line.Color, line.Width = c.color, vg.Points(1.6)
+		p.Add(line)
+		p.Legend.Add(c.name, line)
+	}
+	if len(held) > 0 {
+		best := held[0]
+		for _, q := range held {
+			if q.Y < best.Y {
+				best = q
+			}
+		}
+		mark, err := plotter.NewScatter(plotter.XYs{best})
+		if err != nil {
+			return err
+		}
+		mark.Shape, mark.Color, mark.Radius = draw.CircleGlyph{}, orange, vg.Points(3.5)
+		p.Add(mark)
+		p.Legend.Add("best, kept", mark)
+	}
+	p.Legend.Top = true
+	p.Legend.Padding = vg.Points(3)
+	return save(path, 6.4*vg.Inch, 3.8*vg.Inch, func(c draw.Canvas) { p.Draw(draw.Crop(c, 10, -14, 8, -8)) })
+}
+
+// save draws into a PNG file.
+func save(path string, width, height vg.Length, f func(draw.Canvas)) error {
+	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(160), vgimg.UseBackgroundColor(color.White))
+	f(draw.New(img))
+	return write(path, vgimg.PngCanvas{Canvas: img})
+}
