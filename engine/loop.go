@@ -75,6 +75,11 @@ type loop struct {
 	starting atomic.Int64
 	pid      atomic.Int64 // of some launched simulator
 
+	later        Later     // requests of the runs that wait
+	waiting      []*member // for their answers
+	room         []*member // room for the next ones
+	waitingSince time.Time // the first of them
+
 	mu    sync.Mutex
 	inbox []func()
 }
@@ -118,6 +123,9 @@ func (l *loop) run() {
 		if l.calling() {
 			wait = callEvery
 		}
+		if len(l.waiting) > 0 {
+			wait = 0
+		}
 		ready, err := l.poller.Poll(wait)
 		if err != nil {
 			l.p.fail(fmt.Errorf("polling: %w", err))
@@ -129,6 +137,7 @@ func (l *loop) run() {
 				l.receive(m)
 			}
 		}
+		l.flush(len(ready) == 0)
 		l.mu.Lock()
 		inbox := l.inbox
 		l.inbox = nil
@@ -150,7 +159,7 @@ func (l *loop) run() {
 				}
 			}
 		}
-		if now := time.Now(); now.Sub(lastTick) >= wait {
+		if now := time.Now(); now.Sub(lastTick) >= tickEvery || (wait == callEvery && now.Sub(lastTick) >= wait) {
 			lastTick = now
 			for _, m := range l.members {
 				l.tick(m, now)

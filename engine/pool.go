@@ -235,6 +235,7 @@ func (p *Pool) grow(n int) error {
 		}
 		p.alive.Add(1)
 		l := p.loops[p.members/membersPerLoop]
+		m.waitTogether(&l.later)
 		l.post(func() { l.adopt(m) })
 	}
 	return nil

@@ -60,6 +60,55 @@ type Layer interface {
 // Stack is the layers of one run, asked from the first to the last.
 type Stack []Layer
 
+// Batcher computes for many runs at once what their layers have asked for with Run.Later. It may be called from several
+// goroutines.
+type Batcher interface {
+	// Flush answers requests; the layers are then asked again. A request's answer must not depend on the others.
+	Flush(requests []any) error
+}
+
+// ErrLater is what Choose returns after Run.Later: the layer is asked again, for the same site, when its request has
+// been answered.
+var ErrLater = errors.New("to be asked again")
+
+// Later is the requests of runs that wait together. The zero value is ready.
+type Later struct {
+	groups []laterGroup
+	n      int
+}
+
+type laterGroup struct {
+	b        Batcher
+	requests []any
+}
+
+func (l *Later) add(b Batcher, request any) {
+	l.n++
+	for i := range l.groups {
+		if g := &l.groups[i]; g.b == b {
+			g.requests = append(g.requests, request)
+			return
+		}
+	}
+	l.groups = append(l.groups, laterGroup{b, []any{request}})
+}
+
+// flush has all requests answered.
+func (l *Later) flush() (err error) {
+	for i := range l.groups {
+		g := &l.groups[i]
+		if len(g.requests) > 0 && err == nil {
+			err = g.b.Flush(g.requests)
+		}
+		clear(g.requests)
+		g.requests = g.requests[:0]
+	}
+	if l.n = 0; len(l.groups) > 8 { // batchers of jobs that have ended
+		l.groups = nil
+	}
+	return err
+}
+
 // Maker returns the layers for a draw. It is called again with the same Draw when a run was lost, and
 // must then return layers in the same state as before. It is called from several goroutines.
 type Maker func(Draw) Stack
@@ -112,6 +161,7 @@ type Run struct {
 	Draw  Draw
 	Sofar *tracing.Trace // the statements before this one; read-only
 
+	later    *Later
 	stream   dist.Stream
 	rooms    [2][]float64 // by turns: a value may be a parameter of the next statement
 	turn     int
@@ -125,6 +175,12 @@ type Run struct {
 func (r *Run) Rand(statement int, purpose uint64) *dist.Stream {
 	r.stream = dist.NewStream(r.Draw.Seed, uint64(r.Draw.Chain), uint64(statement), r.Draw.Index, purpose)
 	return &r.stream
+}
+
+// Later hands a request to a batcher; Choose returns its result.
+func (r *Run) Later(b Batcher, request any) error {
+	r.later.add(b, request)
+	return ErrLater
 }
 
 // Room returns n numbers of scratch space for a Choice's value, valid until the next call.
@@ -207,6 +263,11 @@ type Recorder struct {
 	logWeight     float64
 	logLikelihood float64
 	trusted       bool // a whole run that the simulator made by itself has been drawn again and compared
+
+	own     Later         // for runs that wait for nobody
+	defers  bool          // whoever drives the recorder flushes, and asks again
+	waiting bool          // for the answer to a request of the present statement
+	entry   tracing.Entry // the present one
 }
 
 type siteKey struct {
@@ -226,8 +287,14 @@ type visit struct{ epoch, n uint32 }
 
 // NewRecorder returns a recorder that numbers addresses in table.
 func NewRecorder(table *tracing.Table) *Recorder {
-	return &Recorder{table: table, sites: map[siteKey]siteInfo{}, names: map[string]uint32{"": 0}}
+	r := &Recorder{table: table, sites: map[siteKey]siteInfo{}, names: map[string]uint32{"": 0}}
+	r.run.later = &r.own
+	return r
 }
+
+// waitTogether lets the runs' requests wait in l for those of others: Sample may then return ErrLater, and is to be called
+// again with the same statement after a flush.
+func (r *Recorder) waitTogether(l *Later) { r.run.later, r.defers = l, true }
 
 // Begin starts a run.
 func (r *Recorder) Begin(d Draw, s Stack) {
@@ -235,7 +302,7 @@ func (r *Recorder) Begin(d Draw, s Stack) {
 	r.stack = s
 	r.b.Reset(r.table, d.Index, d.Chain)
 	r.run.Draw, r.run.Sofar = d, r.b.Sofar()
-	r.logWeight, r.logLikelihood, r.run.compared = 0, 0, false
+	r.logWeight, r.logLikelihood, r.run.compared, r.waiting = 0, 0, false, false
 	r.start = time.Now()
 }
 
@@ -361,32 +428,21 @@ func (r *Recorder) Tag(s *ppx.Statement) error {
 
 // decide asks the layers, scores and records.
 func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
-	if err := s.Dist.Check(); err != nil {
-		return v, fmt.Errorf("%w: %s%s at %s: %w", ppx.ErrInvalid, s.Op, named(s.Name), ppx.Quote(s.Address), err)
-	}
-	if err := r.room(s); err != nil {
-		return v, err
-	}
-	e := r.identify(s)
-	site := &r.site
-	if site.Shape, err = s.Dist.Shape(r.shape[:0]); err == nil {
-		site.Len, err = dist.Elements(site.Shape)
-	}
-	if err != nil {
-		return v, fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
-	}
-	if r.run.drawn = nil; s.Op == ppx.Sample && s.Form != nil {
-		if s.Value.Data == nil {
-			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew no value"), ppx.Quote(s.Address))
+	if !r.waiting {
+		if err := r.prepare(s); err != nil {
+			return v, err
 		}
-		if len(s.Value.Data) != site.Len || !slices.Equal(s.Value.Shape, site.Shape) {
-			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew a value of shape %s, the distribution's have shape %s",
-				dist.ShapeString(s.Value.Shape), dist.ShapeString(site.Shape)), ppx.Quote(s.Address))
-		}
-		r.run.drawn = s.Value.Data
-		r.run.audit = !r.trusted || r.run.Draw.audited(site.Index)
 	}
+	site, e := &r.site, r.entry
 	c, err := r.choose(site)
+	for !r.defers && errors.Is(err, ErrLater) {
+		if err = r.own.flush(); err == nil {
+			c, err = r.choose(site)
+		}
+	}
+	if r.waiting = errors.Is(err, ErrLater); r.waiting {
+		return v, ErrLater
+	}
 	if err != nil {
 		return v, fmt.Errorf("%s%s at %s: %w", s.Op, named(s.Name), ppx.Quote(s.Address), err)
 	}
@@ -420,6 +476,36 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	}
 	r.b.Add(e, v, &s.Dist)
 	return v, nil
+}
+
+// prepare makes site and entry for a statement.
+func (r *Recorder) prepare(s *ppx.Statement) (err error) {
+	if err := s.Dist.Check(); err != nil {
+		return fmt.Errorf("%w: %s%s at %s: %w", ppx.ErrInvalid, s.Op, named(s.Name), ppx.Quote(s.Address), err)
+	}
+	if err := r.room(s); err != nil {
+		return err
+	}
+	r.entry = r.identify(s)
+	site := &r.site
+	if site.Shape, err = s.Dist.Shape(r.shape[:0]); err == nil {
+		site.Len, err = dist.Elements(site.Shape)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
+	}
+	if r.run.drawn = nil; s.Op == ppx.Sample && s.Form != nil {
+		if s.Value.Data == nil {
+			return fmt.Errorf("%w at %s", rule(site, "the simulator drew no value"), ppx.Quote(s.Address))
+		}
+		if len(s.Value.Data) != site.Len || !slices.Equal(s.Value.Shape, site.Shape) {
+			return fmt.Errorf("%w at %s", rule(site, "the simulator drew a value of shape %s, the distribution's have shape %s",
+				dist.ShapeString(s.Value.Shape), dist.ShapeString(site.Shape)), ppx.Quote(s.Address))
+		}
+		r.run.drawn = s.Value.Data
+		r.run.audit = !r.trusted || r.run.Draw.audited(site.Index)
+	}
+	return nil
 }
 
 // atTheEnds tells whether v lies in the closed support of d.

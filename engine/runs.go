@@ -22,6 +22,7 @@ type runs struct {
 	draws     []uint64
 	batch     int  // how many to ask for next time
 	discard   bool // they go on only to reach their end
+	waits     bool // for the answer to a request
 }
 
 type task struct {
@@ -88,6 +89,13 @@ func (l *loop) step(m *member, msg []byte) {
 	if m.finished > before {
 		l.p.deaths.Store(0)
 	}
+	if err == ErrLater {
+		if m.waits = true; len(l.waiting) == 0 {
+			l.waitingSince = m.heard
+		}
+		l.waiting = append(l.waiting, m)
+		return
+	}
 	if err != nil && !m.discard && l.bear(m, err) {
 		return
 	}
@@ -102,9 +110,70 @@ func (l *loop) step(m *member, msg []byte) {
 	case done:
 		l.done(m)
 	default:
-		if err := m.sock.TrySend(reply); err != nil {
-			l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		l.send(m, reply)
+	}
+}
+
+func (l *loop) send(m *member, reply []byte) {
+	if err := m.sock.TrySend(reply); err != nil {
+		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+	}
+}
+
+// waitFor is how long a run waits for others, so that more of them are computed together.
+const waitFor = 50 * time.Microsecond
+
+// flush has the requests of waiting runs answered, when enough of them have come or the first has waited long enough.
+func (l *loop) flush(nothingCame bool) {
+	if len(l.waiting) == 0 {
+		return
+	}
+	busy := 0
+	for _, m := range l.members {
+		if m.phase == running && m.plan.Mode != ppx.Delegate {
+			busy++
 		}
+	}
+	if 2*len(l.waiting) < busy && !(nothingCame && time.Since(l.waitingSince) > waitFor) {
+		return
+	}
+	err := l.later.flush()
+	waiting := l.waiting
+	l.waiting = l.room[:0]
+	for _, m := range waiting {
+		if !m.waits || m.phase != running { // it was lost meanwhile
+			continue
+		}
+		m.waits = false
+		l.goOn(m, err)
+	}
+	l.room = waiting[:0]
+}
+
+// goOn answers the Sample of a run that has waited.
+func (l *loop) goOn(m *member, err error) {
+	if m.discard && m.sess.Extension > 0 {
+		m.discard = false
+		l.abandon(m, true)
+		return
+	}
+	var reply []byte
+	if m.discard {
+		reply, err = m.sess.Again(discard{})
+	} else if err == nil {
+		reply, err = m.sess.Again(m)
+	}
+	switch {
+	case err == nil:
+		l.send(m, reply)
+	case m.discard || !l.bear(m, err):
+		if m.discard { // bear wants it to reach its end
+			if reply, err = m.sess.Again(discard{}); err == nil {
+				l.send(m, reply)
+				return
+			}
+		}
+		l.lose(m, err)
 	}
 }
 
@@ -256,6 +325,7 @@ func (l *loop) gather(m *member) bool {
 // With gone the simulator itself was lost; in the middle of several runs it may have been at any of them. It
 // returns the error with the draw's number.
 func (l *loop) drop(m *member, err error, gone bool) error {
+	m.waits = false
 	if m.at >= len(m.todo) || m.discard {
 		m.todo = m.todo[:0]
 		return err

@@ -59,18 +59,34 @@ func (o *Observable) slotOf(name string, k int) int {
 	if k > 1 {
 		return -1
 	}
-	return slices.Index(o.Members, name)
+	if i := slices.Index(o.Members, name); i >= 0 {
+		return i
+	}
+	stem, last := o.last()
+	if n, err := strconv.Atoi(strings.TrimPrefix(name, stem)); err == nil && n > last {
+		return len(o.Members) - 1 + n - last
+	}
+	return -1
 }
 
-// find is the value for a slot in given data.
-func (o *Observable) find(d *ppx.Data, slot int) (ppx.Tensor, bool) {
+// last is what the names of several members have in common, and the last one's number.
+func (o *Observable) last() (stem string, n int) {
+	name := o.Members[len(o.Members)-1]
+	stem = strings.TrimRight(name, "0123456789")
+	n, _ = strconv.Atoi(name[len(stem):]) // a group's names end in numbers
+	return stem, n
+}
+
+// nameOf is the name of the observation in a slot, and which occurrence of it.
+func (o *Observable) nameOf(slot int) (name string, k int) {
 	if len(o.Members) == 1 {
-		return d.Find(o.Members[0], slot+1)
+		return o.Members[0], slot + 1
 	}
-	if slot >= len(o.Members) {
-		return ppx.Tensor{}, false
+	if slot < len(o.Members) {
+		return o.Members[slot], 1
 	}
-	return d.Find(o.Members[slot], 1)
+	stem, last := o.last()
+	return stem + strconv.Itoa(last+slot-len(o.Members)+1), 1
 }
 
 // standardise writes a value as the embedding sees it: with mean 0 and standard deviation 1 over the training
@@ -114,12 +130,17 @@ type observed [][][]float64
 // collector finds the observables' values in traces and runs.
 type collector struct {
 	observables []*Observable
-	byName      map[string]int // observable of a name, or −1
+	byName      map[string]int // observable of a name
+	byStem      map[string]int // of the names of several members
 }
 
 func newCollector(observables []*Observable) *collector {
-	c := &collector{observables, map[string]int{}}
+	c := &collector{observables, map[string]int{}, map[string]int{}}
 	for i, o := range observables {
+		if len(o.Members) > 1 {
+			stem, _ := o.last()
+			c.byStem[stem] = i
+		}
 		for _, m := range o.Members {
 			c.byName[m] = i
 		}
@@ -129,11 +150,22 @@ func newCollector(observables []*Observable) *collector {
 
 // of finds observable and slot of the k-th occurrence of a name.
 func (c *collector) of(name string, k int) (observable, slot int) {
-	i, ok := c.byName[name]
-	if !ok {
-		return -1, -1
+	if i := c.index(name); i >= 0 {
+		return i, c.observables[i].slotOf(name, k)
 	}
-	return i, c.observables[i].slotOf(name, k)
+	return -1, -1
+}
+
+// index is the observable that a name belongs to, −1 for none. A sequence may be longer than it was in training: obs51 after
+// obs50.
+func (c *collector) index(name string) int {
+	if i, ok := c.byName[name]; ok {
+		return i
+	}
+	if i, ok := c.byStem[strings.TrimRight(name, "0123456789")]; ok && c.observables[i].slotOf(name, 1) >= 0 {
+		return i
+	}
+	return -1
 }
 
 // place is an entry that is an observable's value.
@@ -172,33 +204,33 @@ func (c *collector) trace(t *tracing.Trace) (values observed, places []place, er
 func (c *collector) data(d *ppx.Data) (values observed, err error) {
 	values = make(observed, len(c.observables))
 	for k, o := range c.observables {
-		for slot := range o.Count {
-			v, ok := o.find(d, slot)
+		for slot := 0; ; slot++ {
+			name, occurrence := o.nameOf(slot)
+			given := name
+			if occurrence > 1 {
+				given = fmt.Sprintf("%s@%d", name, occurrence)
+			}
+			v, ok := d.Find(name, occurrence)
+			if slot >= o.Count {
+				// A value for every occurrence does not tell how many there are.
+				ok = ok && slices.ContainsFunc(d.Values, func(x ppx.Datum) bool { return x.Name == given })
+			}
 			if !ok {
-				if o.Varies && slot > 0 {
-					break
+				if slot < o.Count && !(o.Varies && slot > 0) {
+					return nil, fmt.Errorf("%w: it was trained with %s of shape %v, and no value is given for it (--observe)", ErrObservable, ppx.Quote(given), o.Shape)
 				}
-				name := o.Members[0]
-				if len(o.Members) > 1 {
-					name = o.Members[slot]
-				} else if slot > 0 {
-					name = fmt.Sprintf("%s@%d", name, slot+1)
-				}
-				return nil, fmt.Errorf("%w: it was trained with %s of shape %v, and no value is given for it (--observe)", ErrObservable, ppx.Quote(name), o.Shape)
+				break
 			}
 			if len(v.Data) != o.size() {
-				return nil, fmt.Errorf("%w: it was trained with %s of shape %v, the value given has shape %s", ErrObservable, ppx.Quote(o.Name), o.Shape, dist.ShapeString(v.Shape))
+				return nil, fmt.Errorf("%w: it was trained with %s of shape %v, the value given has shape %s", ErrObservable, ppx.Quote(given), o.Shape, dist.ShapeString(v.Shape))
 			}
 			values[k] = append(values[k], v.Data)
 		}
 	}
 	for i := range d.Values {
 		name := d.Values[i].Name
-		if _, ok := c.byName[name]; ok {
-			continue
-		}
 		base, _ := ppx.SplitOccurrence(name)
-		if _, ok := c.byName[base]; !ok {
+		if c.index(name) < 0 && c.index(base) < 0 {
 			return nil, fmt.Errorf("%w: it was not trained to see %s (it sees %s)", ErrObservable, ppx.Quote(name), c.names())
 		}
 	}

@@ -15,10 +15,18 @@ import (
 )
 
 // everything has all families, tensors, loops, branches, an image and observations in a sequence.
-func everything(r *gosim.Run) gosim.Tensor {
+func everything(r *gosim.Run) gosim.Tensor { return everythingWith(r, -1) }
+
+// fixed is everything with a loop of three passes.
+func fixed(r *gosim.Run) gosim.Tensor { return everythingWith(r, 3) }
+
+func everythingWith(r *gosim.Run, loop float64) gosim.Tensor {
 	a := r.Sample("a", gosim.Normal(1, 2))
 	n := r.Sample("n", gosim.Poisson(2))
-	for range int(n) {
+	if loop < 0 {
+		loop = n
+	}
+	for range int(loop) {
 		x := r.Sample("x", gosim.Uniform(-1, a*a))
 		r.Observe("seq", gosim.Normal(x, 1))
 	}

@@ -221,6 +221,16 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 	return nil, false, fmt.Errorf("%w: %s in the middle of a run", ErrOutOfStep, s.m.Type)
 }
 
+// Again lets h answer the Sample that it could not answer in Step, which has returned its error. The message that was given
+// to Step must not have changed.
+func (s *Session) Again(h Runs) (reply []byte, err error) {
+	v, err := h.Sample(&s.m.Statement)
+	if err != nil {
+		return nil, err
+	}
+	return s.encode(&Message{Type: SampleResult, Statement: Statement{Value: v}}), nil
+}
+
 // chunk passes on statements that were not waited for.
 func (s *Session) chunk(c *Chunk, h Runs) error {
 	runs, err := s.forms.Learn(c)

@@ -1,0 +1,467 @@
+package ic
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// Proposer lets a trained network guide runs, given data. What runs ask at the same time is computed together; a
+// proposal has the same bits whatever else is in its batch, on one type of CPU. Safe for concurrent use.
+type Proposer struct {
+	n      *Network[float32]
+	values observed // the data by observable and slot
+
+	first  *net.Dense   // gates of the first layer from [f, v]
+	from   []*net.Dense // of the others from the layer below
+	state  []*net.Dense // of each layer from its own state
+	gates  []float32    // of the first layer: all that depends on data alone
+	bias   [][]float32  // of the others
+	trunkH *net.Dense   // the trunk from the LSTM's result
+	trunkF *net.Dense   // from [f, v]
+	trunk  []float32    // all that depends on data alone
+	places *net.Dense   // the trunk from an element's position
+
+	embedded []float32
+	mu       sync.Mutex
+	compiled map[*Place]*compiled
+	tables   map[*tracing.Table]*tableCache
+	rooms    sync.Pool
+}
+
+var _ engine.Batcher = (*Proposer)(nil)
+
+// compiled is what there is to know of a place.
+type compiled struct {
+	p              *Place
+	l              *layers[float32]
+	here, before   []float32 // its part of the first layer's gates, as the present place and as the one before
+	trunk          []float32
+	out            *net.Dense // from the trunk
+	skipF, skipPos *net.Dense // from [f, v] and an element's position
+	bias           []float32  // with all that depends on data alone
+}
+
+// tableCache finds places and observables by number.
+type tableCache struct {
+	places atomic.Pointer[[]*compiled] // by address number; nil for unknown
+	names  atomic.Pointer[[]int32]     // observable by name number, −1 for none
+}
+
+// NewProposer prepares a network for data. It must not be trained any more.
+func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
+	p := &Proposer{n: n, compiled: map[*Place]*compiled{}, tables: map[*tracing.Table]*tableCache{}}
+	var values []ppx.Datum
+	for _, name := range data.Names() {
+		values = append(values, ppx.Datum{Name: name, Value: data[name]})
+	}
+	var err error
+	if p.values, err = n.collector.data(ppx.NewData(values)); err != nil {
+		return nil, err
+	}
+	a := &net.Arena[float32]{}
+	for i, e := range n.embeds {
+		k := embedKernel[float32]{e: e, i: i, x: e.o.input(p.values[i])}
+		p.embedded = append(p.embedded, k.forward(a, 1)...)
+	}
+	s := &n.Settings
+	e, fv := len(p.embedded), n.efv()-len(p.embedded)
+	l := n.lstm[0]
+	p.first = net.NewDense(l.Wx.Value, 4*s.Hidden, l.In, e, fv)
+	p.gates = n.fixed(l.Wx.Value, l.In, 0, p.embedded, l.B.Value)
+	for i, l := range n.lstm {
+		p.state = append(p.state, net.NewDense(l.Wh.Value, 4*s.Hidden, s.Hidden, 0, s.Hidden))
+		if i > 0 {
+			p.from = append(p.from, net.NewDense(l.Wx.Value, 4*s.Hidden, l.In, 0, l.In))
+			p.bias = append(p.bias, l.B.Value)
+		}
+	}
+	t := n.trunk
+	p.trunkH = net.NewDense(t.W.Value, s.Trunk, t.In, 0, s.Hidden)
+	p.trunkF = net.NewDense(t.W.Value, s.Trunk, t.In, s.Hidden+e, fv)
+	p.trunk = n.fixed(t.W.Value, t.In, s.Hidden, p.embedded, t.B.Value)
+	p.places = net.NewDense(n.positions.W.Value, s.Trunk, positionFeatures, 0, positionFeatures)
+	return p, nil
+}
+
+// fixed is bias + x·Wᵀ for the columns of W, stride wide, from the given one on.
+func (n *Network[T]) fixed(w []float32, stride, from int, x, bias []float32) []float32 {
+	out := make([]float32, len(w)/stride)
+	copy(out, bias)
+	d := net.NewDense(w, len(out), stride, from, len(x))
+	d.Add(1, x, out)
+	return out
+}
+
+// compile prepares a place.
+func (p *Proposer) compile(place *Place) *compiled {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.compiled[place]; c != nil {
+		return c
+	}
+	n, s := p.n, &p.n.Settings
+	l := n.layers[place]
+	c := &compiled{p: place, l: l}
+	e, efv := len(p.embedded), n.efv()
+	kind := n.kinds.Value[int(place.Kind)*s.Kind:][:s.Kind]
+	both := append(append([]float32(nil), l.address.Value...), kind...)
+	first := n.lstm[0]
+	c.here = n.fixed(first.Wx.Value, first.In, efv, both, nil)
+	c.before = n.fixed(first.Wx.Value, first.In, efv+len(both), both, nil)
+	c.trunk = n.fixed(n.trunk.W.Value, n.trunk.In, s.Hidden+efv, l.address.Value, nil)
+	outs := place.family.Outputs()
+	c.out = net.NewDense(l.out.W.Value, outs, s.Trunk, 0, s.Trunk)
+	c.skipF = net.NewDense(l.skip.W.Value, outs, l.skip.In, e, efv-e)
+	c.bias = n.fixed(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value)
+	net.Add(c.bias, l.out.B.Value)
+	if place.Tensor {
+		c.skipPos = net.NewDense(l.skip.W.Value, outs, l.skip.In, efv, positionFeatures)
+	}
+	p.compiled[place] = c
+	return c
+}
+
+func (p *Proposer) table(t *tracing.Table) *tableCache {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.tables[t]
+	if c == nil {
+		c = &tableCache{}
+		c.places.Store(&[]*compiled{})
+		c.names.Store(&[]int32{})
+		p.tables[t] = c
+	}
+	return c
+}
+
+// unknown marks addresses that the network has not seen.
+var unknown = &compiled{}
+
+// place finds an address; nil when the network has not seen it.
+func (p *Proposer) place(c *tableCache, t *tracing.Table, address uint32) *compiled {
+	list := *c.places.Load()
+	if int(address) >= len(list) || list[address] == nil {
+		found := unknown
+		if x := p.n.find(t.Address(address).Base); x != nil {
+			found = p.compile(x)
+		}
+		p.mu.Lock()
+		list = append([]*compiled(nil), *c.places.Load()...)
+		for len(list) <= int(address) {
+			list = append(list, nil)
+		}
+		list[address] = found
+		c.places.Store(&list)
+		p.mu.Unlock()
+	}
+	if x := list[address]; x != unknown {
+		return x
+	}
+	return nil
+}
+
+// observable finds the observable of a name, −1 for none.
+func (p *Proposer) observable(c *tableCache, t *tracing.Table, name uint32) int32 {
+	list := *c.names.Load()
+	if int(name) < len(list) && list[name] != 0 {
+		return list[name] - 2
+	}
+	k := p.n.collector.index(t.Name(name))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list = append([]int32(nil), *c.names.Load()...)
+	for len(list) <= int(name) {
+		list = append(list, 0)
+	}
+	list[name] = int32(k) + 2
+	c.names.Store(&list)
+	return int32(k)
+}
+
+// Pilot returns the guide of one run.
+func (p *Proposer) Pilot() control.Pilot { return &pilot{p: p} }
+
+// pilot is the state of one run.
+type pilot struct {
+	p       *Proposer
+	tracker *tracker
+	cache   *tableCache
+	table   *tracing.Table
+	seen    int            // entries that were looked at
+	counts  map[uint32]int // occurrences of observed names
+
+	last, here *compiled
+	lastEntry  int
+	site       site // the present one, or the one before
+	numbers    []float64
+	shape      []int32
+
+	x      []float32 // [f, v]
+	h, c   [][]float32
+	steps  int
+	rows   []float64 // the proposal: a row for each element
+	answer int       // the statement whose proposal is in rows, plus 1
+}
+
+var _ control.Pilot = (*pilot)(nil)
+
+// Propose implements control.Pilot.
+func (s *pilot) Propose(r *engine.Run, at *engine.Site) (control.Density, bool, error) {
+	return s.ask(r, at, s.p)
+}
+
+// ask has b answer what is new.
+func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.Density, bool, error) {
+	if s.answer == at.Index+1 {
+		return s, true, nil
+	}
+	if s.tracker == nil {
+		s.tracker = s.p.n.collector.tracker()
+		s.table = r.Sofar.Table
+		s.cache = s.p.table(s.table)
+		s.counts = map[uint32]int{}
+	}
+	s.observe(r.Sofar)
+	here := s.p.place(s.cache, s.table, at.Key.Address)
+	if here == nil {
+		return nil, false, nil
+	}
+	n := s.p.n
+	f := n.collector.features()
+	if s.x == nil {
+		s.x = make([]float32, f+n.Settings.Value)
+	}
+	v := s.x[f:]
+	clear(v)
+	if s.last = s.here; s.last != nil { // the value before, of s.site
+		s.last.value(&s.site, r.Sofar.Value(s.lastEntry).Data, v)
+	}
+	s.here, s.lastEntry = here, at.Index
+	s.shape = append(s.shape[:0], at.Shape...)
+	s.site = newSite(&at.Dist, s.shape, at.Len, nil, s.numbers)
+	s.numbers = s.site.numbers
+	s.tracker.visit(here.p, &s.site, s.p.next, s.x[:f])
+	here.p.priorInto(&s.site, s.x[:f])
+	s.answer = -at.Index - 1
+	return nil, false, r.Later(b, s)
+}
+
+// next is the value of a slot of an observable in the data.
+func (p *Proposer) next(k, slot int) []float64 {
+	if slot < len(p.values[k]) {
+		return p.values[k][slot]
+	}
+	return nil
+}
+
+// observe follows the observations since the last site.
+func (s *pilot) observe(t *tracing.Trace) {
+	for ; s.seen < len(t.Entries); s.seen++ {
+		e := &t.Entries[s.seen]
+		if e.Op != ppx.Observe || e.Name == 0 {
+			continue
+		}
+		k := s.p.observable(s.cache, s.table, e.Name)
+		if k < 0 {
+			continue
+		}
+		s.counts[e.Name]++
+		if slot := s.p.n.Observables[k].slotOf(s.table.Name(e.Name), s.counts[e.Name]); slot >= 0 {
+			s.tracker.observed(int(k), slot)
+		}
+	}
+}
+
+// value embeds a value.
+func (c *compiled) value(s *site, values []float64, out []float32) {
+	in := make([]float64, c.p.valueInputs())
+	c.p.valueFeatures(s, values, in)
+	w := c.l.value
+	for o := range out {
+		sum := float64(w.B.Value[o])
+		for i, x := range in {
+			sum += x * float64(w.W.Value[o*w.In+i])
+		}
+		out[o] = float32(sum)
+	}
+}
+
+// Sample implements control.Density.
+func (s *pilot) Sample(st *dist.Stream, out []float64) error {
+	f := s.here.p.family
+	for i := range out {
+		prior := s.site.prior(i)
+		out[i] = f.Sample(&prior, s.row(i), st)
+	}
+	return nil
+}
+
+// LogProb implements control.Density.
+func (s *pilot) LogProb(v []float64) (sum float64) {
+	f := s.here.p.family
+	for i, x := range v {
+		prior := s.site.prior(i)
+		sum += f.LogProb(&prior, s.row(i), x, nil)
+	}
+	return sum
+}
+
+func (s *pilot) row(i int) []float64 {
+	n := s.here.p.family.Outputs()
+	return s.rows[i*n : (i+1)*n]
+}
+
+// room is the work space of a batch.
+type room struct {
+	x, gates, h, trunk, below, position []float32
+	positions                           []float64
+}
+
+func grow(x *[]float32, n int) []float32 {
+	if cap(*x) < n {
+		*x = make([]float32, n)
+	}
+	return (*x)[:n]
+}
+
+// maxBatch bounds the work space.
+const maxBatch = 64
+
+// Flush implements engine.Batcher: it advances runs by a step, and leaves each with its proposal.
+func (p *Proposer) Flush(requests []any) error {
+	w, _ := p.rooms.Get().(*room)
+	if w == nil {
+		w = &room{}
+	}
+	defer p.rooms.Put(w)
+	for len(requests) > 0 {
+		k := min(len(requests), maxBatch)
+		runs := make([]*pilot, 0, maxBatch)
+		// Those that begin come last: they have no state to multiply with.
+		for _, begin := range []bool{false, true} {
+			for _, x := range requests[:k] {
+				if s := x.(*pilot); (s.steps == 0) == begin {
+					runs = append(runs, s)
+				}
+			}
+		}
+		p.step(w, runs)
+		requests = requests[k:]
+	}
+	return nil
+}
+
+func (p *Proposer) step(w *room, runs []*pilot) {
+	s := &p.n.Settings
+	rows, h := len(runs), s.Hidden
+	old := 0
+	for old < rows && runs[old].steps > 0 {
+		old++
+	}
+	in := p.first.In
+	x, gates := grow(&w.x, rows*in), grow(&w.gates, rows*4*h)
+	for i, r := range runs {
+		copy(x[i*in:(i+1)*in], r.x)
+		g := gates[i*4*h : (i+1)*4*h]
+		copy(g, p.gates)
+		net.Add(g, r.here.here)
+		if r.last != nil {
+			net.Add(g, r.last.before)
+		}
+		if r.h == nil {
+			r.h, r.c = make([][]float32, s.Depth), make([][]float32, s.Depth)
+			state := make([]float32, 2*s.Depth*h)
+			for d := range s.Depth {
+				r.h[d], r.c[d] = state[2*d*h:(2*d+1)*h], state[(2*d+1)*h:(2*d+2)*h]
+			}
+		}
+	}
+	p.first.Add(rows, x, gates)
+	state := grow(&w.h, rows*h)
+	for d := range s.Depth {
+		if d > 0 {
+			below := grow(&w.below, rows*h)
+			for i, r := range runs {
+				copy(below[i*h:(i+1)*h], r.h[d-1])
+				copy(gates[i*4*h:(i+1)*4*h], p.bias[d-1])
+			}
+			p.from[d-1].Add(rows, below, gates)
+		}
+		for i, r := range runs[:old] {
+			copy(state[i*h:(i+1)*h], r.h[d])
+		}
+		p.state[d].Add(old, state, gates)
+		for i, r := range runs {
+			net.Step(gates[i*4*h:(i+1)*4*h], r.h[d], r.c[d])
+		}
+	}
+	for i, r := range runs {
+		copy(state[i*h:(i+1)*h], r.h[s.Depth-1])
+	}
+	trunk := grow(&w.trunk, rows*s.Trunk)
+	for i, r := range runs {
+		t := trunk[i*s.Trunk : (i+1)*s.Trunk]
+		copy(t, p.trunk)
+		net.Add(t, r.here.trunk)
+	}
+	p.trunkF.Add(rows, x, trunk)
+	p.trunkH.Add(rows, state, trunk)
+	for i, r := range runs {
+		p.head(w, r, x[i*in:(i+1)*in], trunk[i*s.Trunk:(i+1)*s.Trunk])
+	}
+}
+
+// head computes the rows of a run's proposal.
+func (p *Proposer) head(w *room, r *pilot, x, trunk []float32) {
+	c, n := r.here, r.site.elements
+	outs := c.out.Out
+	if cap(r.rows) < n*outs {
+		r.rows = make([]float64, n*outs)
+	}
+	r.rows = r.rows[:n*outs]
+	out, hidden := make([]float32, outs), make([]float32, len(trunk))
+	for i := range n {
+		copy(hidden, trunk)
+		copy(out, c.bias)
+		if c.p.Tensor {
+			position := grow(&w.position, positionFeatures)
+			if w.positions == nil {
+				w.positions = make([]float64, positionFeatures)
+			}
+			c.p.position(&r.site, i, w.positions)
+			for j, v := range w.positions {
+				position[j] = float32(v)
+			}
+			net.Add(hidden, p.n.positions.B.Value)
+			p.places.Add(1, position, hidden)
+			c.skipPos.Add(1, position, out)
+		}
+		net.ReLU(hidden)
+		c.out.Add(1, hidden, out)
+		c.skipF.Add(1, x, out)
+		for j, v := range out {
+			r.rows[i*outs+j] = float64(v)
+		}
+	}
+	r.steps++
+	r.answer = -r.answer
+}
+
+// Check tells whether the network was trained for this simulator.
+func (p *Proposer) Check(model string) error {
+	if p.n.Model != model {
+		return fmt.Errorf("%w: it was trained with the simulator %s, this is %s", ErrModel, ppx.Quote(p.n.Model), ppx.Quote(model))
+	}
+	return nil
+}
+
+// ErrModel says that a network is another simulator's.
+var ErrModel = fmt.Errorf("the network does not fit the simulator")
