@@ -29,6 +29,8 @@ type Config struct {
 	Condition bool
 	// Inflation is the probability ε of prior inflation, 0 for none (control.Inflate).
 	Inflation float64
+	// Guide makes the layer that proposes values (control.Guide); nil: they are drawn from the prior.
+	Guide func(engine.Draw) engine.Layer
 	// LikelihoodImportance β multiplies the log likelihood of the data: the posterior is then that of
 	// p(z)·g^β. 0 means 1.
 	LikelihoodImportance float64
@@ -96,6 +98,9 @@ type Progress struct {
 func (c *Config) Maker() engine.Maker {
 	condition := control.NewCondition(c.Data, c.Condition)
 	plain := engine.Stack{condition, control.Prior{}}
+	if c.Guide != nil {
+		return func(d engine.Draw) engine.Stack { return engine.Stack{condition, c.Guide(d), control.Prior{}} }
+	}
 	if c.Inflation == 0 {
 		return func(engine.Draw) engine.Stack { return plain }
 	}

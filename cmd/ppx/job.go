@@ -40,6 +40,7 @@ type job struct {
 	observe     []string
 	files       []string
 	show        shown
+	guide       guidance
 }
 
 // shown is the flags of everything that prints a posterior table.
@@ -100,10 +101,12 @@ tags or returns. Data belong to names: every Observe of that name is scored agai
 is given is fixed at the value and scored.
 
 The method "is" is importance sampling from the prior: exact in the limit, good where the data are not too
-surprising under the prior. The table comes with the effective sample size (ESS) and k̂, and says in words when
-they are bad.`,
+surprising under the prior. "ic" is importance sampling from the proposals of a network that "ppx train" has made
+(--network): a few hundred traces then do for millions. The table comes with the effective sample size (ESS) and k̂, and says in
+words when they are bad.`,
 		Example: `  ppx infer --observe obs0=8 --observe obs1=9 -n 20000 -- ./gum {endpoint}
   ppx infer --observe 'image=@event.npy' --observe-file data.json --target-ess 400 -n 1000000 -- ./sim --port {endpoint}
+  ppx infer --network gum.net --observe obs0=8 --observe obs1=9 -n 1000 -- ./gum {endpoint}
   ppx infer --resume --out ppx-runs/20260102T150405Z-infer -n 40000 -- ./gum {endpoint}`,
 		Args: commandOnly,
 		RunE: j.execute,
@@ -111,7 +114,9 @@ they are bad.`,
 	f := c.Flags()
 	f.StringArrayVar(&j.observe, "observe", nil, "an observation: NAME=8, NAME=[1,2,3] or NAME=@FILE.npy; NAME@2 is its second occurrence (repeatable)")
 	f.StringArrayVar(&j.files, "observe-file", nil, "observations from a .json object or a .csv file (repeatable)")
-	f.StringVar(&j.method, "method", "is", "inference method: is (importance sampling)")
+	f.StringVar(&j.method, "method", "is", "inference method: is (importance sampling), or ic (the same, guided by a network)")
+	f.StringVar(&j.guide.file, "network", "", "network file for ic, from ppx train")
+	f.Float64Var(&j.guide.defensive, "defensive", 0.01, "ic: probability of a trace that is drawn from the prior, which bounds the weights")
 	j.register(c)
 	f.Float64Var(&j.cfg.LikelihoodImportance, "likelihood-importance", 1, "exponent of the likelihood: below 1 for a tempered posterior")
 	return c
@@ -124,12 +129,28 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if j.guide.file != "" && !c.Flags().Changed("method") {
+		j.method = "ic"
+	}
 	if err := j.check(c); err != nil {
 		return err
 	}
 	manifest, err := j.settings(c)
 	if err != nil {
 		return err
+	}
+	want := ""
+	if j.resume && j.method == "ic" && manifest.Network != nil {
+		want = manifest.Network.SHA256
+		if j.guide.file == "" {
+			j.guide.file = manifest.Network.File
+		}
+		j.guide.defensive = manifest.Defensive
+	}
+	if j.method == "ic" {
+		if j.cfg.Guide, err = j.guide.load(j.cfg.Data, want); err != nil {
+			return err
+		}
 	}
 	ctx := c.Context()
 	o.WorkDir = j.out + ".workers"
@@ -138,6 +159,11 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 		return err
 	}
 	defer pool.Close()
+	if j.method == "ic" {
+		if err := j.guide.proposer.Check(pool.Model()); err != nil {
+			return usageError{err}
+		}
+	}
 	if j.resume && pool.Model() != manifest.Model {
 		return usagef("%s was made with the model %s; this simulator is %s", j.out, ppx.Quote(manifest.Model), ppx.Quote(pool.Model()))
 	}
@@ -158,8 +184,14 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 func (j *job) check(c *cobra.Command) error {
 	f := c.Flags()
 	switch {
-	case j.method != "is" && j.method != "prior":
-		return usagef("--method %s: this version has is (importance sampling)", ppx.Quote(j.method))
+	case j.method != "is" && j.method != "ic" && j.method != "prior":
+		return usagef("--method %s: this version has is (importance sampling) and ic (inference compilation)", ppx.Quote(j.method))
+	case j.method == "ic" && j.guide.file == "" && !j.resume:
+		return usagef("--method ic needs a network: --network FILE, made by ppx train")
+	case j.method != "ic" && (j.guide.file != "" || f.Changed("defensive")) && !j.resume:
+		return usagef("--network and --defensive go with --method ic")
+	case j.method == "ic" && j.cfg.Inflation > 0:
+		return usagef("--prior-inflation does not go with --method ic")
 	case j.cfg.N == 0:
 		return usagef("-n must be at least 1")
 	case j.cfg.MaxTime < 0 || !(j.cfg.TargetESS >= 0):
@@ -212,6 +244,9 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if j.conditioned && !c.Flags().Changed("method") {
+		j.method = m.Method
+	}
 	if m.Method != j.method {
 		return nil, usagef("%s was made by another command (method %s)", j.out, ppx.Quote(m.Method))
 	}
@@ -259,7 +294,10 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 		}
 		m := &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
 			Method: j.method, Conditioned: j.conditioned || j.keepValues, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
-			LikelihoodImportance: beta, Seed: j.cfg.Seed, N: j.cfg.N}
+			LikelihoodImportance: beta, Seed: j.cfg.Seed, N: j.cfg.N, Network: j.guide.manifest()}
+		if j.method == "ic" {
+			m.Defensive = j.guide.defensive
+		}
 		if len(command) == 0 {
 			m.Command = j.sim.o.Connect
 		}
@@ -268,6 +306,9 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 	}
 	add := func(t *tracing.Trace) error {
 		if err := sum.Write(ctx, t); err != nil {
+			return err
+		}
+		if err := j.guide.Write(ctx, t); err != nil {
 			return err
 		}
 		return names.Add(t)
@@ -356,7 +397,7 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	var delivered atomic.Uint64
 	delivered.Store(j.cfg.From)
 	keep := j.keepWaiting(pool, w, &delivered)
-	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, tracing.Tee{queue, counter{&delivered}})
+	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, tracing.Tee{queue, counter{&delivered}, &j.guide})
 	p.done()
 	for _, end := range []func() error{queue.Close, func() error { return keep(err != nil) }} {
 		if e := end(); e != nil && !errors.Is(err, e) { // one full disk is one error
@@ -392,6 +433,7 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	}
 	r := newResult(j.out, m, sum)
 	r.Warnings = append(append(r.Warnings, outcome.Warnings...), codeAddresses(pool.Table())...)
+	r.Warnings = append(r.Warnings, j.guide.unseen.warnings()...)
 	if outcome.Stopped != "" {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("stopped at %s draws: %s", thousands(m.N), outcome.Stopped))
 	}

@@ -42,6 +42,8 @@ type Manifest struct {
 	KeepValues           bool             `json:"keep_values,omitempty"`
 	Inflation            float64          `json:"inflation"`
 	LikelihoodImportance float64          `json:"likelihood_importance"`
+	Network              *NetworkFile     `json:"network,omitempty"`
+	Defensive            float64          `json:"defensive,omitempty"` // probability of a trace from the prior, with a network
 	Seed                 uint64           `json:"seed"`
 	N                    uint64           `json:"n"`
 	PartSize             uint64           `json:"part_size"` // draws per part, 0 while not yet decided
@@ -51,6 +53,12 @@ type Manifest struct {
 	Ended                *time.Time       `json:"ended,omitempty"`
 	Seconds              float64          `json:"seconds"` // at work, sessions added up
 	Host                 Host             `json:"host"`
+}
+
+// NetworkFile is the network that has guided a run.
+type NetworkFile struct {
+	File   string `json:"file"`
+	SHA256 string `json:"sha256"`
 }
 
 // Counts are numbers of draws.

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// guidance is the part of a job that concerns a trained network.
+type guidance struct {
+	file      string
+	defensive float64
+
+	sum      string // SHA-256 of the file
+	proposer *ic.Proposer
+	unseen   unseen
+}
+
+// load reads the network and prepares it for the data; want is the file's checksum in a run that goes on.
+func (g *guidance) load(data control.Data, want string) (func(engine.Draw) engine.Layer, error) {
+	if !(g.defensive > 0 && g.defensive < 1) {
+		return nil, usagef("--defensive %g must lie between 0 and 1", g.defensive)
+	}
+	f, err := os.Open(g.file)
+	if err != nil {
+		return nil, usagef("--network: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil, err
+	}
+	g.sum = hex.EncodeToString(h.Sum(nil))
+	if want != "" && want != g.sum {
+		return nil, usagef("%s is not the network that the run was begun with (its SHA-256 is %s…, not %s…)", g.file, g.sum[:12], want[:min(12, len(want))])
+	}
+	n, _, err := ic.ReadFile(g.file)
+	if err != nil {
+		return nil, usagef("--network: %w", err)
+	}
+	if g.proposer, err = ic.NewProposer(n, data); err != nil {
+		return nil, usageError{err}
+	}
+	return func(engine.Draw) engine.Layer { return control.NewGuide(g.proposer.Pilot(), g.defensive) }, nil
+}
+
+// manifest is how the run directory names the network.
+func (g *guidance) manifest() *rundir.NetworkFile {
+	if g.file == "" {
+		return nil
+	}
+	path, err := filepath.Abs(g.file)
+	if err != nil {
+		path = g.file
+	}
+	return &rundir.NetworkFile{File: path, SHA256: g.sum}
+}
+
+// Write implements tracing.Writer: it notes what the network did not know.
+func (g *guidance) Write(_ context.Context, t *tracing.Trace) error {
+	if g.proposer != nil {
+		g.unseen.add(t)
+	}
+	return nil
+}
+
+// unseen counts what a network did not know.
+type unseen struct {
+	traces, hit uint64
+	addresses   map[string]uint64 // how often
+}
+
+func (u *unseen) add(t *tracing.Trace) {
+	if t.Status != tracing.OK {
+		return
+	}
+	u.traces++
+	hit := false
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		if e.Op != ppx.Sample || !e.Control || e.Origin != tracing.FromPrior {
+			continue
+		}
+		hit = true
+		if u.addresses == nil {
+			u.addresses = map[string]uint64{}
+		}
+		u.addresses[t.Table.Address(e.Address).Base]++
+	}
+	if hit {
+		u.hit++
+	}
+}
+
+// warnings says in words what was not seen.
+func (u *unseen) warnings() []string {
+	if u.hit == 0 {
+		return nil
+	}
+	var names []string
+	for base := range u.addresses {
+		names = append(names, base)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := int64(u.addresses[b]) - int64(u.addresses[a]); d != 0 {
+			return int(max(-1, min(1, d)))
+		}
+		return strings.Compare(a, b)
+	})
+	more := ""
+	total := len(names)
+	if total > 5 {
+		names, more = names[:5], fmt.Sprintf(" and %d more", total-5)
+	}
+	for i, n := range names {
+		names[i] = fmt.Sprintf("%s (%s times)", clip(n, 60), thousands(u.addresses[n]))
+	}
+	return []string{fmt.Sprintf("%s of %s traces came to addresses that the network did not meet in training, and drew from the prior there: %s%s; train it with more traces",
+		thousands(u.hit), thousands(u.traces), strings.Join(names, ", "), more)}
+}
