@@ -55,9 +55,10 @@ type Place struct {
 // layers are the parameters of a place.
 type layers[T net.Number] struct {
 	address *net.Param[T]
-	value   *net.Linear[T]
+	first   *net.Linear[T] // of the value's features
+	value   *net.Linear[T] // of first's result after ReLU: the value's embedding
 	out     *net.Linear[T] // of the trunk
-	skip    *net.Linear[T] // of [e, f, v] and an element's position
+	skip    *net.Linear[T] // of [e, f, v] and an element's position, to the outputs that may be linear
 }
 
 // embed is the layers of one observable: a CNN or nothing, two linear layers, and a linear path beside them.
@@ -122,8 +123,11 @@ func (n *Network[T]) embedWidth() (w int) {
 }
 
 func (n *Network[T]) efv() int {
-	return n.embedWidth() + n.collector.features() + n.Settings.Value
+	return n.embedWidth() + n.collector.features() + n.valueWidth()
 }
+
+// valueWidth is that of v: the value's embedding, and the hidden layer before it.
+func (n *Network[T]) valueWidth() int { return n.Settings.Value + valueHidden }
 
 func (n *Network[T]) inputWidth() int { return n.efv() + 2*(n.Settings.Address+n.Settings.Kind) }
 
@@ -223,6 +227,9 @@ func (n *Network[T]) find(base string) *Place {
 
 // Places are the places that the network was trained at, in the order in which they were met.
 func (n *Network[T]) Places() []*Place { return n.places }
+
+// valueHidden is the width of the hidden layer of a value's embedding.
+const valueHidden = 16
 
 // maxElements is how many elements of a tensor the next place sees one by one.
 const maxElements = 16
@@ -369,15 +376,21 @@ func (n *Network[T]) add(p *Place, init bool) error {
 		skip += positionFeatures
 	}
 	outs := p.family.Outputs()
+	from, to := p.family.Linear()
 	l := &layers[T]{
 		address: net.NewParam[T](name+".address", n.Settings.Address),
-		value:   net.NewLinear[T](name+".value", p.valueInputs(), n.Settings.Value),
+		first:   net.NewLinear[T](name+".first", p.valueInputs(), valueHidden),
+		value:   net.NewLinear[T](name+".value", valueHidden, n.Settings.Value),
 		out:     net.NewLinear[T](name+".out", n.Settings.Trunk, outs),
-		skip:    net.NewLinear[T](name+".skip", skip, outs),
+		skip:    net.NewLinear[T](name+".skip", skip, to-from),
 	}
 	if init {
 		u := n.uniform(name)
 		gauss(l.address.Value, u)
+		l.first.Init(u)
+		for i := range l.first.B.Value { // kinks all over the range of values
+			l.first.B.Value[i] = T(2*u() - 1)
+		}
 		l.value.Init(u)
 		l.out.Init(u)
 		l.skip.Init(u)
@@ -419,7 +432,7 @@ func (n *Network[T]) Params() (out []*net.Param[T]) {
 
 func (l *layers[T]) params() []*net.Param[T] {
 	out := []*net.Param[T]{l.address}
-	for _, x := range []*net.Linear[T]{l.value, l.out, l.skip} {
+	for _, x := range []*net.Linear[T]{l.first, l.value, l.out, l.skip} {
 		out = append(out, x.Params()...)
 	}
 	return out

@@ -251,6 +251,7 @@ func (k *embedKernel[T]) Backward(dy []T) ([][]T, error) {
 type inputKernel[T net.Number] struct {
 	p      *Pass[T]
 	values [][]T // inputs of the value embedding of each group
+	hidden [][]T // and its hidden layer
 }
 
 func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
@@ -261,7 +262,7 @@ func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
 	x := a.Take(len(p.visits) * width)
 	f := e
 	v := f + n.collector.features()
-	address := v + s.Value
+	address := v + n.valueWidth()
 	kind := address + s.Address
 	addressBefore := kind + s.Kind
 	kindBefore := addressBefore + s.Address
@@ -292,7 +293,7 @@ func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
 			copy(row[kindBefore:], n.kinds.Value[int(last.Kind)*s.Kind:][:s.Kind])
 		}
 	}
-	k.values = k.values[:0]
+	k.values, k.hidden = k.values[:0], k.hidden[:0]
 	for _, g := range p.groups {
 		in := g.p.valueInputs()
 		features := a.Take(len(g.rows) * in)
@@ -305,9 +306,13 @@ func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
 			}
 		}
 		k.values = append(k.values, features)
-		y := n.layers[g.p].value.Forward(a, features, len(g.rows))
+		l := n.layers[g.p]
+		hidden := net.ReLU(l.first.Forward(a, features, len(g.rows)))
+		k.hidden = append(k.hidden, hidden)
+		y := l.value.Forward(a, hidden, len(g.rows))
 		p.after(g, func(i, next int) {
-			copy(x[next*width+v:next*width+address], y[i*s.Value:(i+1)*s.Value])
+			copy(x[next*width+v:], y[i*s.Value:(i+1)*s.Value])
+			copy(x[next*width+v+s.Value:], hidden[i*valueHidden:(i+1)*valueHidden])
 		})
 	}
 	return x, nil
@@ -332,7 +337,7 @@ func (k *inputKernel[T]) Backward(dx []T) ([][]T, error) {
 	s := &n.Settings
 	width, e := n.inputWidth(), n.embedWidth()
 	v := e + n.collector.features()
-	address := v + s.Value
+	address := v + n.valueWidth()
 	kind := address + s.Address
 	addressBefore := kind + s.Kind
 	kindBefore := addressBefore + s.Address
@@ -363,9 +368,14 @@ func (k *inputKernel[T]) Backward(dx []T) ([][]T, error) {
 	for j, g := range p.groups {
 		l := n.layers[g.p]
 		l.address.Touch()
-		dy := a.Zeros(len(g.rows) * s.Value)
-		p.after(g, func(i, next int) { copy(dy[i*s.Value:(i+1)*s.Value], dx[next*width+v:next*width+address]) })
-		l.value.BackwardWeights(k.values[j], dy, len(g.rows))
+		dy, dHidden := a.Zeros(len(g.rows)*s.Value), a.Zeros(len(g.rows)*valueHidden)
+		p.after(g, func(i, next int) {
+			copy(dy[i*s.Value:(i+1)*s.Value], dx[next*width+v:])
+			copy(dHidden[i*valueHidden:(i+1)*valueHidden], dx[next*width+v+s.Value:])
+		})
+		net.Add(dHidden, l.value.Backward(a, k.hidden[j], dy, len(g.rows)))
+		d := net.ReLUBackward(k.hidden[j], dHidden)
+		l.first.BackwardWeights(k.values[j], d, len(g.rows))
 	}
 	return dIn, nil
 }
@@ -482,9 +492,12 @@ func (k *headKernel[T]) forward(g *rowsOf, x []T) (part headPart[T], err error) 
 	}
 	net.ReLU(part.hidden)
 	out := l.out.Forward(a, part.hidden, part.lines)
-	net.Add(out, l.skip.Forward(a, part.skip, part.lines))
-
 	outs := g.p.family.Outputs()
+	from, to := g.p.family.Linear()
+	skip := l.skip.Forward(a, part.skip, part.lines)
+	for i := range part.lines {
+		net.Add(out[i*outs+from:i*outs+to], skip[i*(to-from):(i+1)*(to-from)])
+	}
 	losses := make([]float64, part.lines)
 	part.dOut = a.Take(part.lines * outs)
 	net.Parallel(part.lines, 64, func(from, to int) {
@@ -533,7 +546,13 @@ func (k *headKernel[T]) Backward(d []T) ([][]T, error) {
 			}
 		}
 		dh := net.ReLUBackward(part.hidden, l.out.Backward(a, part.hidden, part.dOut, part.lines))
-		ds := l.skip.Backward(a, part.skip, part.dOut, part.lines)
+		from, to := g.p.family.Linear()
+		outs := g.p.family.Outputs()
+		dSkip := a.Take(part.lines * (to - from))
+		for i := range part.lines {
+			copy(dSkip[i*(to-from):(i+1)*(to-from)], part.dOut[i*outs+from:])
+		}
+		ds := l.skip.Backward(a, part.skip, dSkip, part.lines)
 		if part.positions != nil {
 			n.positions.BackwardWeights(part.positions, dh, part.lines)
 		}

@@ -47,6 +47,7 @@ type compiled struct {
 	out            *net.Dense // from the trunk
 	skipF, skipPos *net.Dense // from [f, v] and an element's position
 	bias           []float32  // with all that depends on data alone
+	from, to       int        // the outputs that the linear path reaches
 }
 
 // tableCache finds places and observables by number.
@@ -118,12 +119,14 @@ func (p *Proposer) compile(place *Place) *compiled {
 	c.before = n.fixed(first.Wx.Value, first.In, efv+len(both), both, nil)
 	c.trunk = n.fixed(n.trunk.W.Value, n.trunk.In, s.Hidden+efv, l.address.Value, nil)
 	outs := place.family.Outputs()
+	c.from, c.to = place.family.Linear()
+	linear := c.to - c.from
 	c.out = net.NewDense(l.out.W.Value, outs, s.Trunk, 0, s.Trunk)
-	c.skipF = net.NewDense(l.skip.W.Value, outs, l.skip.In, e, efv-e)
-	c.bias = n.fixed(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value)
-	net.Add(c.bias, l.out.B.Value)
+	c.skipF = net.NewDense(l.skip.W.Value, linear, l.skip.In, e, efv-e)
+	c.bias = append([]float32(nil), l.out.B.Value...)
+	net.Add(c.bias[c.from:c.to], n.fixed(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value))
 	if place.Tensor {
-		c.skipPos = net.NewDense(l.skip.W.Value, outs, l.skip.In, efv, positionFeatures)
+		c.skipPos = net.NewDense(l.skip.W.Value, linear, l.skip.In, efv, positionFeatures)
 	}
 	p.compiled[place] = c
 	return c
@@ -237,7 +240,7 @@ func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.D
 	n := s.p.n
 	f := n.collector.features()
 	if s.x == nil {
-		s.x = make([]float32, f+n.Settings.Value)
+		s.x = make([]float32, f+n.valueWidth())
 	}
 	v := s.x[f:]
 	clear(v)
@@ -284,14 +287,26 @@ func (s *pilot) observe(t *tracing.Trace) {
 func (c *compiled) value(s *site, values []float64, out []float32) {
 	in := make([]float64, c.p.valueInputs())
 	c.p.valueFeatures(s, values, in)
-	w := c.l.value
-	for o := range out {
-		sum := float64(w.B.Value[o])
-		for i, x := range in {
-			sum += x * float64(w.W.Value[o*w.In+i])
-		}
-		out[o] = float32(sum)
+	var room [valueHidden]float64
+	for o := range room {
+		room[o] = max(0, dense(c.l.first, in, o))
 	}
+	embedded := out[:len(out)-valueHidden]
+	for o := range embedded {
+		embedded[o] = float32(dense(c.l.value, room[:], o))
+	}
+	for i, x := range room {
+		out[len(embedded)+i] = float32(x)
+	}
+}
+
+// dense is output o of a linear layer for one row, in double precision.
+func dense(l *net.Linear[float32], in []float64, o int) float64 {
+	sum := float64(l.B.Value[o])
+	for i, x := range in {
+		sum += x * float64(l.W.Value[o*l.In+i])
+	}
+	return sum
 }
 
 // Sample implements control.Density.
@@ -442,11 +457,11 @@ func (p *Proposer) head(w *room, r *pilot, x, trunk []float32) {
 			}
 			net.Add(hidden, p.n.positions.B.Value)
 			p.places.Add(1, position, hidden)
-			c.skipPos.Add(1, position, out)
+			c.skipPos.Add(1, position, out[c.from:c.to])
 		}
 		net.ReLU(hidden)
 		c.out.Add(1, hidden, out)
-		c.skipF.Add(1, x, out)
+		c.skipF.Add(1, x, out[c.from:c.to])
 		for j, v := range out {
 			r.rows[i*outs+j] = float64(v)
 		}

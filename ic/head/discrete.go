@@ -12,6 +12,8 @@ type categorical struct{ categories int }
 
 func (f categorical) Outputs() int { return f.categories }
 
+func (f categorical) Linear() (from, to int) { return 0, f.categories }
+
 // Init begins with the prior.
 func (categorical) Init(row []float64) { clear(row) }
 
@@ -79,6 +81,8 @@ func (f categorical) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 type bernoulli struct{}
 
 func (bernoulli) Outputs() int { return 1 }
+
+func (bernoulli) Linear() (from, to int) { return 0, 1 }
 
 // Init begins with the prior.
 func (bernoulli) Init(row []float64) { clear(row) }

@@ -69,6 +69,9 @@ type Family interface {
 	// LogProb is log q(x), in nats, with the density's parameters in row. Unless grad is nil, its gradient with
 	// respect to the row is written there.
 	LogProb(p *Prior, row []float64, x float64, grad []float64) float64
+	// Linear is the part of a row, from..to, that may well depend on data linearly: locations, and the logits of a discrete choice.
+	// Logits and scales of mixtures would go wrong far from the data that were trained on.
+	Linear() (from, to int)
 	// Init writes a row to begin training with: near the prior, with components that differ.
 	Init(row []float64)
 	// Sample draws from q.

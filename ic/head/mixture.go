@@ -34,11 +34,17 @@ type kernel interface {
 
 func (f mixture) Outputs() int { return 3*f.k + 1 }
 
+func (f mixture) Linear() (from, to int) { return f.k + 1, 2*f.k + 1 }
+
 // Init spreads the components over the prior.
 func (f mixture) Init(row []float64) {
 	clear(row)
+	spread := 1.5
+	if _, ok := f.kernel.(truncatedKernel); ok { // whose locations go through a sigmoid
+		spread = 3
+	}
 	for j := range f.k {
-		row[f.k+1+j] = 1.5 * ((2*float64(j)+1)/float64(f.k) - 1)
+		row[f.k+1+j] = spread * ((2*float64(j)+1)/float64(f.k) - 1)
 		row[2*f.k+1+j] = -0.3
 	}
 }
