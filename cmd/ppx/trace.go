@@ -26,13 +26,13 @@ func newTrace() *cobra.Command {
 		Short: "Inspect recorded traces",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("trace has no verb %s; it has ls, show, types, addresses, replay", ppx.Quote(args[0]))
+				return usagef("trace has no verb %s; it has ls, show, data, types, addresses, replay", ppx.Quote(args[0]))
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newTraceLs(), newTraceShow(), newTraceTypes(), newTraceAddresses(), newTraceReplay())
+	c.AddCommand(newTraceLs(), newTraceShow(), newTraceData(), newTraceTypes(), newTraceAddresses(), newTraceReplay())
 	return c
 }
 

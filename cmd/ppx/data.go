@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+func newTraceData() *cobra.Command {
+	var latents bool
+	c := &cobra.Command{
+		Use:   "data [flags] RUN DRAW",
+		Short: "Print the observations of one trace, as data for infer",
+		Long: `Print the values of a trace's named Observes as a JSON object, in the form that "ppx infer --observe-file" reads. From a run of
+"ppx prior" these are simulated data whose truth is known: --latents prints that, the named Samples and tags.`,
+		Example: `  ppx trace data prior 17 > event.json
+  ppx infer --observe-file event.json -n 10000 -- ./simulator {endpoint}`,
+		Args: exactArgs(2, "a run directory and the number of a draw"),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, t, err := recorded(args)
+			if err != nil {
+				return err
+			}
+			values := map[string]any{}
+			counts := map[uint32]int{}
+			for i := range t.Entries {
+				e := &t.Entries[i]
+				if counts[e.Name]++; e.Name == 0 || e.Kind == dist.None && e.Op == ppx.Observe || (e.Op == ppx.Observe) == latents {
+					continue
+				}
+				name := t.Table.Name(e.Name)
+				if k := counts[e.Name]; k > 1 {
+					name = fmt.Sprintf("%s@%d", name, k)
+				}
+				values[name] = nested(t, i)
+			}
+			return printJSON(c.OutOrStdout(), values)
+		},
+	}
+	c.Flags().BoolVar(&latents, "latents", false, "print the named Samples and tags instead")
+	return c
+}
+
+// nested is the value of an entry as nested arrays.
+func nested(t *tracing.Trace, i int) any {
+	v := t.Value(i)
+	var build func(shape []int32, data []float64) any
+	build = func(shape []int32, data []float64) any {
+		if len(shape) == 0 {
+			return number(data[0])
+		}
+		out := make([]any, shape[0])
+		for k := range out {
+			n := len(data) / int(shape[0])
+			out[k] = build(shape[1:], data[k*n:(k+1)*n])
+		}
+		return out
+	}
+	if len(v.Data) == 0 {
+		return []any{}
+	}
+	return build(v.Shape, v.Data)
+}
