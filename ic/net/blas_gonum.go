@@ -10,8 +10,6 @@ import (
 // BLAS is the library that multiplies matrices.
 const BLAS = "gonum"
 
-func setBLASThreads(int) {}
-
 func sgemm(ta, tb blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	gonum.Implementation{}.Sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }

@@ -12,27 +12,34 @@ import (
 	"unsafe"
 )
 
-// fastCNN is a stack by oneDNN, which is made for each number of rows that is met.
+// fastCNN is a stack by oneDNN. The images of a batch are shared out among threads; for each thread and number of images
+// there is an object of oneDNN's, which works on one thread.
 type fastCNN struct {
-	byRows map[int]*fastRun
-	uses   int
+	objects map[objectKey]*fastObject
+	uses    int
 }
 
-// fastRun holds what oneDNN keeps between the two passes: one at a time for each number of rows.
-type fastRun struct {
+type objectKey struct{ part, rows int }
+
+// fastObject holds what oneDNN keeps between the two passes.
+type fastObject struct {
 	c     *C.ppx_cnn
-	grads [2][][]float32
+	grads [2][][]float32 // of weights and biases
 	used  int
-
-	threads int
 }
 
-// maxKept is for how many numbers of rows what was made is kept.
-const maxKept = 4
+// fastRun is the objects of a forward pass.
+type fastRun struct {
+	parts []*fastObject
+	rows  []int // where each begins, and the end
+}
 
-func (f *fastCNN) get(c *CNN[float32], rows int) *fastRun {
+// maxKept is how many objects are kept.
+const maxKept = 16
+
+func (f *fastCNN) get(c *CNN[float32], k objectKey) *fastObject {
 	f.uses++
-	if r := f.byRows[rows]; r != nil && r.threads == Threads() {
+	if r := f.objects[k]; r != nil {
 		r.used = f.uses
 		return r
 	}
@@ -47,29 +54,33 @@ func (f *fastCNN) get(c *CNN[float32], rows int) *fastRun {
 			spec = append(spec, C.int(e[0]), C.int(e[1]), C.int(e[2]))
 		}
 	}
-	r := &fastRun{used: f.uses, threads: Threads()}
-	if status := C.ppx_cnn_new(&r.c, C.int(r.threads), C.int(rows), C.int(len(c.stages)), &spec[0]); status != 0 {
-		panic(fmt.Sprintf("oneDNN cannot make a stack of convolutions: status %d", status))
-	}
+	r := &fastObject{used: f.uses}
+	succeed(C.ppx_cnn_new(&r.c, 1, C.int(k.rows), C.int(len(c.stages)), &spec[0]))
 	runtime.AddCleanup(r, func(c *C.ppx_cnn) { C.ppx_cnn_free(c) }, r.c)
 	for i := range c.weights {
 		r.grads[0] = append(r.grads[0], make([]float32, len(c.weights[i].Value)))
 		r.grads[1] = append(r.grads[1], make([]float32, len(c.biases[i].Value)))
 	}
-	if len(f.byRows) >= maxKept { // forget the one that was not used for longest
-		oldest := 0
-		for n, r := range f.byRows {
-			if oldest == 0 || r.used < f.byRows[oldest].used {
-				oldest = n
+	if len(f.objects) >= maxKept { // forget the one that was not used for longest
+		var oldest objectKey
+		for k, r := range f.objects {
+			if x := f.objects[oldest]; x == nil || r.used < x.used {
+				oldest = k
 			}
 		}
-		delete(f.byRows, oldest)
+		delete(f.objects, oldest)
 	}
-	if f.byRows == nil {
-		f.byRows = map[int]*fastRun{}
+	if f.objects == nil {
+		f.objects = map[objectKey]*fastObject{}
 	}
-	f.byRows[rows] = r
+	f.objects[k] = r
 	return r
+}
+
+func succeed(status C.int) {
+	if status != 0 {
+		panic(fmt.Sprintf("oneDNN failed: status %d", status))
+	}
 }
 
 // pointers is an array of C of the addresses of slices.
@@ -90,23 +101,35 @@ func values(params []*Param[float32]) (out [][]float32) {
 }
 
 func (f *fastCNN) forward(c *CNN[float32], x []float32, rows int, y []float32) *fastRun {
-	r := f.get(c, rows)
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	if status := C.ppx_cnn_forward(r.c, C.int(r.threads), ptr(x), pointers(&pin, values(c.weights)), pointers(&pin, values(c.biases)), ptr(y)); status != 0 {
-		panic(fmt.Sprintf("oneDNN failed: status %d", status))
+	n := min(Threads(), rows)
+	run := &fastRun{rows: []int{0}}
+	for p := range n {
+		to := rows * (p + 1) / n
+		run.parts = append(run.parts, f.get(c, objectKey{p, to - run.rows[p]}))
+		run.rows = append(run.rows, to)
 	}
-	return r
+	in, out := len(x)/rows, len(y)/rows
+	Parallel(n, 1, func(p, _ int) {
+		var pin runtime.Pinner
+		defer pin.Unpin()
+		succeed(C.ppx_cnn_forward(run.parts[p].c, 1, ptr(x[run.rows[p]*in:]), pointers(&pin, values(c.weights)), pointers(&pin, values(c.biases)), ptr(y[run.rows[p]*out:])))
+	})
+	return run
 }
 
-func (f *fastCNN) backward(c *CNN[float32], r *fastRun, x, dy []float32) {
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	if status := C.ppx_cnn_backward(r.c, C.int(r.threads), ptr(x), pointers(&pin, values(c.weights)), ptr(dy), pointers(&pin, r.grads[0]), pointers(&pin, r.grads[1])); status != 0 {
-		panic(fmt.Sprintf("oneDNN failed: status %d", status))
-	}
-	for i := range c.weights {
-		Add(c.weights[i].Grad, r.grads[0][i])
-		Add(c.biases[i].Grad, r.grads[1][i])
+func (f *fastCNN) backward(c *CNN[float32], run *fastRun, x, dy []float32) {
+	n := len(run.parts)
+	in, out := len(x)/run.rows[n], len(dy)/run.rows[n]
+	Parallel(n, 1, func(p, _ int) {
+		var pin runtime.Pinner
+		defer pin.Unpin()
+		r := run.parts[p]
+		succeed(C.ppx_cnn_backward(r.c, 1, ptr(x[run.rows[p]*in:]), pointers(&pin, values(c.weights)), ptr(dy[run.rows[p]*out:]), pointers(&pin, r.grads[0]), pointers(&pin, r.grads[1])))
+	})
+	for _, r := range run.parts {
+		for i := range c.weights {
+			Add(c.weights[i].Grad, r.grads[0][i])
+			Add(c.biases[i].Grad, r.grads[1][i])
+		}
 	}
 }

@@ -14,7 +14,7 @@ func ptr(x []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceDa
 // gateForward is the elementwise part of a step of an LSTM for rows of gates; before may be nil.
 func gateForward[T Number](rows, h int, gates, before, c, tanhC, out []T) {
 	if g, ok := any(gates).([]float32); ok {
-		Parallel(rows, 1+8192/h, func(from, to int) {
+		Parallel(rows, 1+32768/h, func(from, to int) {
 			var b []float32
 			if before != nil {
 				b = any(before).([]float32)[from*h:]
@@ -44,7 +44,7 @@ func gateForward[T Number](rows, h int, gates, before, c, tanhC, out []T) {
 // gateBackward is the gradient of gateForward: dc comes in as that of c and leaves as that of before.
 func gateBackward[T Number](rows, h int, gates, before, tanhC, dOut, dh, dc, dGates []T) {
 	if g, ok := any(gates).([]float32); ok {
-		Parallel(rows, 1+8192/h, func(from, to int) {
+		Parallel(rows, 1+32768/h, func(from, to int) {
 			var b []float32
 			if before != nil {
 				b = any(before).([]float32)[from*h:]

@@ -81,7 +81,9 @@ type matrix[T Number] struct {
 	rows, cols int
 }
 
-// mul is c = alpha·a·b + beta·c, where a and b may be transposed. The sizes must fit.
+// mul is c = alpha·a·b + beta·c, where a and b may be transposed. The sizes must fit. Large products are made in parts of c's rows
+// or columns, one for each thread: the library's own threads wait for each other in circles, which costs what else there is
+// to run.
 func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matrix[T]) {
 	if c.rows == 0 || c.cols == 0 {
 		return
@@ -90,12 +92,36 @@ func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matri
 	if transA {
 		k = a.rows
 	}
+	const grain = 1 << 20 // multiplications worth a thread
+	parts := max(1, min(Threads(), c.rows*c.cols*k/grain))
+	if c.rows >= c.cols {
+		Parallel(parts, 1, func(p, _ int) {
+			from, to := c.rows*p/parts, c.rows*(p+1)/parts
+			at := from * a.cols
+			if transA {
+				at = from
+			}
+			gemm(transA, transB, to-from, c.cols, k, alpha, a.data[at:], a.cols, b.data, b.cols, beta, c.data[from*c.cols:], c.cols)
+		})
+		return
+	}
+	Parallel(parts, 1, func(p, _ int) {
+		from, to := c.cols*p/parts, c.cols*(p+1)/parts
+		at := from
+		if transB {
+			at = from * b.cols
+		}
+		gemm(transA, transB, c.rows, to-from, k, alpha, a.data, a.cols, b.data[at:], b.cols, beta, c.data[from:], c.cols)
+	})
+}
+
+func gemm[T Number](transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 	ta, tb := transpose(transA), transpose(transB)
-	switch x := any(a.data).(type) {
+	switch x := any(a).(type) {
 	case []float32:
-		sgemm(ta, tb, c.rows, c.cols, k, float32(alpha), x, a.cols, any(b.data).([]float32), b.cols, float32(beta), any(c.data).([]float32), c.cols)
+		sgemm(ta, tb, m, n, k, float32(alpha), x, lda, any(b).([]float32), ldb, float32(beta), any(c).([]float32), ldc)
 	case []float64:
-		gonum.Implementation{}.Dgemm(ta, tb, c.rows, c.cols, k, float64(alpha), x, a.cols, any(b.data).([]float64), b.cols, float64(beta), any(c.data).([]float64), c.cols)
+		gonum.Implementation{}.Dgemm(ta, tb, m, n, k, float64(alpha), x, lda, any(b).([]float64), ldb, float64(beta), any(c).([]float64), ldc)
 	}
 }
 

@@ -4,18 +4,18 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 var threads atomic.Int64
 
 // SetThreads sets how many threads a training step uses; 0 means one per core. Results depend on it in the last
-// digits. It is one setting for the process, and for the BLAS too.
+// digits. It is one setting for the process.
 func SetThreads(n int) {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
 	threads.Store(int64(n))
-	setBLASThreads(n)
 }
 
 // Threads is what SetThreads has set.
@@ -31,10 +31,71 @@ func Parallel(n, grain int, f func(from, to int)) {
 		}
 		return
 	}
-	var w sync.WaitGroup
+	if !team.TryLock() { // somebody else has the helpers
+		for p := range parts {
+			f(n*p/parts, n*(p+1)/parts)
+		}
+		return
+	}
+	defer team.Unlock()
+	for len(helpers) < parts-1 {
+		h := &helper{wake: make(chan struct{}, 1)}
+		helpers = append(helpers, h)
+		go h.run()
+	}
+	var left atomic.Int64
+	left.Store(int64(parts - 1))
 	for p := 1; p < parts; p++ {
-		w.Go(func() { f(n*p/parts, n*(p+1)/parts) })
+		helpers[p-1].post(&errand{f, n * p / parts, n * (p + 1) / parts, &left})
 	}
 	f(0, n/parts)
-	w.Wait()
+	for left.Load() > 0 {
+		runtime.Gosched()
+	}
+}
+
+// The helpers are goroutines that look out for work for a while before they sleep: the steps of an LSTM follow each other
+// faster than a sleeping one wakes up.
+var (
+	team    sync.Mutex
+	helpers []*helper
+)
+
+type errand struct {
+	f        func(from, to int)
+	from, to int
+	left     *atomic.Int64
+}
+
+type helper struct {
+	errand atomic.Pointer[errand]
+	asleep atomic.Bool
+	wake   chan struct{}
+}
+
+// lookOut is for how long a helper looks out for work.
+const lookOut = 200 * time.Microsecond
+
+func (h *helper) post(e *errand) {
+	h.errand.Store(e)
+	if h.asleep.Swap(false) {
+		h.wake <- struct{}{}
+	}
+}
+
+func (h *helper) run() {
+	for {
+		for since := time.Now(); time.Since(since) < lookOut; runtime.Gosched() {
+			if e := h.errand.Swap(nil); e != nil {
+				e.f(e.from, e.to)
+				e.left.Add(-1)
+				since = time.Now()
+			}
+		}
+		h.asleep.Store(true)
+		if h.errand.Load() != nil && h.asleep.Swap(false) {
+			continue
+		}
+		<-h.wake
+	}
 }

@@ -1,0 +1,47 @@
+package train
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// BenchmarkSimulator trains on the simulator in $PPX_SIMULATOR (a command without arguments but its endpoint), for profiles.
+func BenchmarkSimulator(b *testing.B) {
+	command := os.Getenv("PPX_SIMULATOR")
+	if command == "" {
+		b.Skip("no $PPX_SIMULATOR")
+	}
+	args := []string{command, "{endpoint}"}
+	if f := os.Getenv("PPX_FLAG"); f != "" {
+		args = []string{command, f, "{endpoint}"}
+	}
+	pool, err := engine.Open(context.Background(), engine.Options{Command: args, StartTimeout: 10 * time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	c := Config{Network: ic.DefaultSettings(), Seed: 1, MaxTime: 15 * time.Second, Threads: 2}
+	if os.Getenv("PPX_SMALL") != "" {
+		c.Network.Hidden = 128
+		c.Network.Components = 5
+	}
+	if err := c.Complete(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		t := NewTrainer(c)
+		s := &Simulators{X: pool, Model: pool.Model(), Config: &c, Failed: func(*tracing.Trace) {}}
+		_, err := t.Run(context.Background(), s, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
+		s.Close()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(t.Traces)/t.Seconds, "traces/s")
+	}
+}
