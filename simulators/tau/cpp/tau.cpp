@@ -174,7 +174,7 @@ struct Grid {
   int layers, cells;  // cells × cells in each layer
 };
 
-const double distance = 60;  // from the decay to the front
+const double distance = 40;  // from the decay to the front
 const double depth = 160, width = 60;
 const double radiation_length = 2.5, interaction_length = 20;  // of the calorimeter's material
 const double critical_energy = 0.01;
@@ -230,7 +230,7 @@ class Calorimeter {
   }
 };
 
-const double em_spread = 6, hadron_spread = 10;
+const double em_spread = 9, hadron_spread = 16;
 
 // An electromagnetic shower begins at once (electron) or after the photon's conversion, and is at its largest after ln(E/Ec) ∓ ½
 // radiation lengths, with fluctuations.
@@ -264,7 +264,7 @@ void em_shower(Calorimeter& c, const Momentum& p, double start, double shift, do
 // A muon goes through, and leaves some energy all along.
 [[gnu::noinline]] void muon(Calorimeter& c, const Momentum& p) {
   double lost = ppx::sample(ppx::Gamma(16, 8));
-  for (int i = 0; i < 16; i++) c.deposit(p, lost / 16, (i - 0.5) * depth / 16, 16, depth / 256, 4);
+  for (int i = 0; i < 16; i++) c.deposit(p, lost / 16, (i - 0.5) * depth / 16, 16, depth / 256, 6);
 }
 
 void shower(Calorimeter& c, const Product& q) {
