@@ -4,6 +4,8 @@ package report
 import (
 	"image/color"
 	"math"
+	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -22,6 +24,8 @@ var (
 	grey   = color.RGBA{150, 150, 150, 255}
 	ink    = color.RGBA{40, 40, 40, 255}
 	pale   = color.RGBA{225, 225, 225, 255}
+
+	runColors = []color.RGBA{blue, green, grey}
 )
 
 var sans = font.Font{Typeface: "Liberation", Variant: "Sans"}
@@ -42,8 +46,52 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size, p.Legend.TextStyle.Font.Size = 9.5, 9.5, 10
 	p.X.LineStyle.Color, p.Y.LineStyle.Color = grey, grey
 	p.X.Tick.LineStyle.Color, p.Y.Tick.LineStyle.Color = grey, grey
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{}, ticks{}
 	p.BackgroundColor = color.White
 	return p
+}
+
+// ticks is gonum's ticks with labels that people like to read: 25,000 and 0.5, not 25000.00 and 0.500.
+type ticks struct{}
+
+func (ticks) Ticks(low, high float64) []plot.Tick {
+	all := plot.DefaultTicks{}.Ticks(low, high)
+	for i := range all {
+		if all[i].Label != "" {
+			all[i].Label = label(all[i].Value)
+		}
+	}
+	return all
+}
+
+func label(v float64) string {
+	s := strconv.FormatFloat(v, 'g', 6, 64)
+	whole, rest, _ := strings.Cut(s, ".")
+	if strings.ContainsAny(s, "e") || len(strings.TrimPrefix(whole, "-")) < 5 {
+		return strings.Replace(s, "-", "−", 1)
+	}
+	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if rest != "" {
+		whole += "." + rest
+	}
+	return strings.Replace(whole, "-", "−", 1)
+}
+
+// header writes a title at the top left of a page, and names in their colours at the right.
+func header(c draw.Canvas, title string, names []string, colors []color.RGBA) {
+	style := newPlot("", "", "").Title.TextStyle
+	style.XAlign, style.YAlign, style.Font.Size = text.XLeft, text.YTop, 13
+	y := c.Max.Y - 9
+	c.FillText(style, vg.Point{X: 12, Y: y}, title)
+	style.Font.Size, style.XAlign = 10.5, text.XRight
+	x := c.Max.X - 14
+	for i := len(names) - 1; i >= 0; i-- {
+		style.Color = colors[i]
+		c.FillText(style, vg.Point{X: x, Y: y}, names[i])
+		x -= style.Width(names[i]) + 16
+	}
 }
 
 // grid draws faint lines behind the data.

@@ -100,7 +100,7 @@ goes), or connected where it runs already (--connect).`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w (see %s --help)", err, c.CommandPath())
 	})
-	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newTrace(), newCheck(), newVersion())
+	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newPlot(), newTrace(), newCheck(), newVersion())
 	root.InitDefaultCompletionCmd()
 	return root
 }

@@ -22,6 +22,7 @@ func newSummary() *cobra.Command {
 			}
 			sum := importance.NewSummary()
 			sum.Full = show.full
+			var guide unseen
 			for t, err := range r.All(c.Context()) {
 				if err != nil {
 					return err
@@ -29,8 +30,12 @@ func newSummary() *cobra.Command {
 				if err := sum.Write(c.Context(), t); err != nil {
 					return err
 				}
+				if r.Manifest.Method == "ic" {
+					guide.add(t)
+				}
 			}
 			res := newResult(args[0], r.Manifest, sum)
+			res.Warnings = append(res.Warnings, guide.warnings()...)
 			switch r.Manifest.State {
 			case rundir.Complete:
 			case rundir.Running:

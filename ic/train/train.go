@@ -367,7 +367,7 @@ func (t *Trainer) validate(h Hooks) error {
 		t.SinceBest = 0
 	}
 	p := Point{Traces: t.Traces, Seconds: t.elapsed().Seconds(), Loss: math.NaN(), Validation: t.Last, Rate: t.adam.Rate}
-	if t.SumOver > 0 {
+	if t.SumOver >= float64(t.Config.ValidateEvery)/4 { // the mean of a few traces says nothing
 		p.Loss = t.Sum / t.SumOver
 	}
 	t.Sum, t.SumOver = 0, 0

@@ -183,10 +183,11 @@ class Calorimeter {
  public:
   explicit Calorimeter(Grid g) : grid_(g), energy_(static_cast<std::size_t>(g.layers) * g.cells * g.cells, 0.0), x_(g.cells), y_(g.cells) {}
 
-  // Adds a part of a shower: energy in a gamma profile along the depth from start on, with the given mean and shape, and spread
-  // normally around the particle's line.
-  void deposit(const Momentum& p, double energy, double start, double shape, double scale, double spread) {
+  // Adds a part of a shower: energy in a gamma profile along the depth from start on, of the given shape and scale, and spread normally
+  // around the particle's line, by so many cells: neighbouring cells share their light.
+  void deposit(const Momentum& p, double energy, double start, double shape, double scale, double cells) {
     if (!(p.z > 0)) return;
+    const double spread = cells * width / grid_.cells;
     const double step = depth / grid_.layers;
     const int parts = 8;
     const double norm = std::lgamma(shape);
@@ -230,7 +231,7 @@ class Calorimeter {
   }
 };
 
-const double em_spread = 9, hadron_spread = 16;
+const double em_spread = 1.8, hadron_spread = 3.2, muon_spread = 1.2;  // cells
 
 // An electromagnetic shower begins at once (electron) or after the photon's conversion, and is at its largest after ln(E/Ec) ∓ ½
 // radiation lengths, with fluctuations.
@@ -264,7 +265,7 @@ void em_shower(Calorimeter& c, const Momentum& p, double start, double shift, do
 // A muon goes through, and leaves some energy all along.
 [[gnu::noinline]] void muon(Calorimeter& c, const Momentum& p) {
   double lost = ppx::sample(ppx::Gamma(16, 8));
-  for (int i = 0; i < 16; i++) c.deposit(p, lost / 16, (i - 0.5) * depth / 16, 16, depth / 256, 6);
+  for (int i = 0; i < 16; i++) c.deposit(p, lost / 16, (i - 0.5) * depth / 16, 16, depth / 256, muon_spread);
 }
 
 void shower(Calorimeter& c, const Product& q) {

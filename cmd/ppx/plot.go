@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/report"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+func newPlot() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "plot",
+		Short: "Draw pictures of what was recorded",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("plot has no verb %s; it has marginals, tensor", ppx.Quote(args[0]))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newPlotMarginals(), newPlotTensor())
+	return c
+}
+
+func newPlotMarginals() *cobra.Command {
+	var out, truth string
+	var vars, given []string
+	c := &cobra.Command{
+		Use:   "marginals [flags] RUN…",
+		Short: "Draw the histograms of variables, of several runs one over the other",
+		Example: `  ppx plot marginals RUN -o posterior.png
+  ppx plot marginals guided unguided --var mu --var sigma --truth mu=7.2 -o both.png
+  ppx plot marginals RUN --truth-from prior:17 -o posterior.png`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("which run? Give a run directory")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if out == "" {
+				return usagef("which file? Give -o FILE.png")
+			}
+			truths := map[string]float64{}
+			if truth != "" {
+				if err := truthsOf(truth, truths); err != nil {
+					return err
+				}
+			}
+			for _, g := range given {
+				name, text, _ := strings.Cut(g, "=")
+				v, err := strconv.ParseFloat(text, 64)
+				if err != nil {
+					return usagef("--truth %s: want NAME=NUMBER", ppx.Quote(g))
+				}
+				truths[name] = v
+			}
+			return plotMarginals(c.Context(), out, args, vars, truths)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&out, "output", "o", "", "PNG file to write")
+	f.StringArrayVar(&vars, "var", nil, "variable to draw (repeatable; default: the first nine named ones)")
+	f.StringArrayVar(&given, "truth", nil, "true value to mark, NAME=NUMBER (repeatable)")
+	f.StringVar(&truth, "truth-from", "", "mark the values of a recorded trace, RUN:DRAW")
+	return c
+}
+
+// truthsOf reads the named values of a trace.
+func truthsOf(where string, into map[string]float64) error {
+	at := strings.LastIndexByte(where, ':')
+	if at < 0 {
+		return usagef("--truth-from %s: want RUN:DRAW", ppx.Quote(where))
+	}
+	_, t, err := recorded([]string{where[:at], where[at+1:]})
+	if err != nil {
+		return err
+	}
+	one := importance.NewSummary()
+	if err := one.Write(context.Background(), t); err != nil {
+		return err
+	}
+	for _, v := range one.Variables() {
+		if v.Kind != importance.TensorKind {
+			into[v.Name] = v.Mean
+		}
+	}
+	return nil
+}
+
+func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64) error {
+	var labels []string
+	var sums []*importance.Summary
+	for _, path := range paths {
+		r, err := rundir.Open(path, nil)
+		if err != nil {
+			return err
+		}
+		sum := importance.NewSummary()
+		for t, err := range r.All(ctx) {
+			if err != nil {
+				return err
+			}
+			if err := sum.Write(ctx, t); err != nil {
+				return err
+			}
+		}
+		sums = append(sums, sum)
+		label := map[string]string{"is": "importance sampling", "ic": "with the network", "prior": "prior"}[r.Manifest.Method]
+		if label == "" {
+			label = r.Manifest.Method
+		}
+		if r.Manifest.Conditioned {
+			label += fmt.Sprintf(", ESS %s", figure(math.Round(sum.Weights.ESS()*10)/10))
+		}
+		labels = append(labels, label)
+		if len(paths) == 1 && len(vars) == 0 {
+			vars = plottable(sum)
+		}
+	}
+	if len(vars) == 0 {
+		vars = plottable(sums[0])
+	}
+	var ms []report.Marginal
+	for _, name := range vars {
+		m := report.Marginal{Name: ppx.Printable(name), Truth: math.NaN()}
+		if v, ok := truths[name]; ok {
+			m.Truth = v
+		}
+		for i, sum := range sums {
+			h, err := sum.Histogram(name, 30)
+			if err != nil {
+				return usagef("%s: %w", paths[i], err)
+			}
+			var bins []report.Bin
+			for _, b := range h {
+				bins = append(bins, report.Bin(b))
+			}
+			m.Runs = append(m.Runs, bins)
+		}
+		ms = append(ms, m)
+	}
+	if len(ms) == 0 {
+		return usagef("%s has no variable to draw", paths[0])
+	}
+	return report.Marginals(out, "marginals of "+filepath.Base(paths[0]), labels, ms)
+}
+
+// plottable is the variables that are drawn unless told otherwise.
+func plottable(sum *importance.Summary) (names []string) {
+	for _, v := range sum.Variables() {
+		if v.Kind != importance.TensorKind && !strings.HasPrefix(v.Name, "result") && len(names) < 9 {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+func newPlotTensor() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:     "tensor [flags] RUN DRAW NAME",
+		Short:   "Draw a tensor of a trace: a vector, an image, or the three projections of a volume",
+		Example: `  ppx plot tensor prior 17 image -o image.png`,
+		Args:    exactArgs(3, "a run directory, the number of a draw, and the name of a statement"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if out == "" {
+				return usagef("which file? Give -o FILE.png")
+			}
+			_, t, err := recorded(args[:2])
+			if err != nil {
+				return err
+			}
+			var names []string
+			for i := range t.Entries {
+				name := t.Table.Name(t.Entries[i].Name)
+				if name != args[2] {
+					names = append(names, name)
+					continue
+				}
+				v := t.Value(i)
+				var shape []int
+				for _, d := range v.Shape {
+					if d != 1 {
+						shape = append(shape, int(d))
+					}
+				}
+				if err := report.Tensor(out, fmt.Sprintf("%s of draw %s", ppx.Printable(name), args[1]), v.Data, shape); err != nil {
+					return usageError{err}
+				}
+				return nil
+			}
+			return usagef("draw %s has no statement named %s (it has %s)", args[1], ppx.Quote(args[2]), ppx.Printable(strings.Join(names, ", ")))
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "PNG file to write")
+	return c
+}

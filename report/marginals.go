@@ -1,0 +1,135 @@
+package report
+
+import (
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Bin is a bar of a histogram; a single value when Low and High are equal.
+type Bin struct{ Low, High, Probability float64 }
+
+// Marginal is the histogram of a variable, one for each run that is compared, and the true value if it is known.
+type Marginal struct {
+	Name  string
+	Runs  [][]Bin
+	Truth float64 // NaN: unknown
+}
+
+// Marginals draws histograms side by side; labels name the runs.
+func Marginals(path, title string, labels []string, marginals []Marginal) error {
+	columns := min(len(marginals), 2)
+	if len(marginals) > 4 {
+		columns = 3
+	}
+	rows := (len(marginals) + columns - 1) / columns
+	width, height := vg.Length(columns)*3.3*vg.Inch, vg.Length(rows)*2.5*vg.Inch+0.35*vg.Inch
+	plots := make([][]*plot.Plot, rows)
+	for i := range rows {
+		plots[i] = make([]*plot.Plot, columns)
+	}
+	truth := false
+	for i := range marginals {
+		truth = truth || !math.IsNaN(marginals[i].Truth)
+		p, err := marginal(&marginals[i])
+		if err != nil {
+			return err
+		}
+		plots[i/columns][i%columns] = p
+	}
+	return save(path, width, height, func(c draw.Canvas) {
+		names, colors := []string{}, []color.RGBA{}
+		for i, l := range labels {
+			names, colors = append(names, l), append(colors, runColors[i%len(runColors)])
+		}
+		if truth {
+			names, colors = append(names, "truth"), append(colors, orange)
+		}
+		t := draw.Tiles{Rows: rows, Cols: columns, PadX: vg.Points(18), PadY: vg.Points(14), PadTop: vg.Points(34), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(14)}
+		for y := range rows {
+			for x := range columns {
+				if p := plots[y][x]; p != nil {
+					p.Draw(t.At(c, x, y))
+				}
+			}
+		}
+		header(c, title, names, colors)
+	})
+}
+
+func marginal(m *Marginal) (*plot.Plot, error) {
+	p := newPlot("", m.Name, "")
+	p.Add(grid())
+	most := 0.0
+	for i, bins := range m.Runs {
+		if len(bins) == 0 {
+			continue
+		}
+		outline, top := steps(bins)
+		most = math.Max(most, top)
+		line, err := plotter.NewLine(outline)
+		if err != nil {
+			return nil, err
+		}
+		c := runColors[i%len(runColors)]
+		line.Color, line.Width = c, vg.Points(1.5)
+		if i == 0 {
+			fill := c
+			fill.A = 60
+			fill.R, fill.G, fill.B = premultiply(fill.R, fill.A), premultiply(fill.G, fill.A), premultiply(fill.B, fill.A)
+			line.FillColor = fill
+		} else {
+			line.Dashes = []vg.Length{vg.Points(4), vg.Points(2)}
+		}
+		p.Add(line)
+	}
+	p.Y.Min, p.Y.Max = 0, most*1.15
+	p.Y.Tick.Marker = plot.ConstantTicks(nil)
+	if !math.IsNaN(m.Truth) {
+		line, err := plotter.NewLine(plotter.XYs{{X: m.Truth, Y: 0}, {X: m.Truth, Y: most * 1.1}})
+		if err != nil {
+			return nil, err
+		}
+		line.Color, line.Width = orange, vg.Points(1.6)
+		p.Add(line)
+	}
+	return p, nil
+}
+
+func premultiply(c, a uint8) uint8 { return uint8(uint16(c) * uint16(a) / 255) }
+
+// steps is the outline of a histogram of densities; single values are bars of width 0.8, or less where they are
+// closer.
+func steps(bins []Bin) (out plotter.XYs, most float64) {
+	gap := 1.0
+	for i := 1; i < len(bins); i++ {
+		if d := bins[i].Low - bins[i-1].Low; bins[i].Low == bins[i].High && d > 0 {
+			gap = math.Min(gap, d)
+		}
+	}
+	add := func(x, y float64) { out = append(out, plotter.XY{X: x, Y: y}) }
+	last := math.NaN()
+	for _, b := range bins {
+		low, high, y := b.Low, b.High, b.Probability
+		if low == high {
+			low, high = low-0.4*gap, high+0.4*gap
+		} else {
+			y /= high - low
+		}
+		if last != low {
+			if !math.IsNaN(last) {
+				add(last, 0)
+			}
+			add(low, 0)
+		}
+		add(low, y)
+		add(high, y)
+		last, most = high, math.Max(most, y)
+	}
+	add(last, 0)
+	return out, most
+}
