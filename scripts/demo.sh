@@ -1,23 +1,34 @@
 #!/usr/bin/env bash
-# The main job, in a minute: two C++ simulators, observations in, posteriors out.
+# The main job, in some three minutes: a C++ simulator, a network that learns from it, an observation in, a posterior out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-runs=${DEMO_OUT:-ppx-runs/demo}
-rm -rf "$runs"
+out=${DEMO_OUT:-ppx-runs/demo}
+rm -rf "$out"
+mkdir -p "$out"
+sim=(build/simulators/tau --small '{endpoint}')
 
 title() { printf '\n\033[1m── %s\033[0m\n' "$*"; }
-show() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
+show() { printf '\033[2m$ %s\033[0m\n' "$*" >&2; "$@"; }
 
-title "Is the simulator's client right? (build/simulators/gum is simulators/gum/cpp/gum.cpp: 15 lines)"
-show bin/ppx check --seed 1 -- build/simulators/gum '{endpoint}'
+title "A tau lepton of unknown momentum decays in one of twelve ways; its products shower in a calorimeter (simulators/tau/cpp/tau.cpp)"
+show bin/ppx check --seed 1 -- "${sim[@]}"
 
-title "A Gaussian with unknown mean: two observations, 8 and 9. The exact posterior: mean 7.25, sd 0.913, log evidence −8.239"
-show bin/ppx infer --observe obs0=8 --observe obs1=9 -n 100000 --seed 1 --out "$runs/gum" --plot mu -- build/simulators/gum '{endpoint}'
+title "An event that nobody trains on: its calorimeter image is the observation, its momentum the truth to find"
+show bin/ppx prior -n 12 --seed 77 --quiet --out "$out/events" -- "${sim[@]}" >/dev/null
+show bin/ppx trace data "$out/events" 11 >"$out/event.json"
+show bin/ppx trace data --latents "$out/events" 11
+show bin/ppx plot tensor "$out/events" 11 calorimeter -o "$out/event.png"
 
-title "A branching model: how many particles came first? The exact posterior has P(r = 5) = 0.338 and almost nothing at 3 and 4"
-show bin/ppx infer --observe obs=6 -n 20000 --seed 1 --out "$runs/branching" --plot r -- build/simulators/branching '{endpoint}'
+title "Two minutes of training on traces that the simulator makes meanwhile"
+show bin/ppx train -o "$out/tau.net" --max-time "${DEMO_TRAIN:-120s}" --seed 1 --lstm 128 --components 5 \
+  --embed calorimeter=cnn3d:128:16-p-32-32-p -- "${sim[@]}"
 
-title "Everything that happened is recorded: the trace with the largest weight, and which paths were taken"
-best=$(bin/ppx trace ls "$runs/branching" --sort weight -n 1 --json | sed 's/.*"draw":\([0-9]*\).*/\1/')
-show bin/ppx trace show "$runs/branching" "$best"
-show bin/ppx trace types "$runs/branching"
+title "The posterior, with the network's proposals, and with as many draws from the prior"
+show bin/ppx infer --network "$out/tau.net" --observe-file "$out/event.json" -n 4000 --seed 1 --out "$out/guided" -- "${sim[@]}" >/dev/null
+show bin/ppx infer --observe-file "$out/event.json" -n 4000 --seed 1 --quiet --out "$out/unguided" -- "${sim[@]}" >/dev/null 2>&1
+show bin/ppx summary "$out/guided" "$out/unguided" --truth-from "$out/events:11"
+show bin/ppx plot marginals "$out/guided" "$out/unguided" --var px --var py --var pz --var channel --var visible_energy \
+  --truth-from "$out/events:11" -o "$out/posterior.png"
+
+title "Pictures"
+for p in "$out/event.png" "$out/tau.net.train/loss.png" "$out/posterior.png"; do echo "$p"; done

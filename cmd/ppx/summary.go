@@ -1,55 +1,158 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 func newSummary() *cobra.Command {
 	var show shown
+	var truth string
 	c := &cobra.Command{
-		Use:   "summary [flags] RUN",
-		Short: "Print the posterior table of a recorded run",
+		Use:   "summary [flags] RUN…",
+		Short: "Print the posterior table of a recorded run, or those of several side by side",
 		Example: `  ppx summary ppx-runs/20260102T150405Z-infer --plot mu
-  ppx summary --json RUN | jq '.variables[] | {name, mean, sd}'`,
-		Args: exactArgs(1, "one run directory"),
-		RunE: func(c *cobra.Command, args []string) error {
-			r, err := rundir.Open(args[0], nil)
-			if err != nil {
-				return err
+  ppx summary --json RUN | jq '.variables[] | {name, mean, sd}'
+  ppx summary guided unguided --truth-from prior:17`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("which run? Give a run directory")
 			}
-			sum := importance.NewSummary()
-			sum.Full = show.full
-			var guide unseen
-			for t, err := range r.All(c.Context()) {
+			if show.json && (len(args) > 1 || truth != "") {
+				return usagef("--json prints one run, without --truth-from")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			var runs []*summarised
+			for _, path := range args {
+				s, err := summarise(c.Context(), path, &show)
 				if err != nil {
 					return err
 				}
-				if err := sum.Write(c.Context(), t); err != nil {
+				runs = append(runs, s)
+			}
+			if len(runs) == 1 && truth == "" {
+				return runs[0].result.print(c.OutOrStdout(), &show, runs[0].sum)
+			}
+			truths := map[string]float64{}
+			if truth != "" {
+				if err := truthsOf(truth, truths); err != nil {
 					return err
 				}
-				if r.Manifest.Method == "ic" {
-					guide.add(t)
-				}
 			}
-			res := newResult(args[0], r.Manifest, sum)
-			res.Warnings = append(res.Warnings, guide.warnings()...)
-			switch r.Manifest.State {
-			case rundir.Complete:
-			case rundir.Running:
-				res.Warnings = append(res.Warnings, "the run is not finished: it is being written, or was killed (--resume continues it)")
-			default:
-				w := "the run is " + r.Manifest.State
-				if r.Manifest.Error != "" {
-					w += ": " + r.Manifest.Error
-				}
-				res.Warnings = append(res.Warnings, w)
-			}
-			return res.print(c.OutOrStdout(), &show, sum)
+			return compare(c.OutOrStdout(), runs, truths)
 		},
 	}
 	show.register(c)
+	c.Flags().StringVar(&truth, "truth-from", "", "show the values of a recorded trace beside, RUN:DRAW")
 	return c
+}
+
+// summarised is a recorded run and its figures.
+type summarised struct {
+	result *result
+	sum    *importance.Summary
+}
+
+func summarise(ctx context.Context, path string, show *shown) (*summarised, error) {
+	r, err := rundir.Open(path, nil)
+	if err != nil {
+		return nil, err
+	}
+	sum := importance.NewSummary()
+	sum.Full = show.full
+	var guide unseen
+	for t, err := range r.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if err := sum.Write(ctx, t); err != nil {
+			return nil, err
+		}
+		if r.Manifest.Method == "ic" {
+			guide.add(t)
+		}
+	}
+	res := newResult(path, r.Manifest, sum)
+	res.Warnings = append(res.Warnings, guide.warnings()...)
+	switch r.Manifest.State {
+	case rundir.Complete:
+	case rundir.Running:
+		res.Warnings = append(res.Warnings, "the run is not finished: it is being written, or was killed (--resume continues it)")
+	default:
+		w := "the run is " + r.Manifest.State
+		if r.Manifest.Error != "" {
+			w += ": " + r.Manifest.Error
+		}
+		res.Warnings = append(res.Warnings, w)
+	}
+	return &summarised{res, sum}, nil
+}
+
+// compare prints the figures of several runs side by side.
+func compare(w io.Writer, runs []*summarised, truths map[string]float64) error {
+	t := &table{header: []string{"variable"}}
+	if len(truths) > 0 {
+		t.header = append(t.header, ">truth")
+	}
+	s := styled(w)
+	for i, r := range runs {
+		n := fmt.Sprintf("(%d)", i+1)
+		t.header = append(t.header, ">mean "+n, ">5 %", ">95 %")
+		x := r.result
+		fmt.Fprintf(w, "%s %s: %s traces, method %s", s.bold(n), ppx.Printable(x.Run), thousands(x.Traces), x.Method)
+		if x.conditioned {
+			fmt.Fprintf(w, ", effective sample size %s, k̂ %s, log evidence %s", figure(float64(x.ESS)), khat(float64(x.Khat)), withError(float64(x.LogEvidence), float64(x.LogEvidenceSE)))
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w)
+	var names []string
+	by := make([]map[string]variable, len(runs))
+	for i, r := range runs {
+		by[i] = map[string]variable{}
+		for _, v := range r.result.Variables {
+			if v.Kind == importance.TensorKind {
+				continue
+			}
+			by[i][v.Name] = v
+			if !slices.Contains(names, v.Name) {
+				names = append(names, v.Name)
+			}
+		}
+	}
+	for i, name := range names {
+		if i == maxListed {
+			break
+		}
+		row := []string{clip(name, 40)}
+		if len(truths) > 0 {
+			x, ok := truths[name]
+			if !ok {
+				x = math.NaN()
+			}
+			row = append(row, figure(x))
+		}
+		for i := range runs {
+			v, ok := by[i][name]
+			if !ok {
+				row = append(row, "–", "–", "–")
+				continue
+			}
+			row = append(row, withError(float64(v.Mean), float64(v.MeanSE)), figure(float64(v.Q05)), figure(float64(v.Q95)))
+		}
+		t.add(row...)
+	}
+	t.print(w)
+	return nil
 }

@@ -76,7 +76,7 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	f.IntVar(&s.Address, "address-dim", s.Address, "numbers that stand for an address")
 	f.IntVar(&s.Value, "value-dim", s.Value, "numbers that stand for the value before")
 	f.IntVar(&t.cfg.Batch, "batch", 64, "traces of a minibatch")
-	f.Float64Var(&t.cfg.Rate, "lr", 1e-3, "learning rate")
+	f.Float64Var(&t.cfg.Rate, "lr", 3e-3, "learning rate")
 	f.Float64Var(&t.cfg.EndRate, "lr-end", 0, "learning rate in the end (default: a hundredth)")
 	f.StringVar(&t.cfg.Schedule, "schedule", train.Cosine, "learning-rate schedule: constant, polynomial, cosine or plateau")
 	f.Float64Var(&t.cfg.Power, "power", 2, "power of the polynomial schedule")

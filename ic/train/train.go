@@ -58,7 +58,7 @@ func (c *Config) Complete() error {
 	set(&c.Warmup, 20)
 	set(&c.Validation, 512)
 	if c.Rate == 0 {
-		c.Rate = 1e-3
+		c.Rate = 3e-3
 	}
 	if c.EndRate == 0 {
 		c.EndRate = c.Rate / 100

@@ -13,8 +13,6 @@
 #include <string>
 #include <vector>
 
-namespace {
-
 const double pi = std::acos(-1.0);
 
 // ---- Particles
@@ -66,7 +64,7 @@ double split_momentum(double m, double a, double b) {
 }
 
 // An isotropic decay into masses a and b.
-[[gnu::noinline]] std::array<Momentum, 2> split(const Momentum& parent, double m, double a, double b) {
+[[gnu::noinline]] std::array<Momentum, 2> split_in_two(const Momentum& parent, double m, double a, double b) {
   double p = split_momentum(m, a, b);
   double cosine = ppx::sample(ppx::Uniform(-1, 1));
   double phi = ppx::sample(ppx::Uniform(-pi, pi));
@@ -154,13 +152,13 @@ struct Product {
   Momentum p;
 };
 
-std::vector<Product> decay(const Momentum& tau, const Channel& channel) {
+[[gnu::noinline]] std::vector<Product> decay(const Momentum& tau, const Channel& channel) {
   const std::vector<Type>& products = channel.products;
   std::vector<double> m = cluster_masses(products, channel.largest);
   std::vector<Product> out;
   Momentum cluster = tau;
   for (std::size_t k = products.size() - 1; k > 0; k--) {
-    auto [rest, one] = split(cluster, m[k], m[k - 1], mass(products[k]));
+    auto [rest, one] = split_in_two(cluster, m[k], m[k - 1], mass(products[k]));
     out.push_back({products[k], one});
     cluster = rest;
   }
@@ -268,14 +266,14 @@ void em_shower(Calorimeter& c, const Momentum& p, double start, double shift, do
   for (int i = 0; i < 16; i++) c.deposit(p, lost / 16, (i - 0.5) * depth / 16, 16, depth / 256, muon_spread);
 }
 
-void shower(Calorimeter& c, const Product& q) {
+[[gnu::noinline]] void shower(Calorimeter& c, const Product& q) {
   switch (q.type) {
     case Type::electron: electron(c, q.p); break;
     case Type::photon: photon(c, q.p); break;
     case Type::muon: muon(c, q.p); break;
     case Type::neutrino: break;
     case Type::neutral_pion:
-      for (const Momentum& p : split(q.p, mass(q.type), 0, 0)) photon(c, p);
+      for (const Momentum& p : split_in_two(q.p, mass(q.type), 0, 0)) photon(c, p);
       break;
     default: hadron(c, q.p);
   }
@@ -284,7 +282,7 @@ void shower(Calorimeter& c, const Product& q) {
 // One per cent of the mean total energy in the calorimeter, which is 20 GeV.
 const double noise = 0.2;
 
-ppx::Tensor tau(Grid grid) {
+[[gnu::noinline]] ppx::Tensor tau(Grid grid) {
   double px = ppx::sample(ppx::Uniform(-3, 3), "px");
   double py = ppx::sample(ppx::Uniform(-3, 3), "py");
   double pz = ppx::sample(ppx::Uniform(43, 48), "pz");
@@ -303,8 +301,6 @@ ppx::Tensor tau(Grid grid) {
   ppx::observe(ppx::Normal(calorimeter.image(), noise), "calorimeter");
   return ppx::Tensor(std::vector<double>{px, py, pz});
 }
-
-}  // namespace
 
 int main(int argc, char** argv) {
   Grid grid{20, 35};
