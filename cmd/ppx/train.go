@@ -26,7 +26,6 @@ type training struct {
 	embed   []string
 	network string
 	dir     string
-	epochs  int
 	resume  bool
 	every   time.Duration
 	json    bool
@@ -61,11 +60,11 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	f.SortFlags = false
 	f.StringVarP(&t.network, "output", "o", "", "network file to write")
 	f.StringVar(&t.dir, "out", "", "folder of checkpoints and loss curve (default NETWORK.train)")
-	f.Uint64VarP(&t.cfg.N, "num", "n", 0, "training traces (default 100,000 without --max-time; with --from: as many as --epochs give)")
+	f.Uint64VarP(&t.cfg.N, "num", "n", 0, "training traces (default 100,000 without --max-time; with --from: all of them, --epochs times)")
 	f.DurationVar(&t.cfg.MaxTime, "max-time", 0, "train for so long")
 	f.Uint64Var(&t.cfg.Seed, "seed", 0, "random seed (default: from the system; recorded)")
 	f.StringArrayVar(&t.from, "from", nil, "train on the traces of this run (repeatable)")
-	f.IntVar(&t.epochs, "epochs", 1, "with --from, and without -n: how often to go through the traces")
+	f.IntVar(&t.cfg.Epochs, "epochs", 1, "how often to use each trace: more than once where simulating is slow; traces of simulators are kept in memory then")
 	f.StringArrayVar(&t.embed, "embed", nil, "embedding of an observable, NAME=ff|cnn1d|cnn2d|cnn3d|none[:DIM[:STAGES]] (repeatable)")
 	f.BoolVar(&t.resume, "resume", false, "go on with the training of this network; of the other flags only those about simulators count")
 	s := &t.cfg.Network
@@ -184,8 +183,11 @@ func (t *training) settings(c *cobra.Command, recorded bool) error {
 	if t.cfg.N == 0 && t.cfg.MaxTime == 0 && !recorded {
 		t.cfg.N = 100_000
 	}
-	if t.epochs < 1 {
-		return usagef("--epochs %d must be at least 1", t.epochs)
+	if t.cfg.Epochs < 1 || t.cfg.Epochs > 1000 {
+		return usagef("--epochs %d must lie between 1 and 1000", t.cfg.Epochs)
+	}
+	if !recorded {
+		t.cfg.N *= uint64(t.cfg.Epochs)
 	}
 	t.cfg.Network.Embed = map[string]ic.Embedding{}
 	for _, text := range t.embed {
@@ -219,7 +221,7 @@ func (t *training) budget() error {
 	for _, run := range r.Runs {
 		total += run.Manifest.Counts.Traces
 	}
-	t.cfg.N = uint64(t.epochs) * (total - min(total-1, uint64(t.cfg.Validation)))
+	t.cfg.N = uint64(t.cfg.Epochs) * (total - min(total-1, uint64(t.cfg.Validation)))
 	return nil
 }
 

@@ -5,17 +5,20 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 // Simulators is a Source of traces that simulators make while the network trains. Draws 0 to Validation−1 are held
-// out, the others are used in their order, each once.
+// out, the others are used in their order, each once; with several epochs they are kept in memory, and used again in a new order
+// each time.
 type Simulators struct {
 	X      engine.Executor
 	Model  string // of the simulator
@@ -23,6 +26,9 @@ type Simulators struct {
 	// Failed is called for each draw that was given up.
 	Failed func(*tracing.Trace)
 
+	keep    []*ic.Example // of the first epoch, when there are more
+	again   []*ic.Example // what is left of the present one
+	epoch   uint64
 	network *ic.Network[float32]
 	ready   chan *ic.Example
 	room    *semaphore.Weighted
@@ -137,9 +143,46 @@ func takes(e *ic.Example) int64 {
 
 // Next implements Source. A draw that was given up leaves a gap in its minibatch.
 func (s *Simulators) Next(ctx context.Context, skip uint64) (batch []*ic.Example, err error) {
+	if s.Config.Epochs > 1 {
+		return s.repeat(ctx, skip)
+	}
 	if s.ready == nil {
 		s.begin(ctx, uint64(s.Config.Validation)+skip*uint64(s.Config.Batch))
 	}
+	return s.fresh()
+}
+
+// repeat is Next for several epochs.
+func (s *Simulators) repeat(ctx context.Context, skip uint64) (batch []*ic.Example, err error) {
+	if s.ready == nil {
+		s.begin(ctx, uint64(s.Config.Validation))
+	}
+	size := s.Config.Batch
+	first := int(s.Config.N) / s.Config.Epochs
+	for ; ; skip-- {
+		switch {
+		case s.epoch == 0 && len(s.keep) < first:
+			if batch, err = s.fresh(); err != nil {
+				return nil, err
+			}
+			s.keep = append(s.keep, batch...)
+		default:
+			if len(s.again) == 0 {
+				s.epoch++
+				s.again = slices.Clone(s.keep)
+				shuffle(s.again, dist.NewStream(s.Config.Seed, 1<<32, 1, s.epoch, 0))
+			}
+			n := min(size, len(s.again))
+			batch, s.again = s.again[:n:n], s.again[n:]
+		}
+		if skip == 0 {
+			return batch, nil
+		}
+	}
+}
+
+// fresh is the next minibatch of new traces.
+func (s *Simulators) fresh() (batch []*ic.Example, err error) {
 	for len(batch) == 0 {
 		for range s.Config.Batch {
 			e, ok := <-s.ready

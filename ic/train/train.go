@@ -24,6 +24,7 @@ type Config struct {
 	N       uint64        `json:"n"`        // traces to train with; 0: until MaxTime
 	MaxTime time.Duration `json:"max_time"` // 0: none
 
+	Epochs   int     `json:"epochs"`   // how often each trace is used; N counts every use
 	Batch    int     `json:"batch"`    // traces of a minibatch
 	Rate     float64 `json:"rate"`     // of Adam, at the beginning
 	EndRate  float64 `json:"end_rate"` // at the end, for schedules that fall
@@ -55,6 +56,7 @@ func (c *Config) Complete() error {
 		}
 	}
 	set(&c.Batch, 64)
+	set(&c.Epochs, 1)
 	set(&c.Warmup, 20)
 	set(&c.Validation, 512)
 	if c.Rate == 0 {
@@ -78,6 +80,8 @@ func (c *Config) Complete() error {
 	switch {
 	case c.N == 0 && c.MaxTime == 0:
 		return errors.New("training without a budget: give a number of traces or a time")
+	case c.Epochs < 1 || (c.Epochs > 1 && c.N == 0):
+		return fmt.Errorf("%d epochs: want at least 1, and a number of traces for more than one", c.Epochs)
 	case c.Batch < 1 || c.Batch > 1<<16:
 		return fmt.Errorf("minibatches of %d traces: want 1 to %d", c.Batch, 1<<16)
 	case !(c.Rate > 0) || c.Rate > 10 || !(c.EndRate >= 0):
