@@ -74,7 +74,6 @@ var ErrLater = errors.New("to be asked again")
 // Later is the requests of runs that wait together. The zero value is ready.
 type Later struct {
 	groups []laterGroup
-	n      int
 }
 
 type laterGroup struct {
@@ -83,7 +82,6 @@ type laterGroup struct {
 }
 
 func (l *Later) add(b Batcher, request any) {
-	l.n++
 	for i := range l.groups {
 		if g := &l.groups[i]; g.b == b {
 			g.requests = append(g.requests, request)
@@ -95,17 +93,20 @@ func (l *Later) add(b Batcher, request any) {
 
 // flush has all requests answered.
 func (l *Later) flush() (err error) {
-	for i := range l.groups {
-		g := &l.groups[i]
-		if len(g.requests) > 0 && err == nil {
+	kept := l.groups[:0]
+	for _, g := range l.groups {
+		if len(g.requests) == 0 { // its job may have ended
+			continue
+		}
+		if err == nil {
 			err = g.b.Flush(g.requests)
 		}
 		clear(g.requests)
 		g.requests = g.requests[:0]
+		kept = append(kept, g)
 	}
-	if l.n = 0; len(l.groups) > 8 { // batchers of jobs that have ended
-		l.groups = nil
-	}
+	clear(l.groups[len(kept):])
+	l.groups = kept
 	return err
 }
 

@@ -21,6 +21,14 @@ type Example struct {
 // Len is the number of controlled Samples.
 func (e *Example) Len() int { return len(e.visits) }
 
+// Lines is how many lines of a minibatch's matrices it takes: one for each element of its controlled Samples.
+func (e *Example) Lines() (n int) {
+	for i := range e.visits {
+		n += max(1, e.visits[i].site.elements)
+	}
+	return n
+}
+
 // Bytes is about how much memory it takes.
 func (e *Example) Bytes() int {
 	n := 100

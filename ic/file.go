@@ -198,7 +198,7 @@ func (d *description) check() error {
 	}
 	for _, p := range d.Places {
 		kind, ok := dist.KindByName(p.KindName)
-		if !ok || p.Elements < 0 || p.Categories < 0 || p.Categories > 1<<20 || !(p.Spread > 0) || !(p.ScaleSD > 0) {
+		if !ok || p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || !(p.Spread > 0) || !(p.ScaleSD > 0) {
 			return fmt.Errorf("place %s: %s", ppx.Quote(p.Base), p.KindName)
 		}
 		p.Kind = kind

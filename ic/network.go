@@ -228,6 +228,9 @@ func (n *Network[T]) find(base string) *Place {
 // Places are the places that the network was trained at, in the order in which they were met.
 func (n *Network[T]) Places() []*Place { return n.places }
 
+// maxCategories bounds the size of a head.
+const maxCategories = 1 << 20
+
 // valueHidden is the width of the hidden layer of a value's embedding.
 const valueHidden = 16
 
@@ -248,9 +251,11 @@ func (p *Place) valueInputs() int {
 // valueFeatures writes a value as its embedding takes it.
 func (p *Place) valueFeatures(s *site, values []float64, out []float64) {
 	clear(out)
-	if p.Kind == dist.Categorical && p.Elements == 1 && len(values) == 1 {
-		if k := int(values[0]); k >= 0 && k < len(out) {
-			out[k] = 1
+	if p.Kind == dist.Categorical && p.Elements == 1 {
+		if len(values) == 1 { // else another shape than before: unknown
+			if k := int(values[0]); k >= 0 && k < len(out) {
+				out[k] = 1
+			}
 		}
 		return
 	}
@@ -367,6 +372,9 @@ func (n *Network[T]) learn(p *Place, visits []*visit) error {
 // add makes the layers of a place.
 func (n *Network[T]) add(p *Place, init bool) error {
 	var err error
+	if p.Categories > maxCategories {
+		return fmt.Errorf("%s: %d categories, of which a network takes %d at most; mark the Sample as not controlled", p.Base, p.Categories, maxCategories)
+	}
 	if p.family, err = head.New(p.Kind, n.Settings.Components, p.Categories); err != nil {
 		return fmt.Errorf("%s: %w", p.Base, err)
 	}

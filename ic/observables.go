@@ -54,6 +54,9 @@ func (o *Observable) series() bool { return o.size() == 1 && (o.Count > 1 || o.V
 // slotOf is the slot of the k-th occurrence, from 1, of a member; −1 for none.
 func (o *Observable) slotOf(name string, k int) int {
 	if len(o.Members) == 1 {
+		if k > o.maxSlots() {
+			return -1
+		}
 		return k - 1
 	}
 	if k > 1 {
@@ -63,11 +66,14 @@ func (o *Observable) slotOf(name string, k int) int {
 		return i
 	}
 	stem, last := o.last()
-	if n, err := strconv.Atoi(strings.TrimPrefix(name, stem)); err == nil && n > last {
+	if n, err := strconv.Atoi(strings.TrimPrefix(name, stem)); err == nil && n > last && n-last < o.maxSlots() {
 		return len(o.Members) - 1 + n - last
 	}
 	return -1
 }
+
+// maxSlots bounds the memory of sequences that are longer than in the first traces.
+func (o *Observable) maxSlots() int { return 4*o.Count + 10_000 }
 
 // last is what the names of several members have in common, and the last one's number.
 func (o *Observable) last() (stem string, n int) {
@@ -305,7 +311,9 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 		names = append(names, ppx.Quote(s.name))
 	}
 	known := map[string]bool{}
+	var empty []string
 	for _, g := range groups {
+		var differs error
 		o := &Observable{Name: g.name, Shape: g.members[0].shape}
 		known[g.name] = true
 		for _, s := range g.members {
@@ -314,15 +322,19 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 			o.Count += s.most
 			o.Varies = o.Varies || s.least != s.most || s.traces < whole
 			if s.differs {
-				err = fmt.Errorf("the observable %s has values of different shapes: leave it out with --embed %s=none", ppx.Quote(s.name), s.name)
+				differs = fmt.Errorf("the observable %s has values of different shapes: leave it out with --embed %s=none", ppx.Quote(s.name), s.name)
 			}
 		}
 		e := embed[g.name]
 		if e.Kind == NoEmbedding {
 			continue
 		}
-		if err != nil {
-			return nil, nil, err
+		if differs != nil {
+			return nil, nil, differs
+		}
+		if o.size() == 0 {
+			empty = append(empty, fmt.Sprintf("the observable %s has no elements: the network does not see it", ppx.Quote(g.name)))
+			continue
 		}
 		if o.Embedding, err = e.complete(o.Shape, o.Count); err != nil {
 			return nil, nil, fmt.Errorf("observable %s: %w", ppx.Quote(g.name), err)
@@ -347,8 +359,7 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 	if len(out) == 0 {
 		return nil, nil, errors.New("there is nothing to learn from: no trace has a named Observe")
 	}
-	warnings = statistics(traces, out)
-	return out, warnings, nil
+	return out, append(empty, statistics(traces, out)...), nil
 }
 
 // ErrEmbed says that an embedding was asked for that cannot be.

@@ -196,7 +196,7 @@ func (s *Socket) TryRecv() ([]byte, error) {
 		case err == nil:
 			return msg, nil
 		case interrupted(err):
-		case wouldWait(err):
+		case wouldWait(err), zmq.AsErrno(err) == zmq.EFSM: // it is our turn to send: only an event woke us
 			if s.peerGone() {
 				return nil, ErrGone
 			}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,6 @@ import (
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/ic/train"
 	"github.com/ppx-engine/ppx-engine/ppx"
-	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 // training is a train command.
@@ -30,7 +30,6 @@ type training struct {
 	every   time.Duration
 	json    bool
 	quiet   bool
-	failed  uint64
 }
 
 func newTrain() *cobra.Command {
@@ -109,7 +108,7 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
-	j, trainer, err := t.journal(c)
+	j, trainer, err := t.journal(c, command)
 	if err != nil {
 		return err
 	}
@@ -138,7 +137,7 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 	start := time.Now()
 	last := start
 	warnings, err := trainer.Run(ctx, source, train.Hooks{Point: j.Point, Best: j.Best, Every: t.every,
-		Save: func(x *train.Trainer) error { j.Manifest.Failed += t.failed; t.failed = 0; return j.Save(x) },
+		Save: j.Save,
 		Progress: func(p train.Progress) {
 			if now := time.Now(); now.Sub(last) >= show.every() {
 				last = now
@@ -226,7 +225,7 @@ func (t *training) budget() error {
 }
 
 // journal begins the records, or opens those of the training that goes on.
-func (t *training) journal(c *cobra.Command) (*train.Journal, *train.Trainer, error) {
+func (t *training) journal(c *cobra.Command, command []string) (*train.Journal, *train.Trainer, error) {
 	if !t.resume {
 		j, err := train.CreateJournal(t.network, t.dir)
 		if err != nil {
@@ -253,6 +252,9 @@ func (t *training) journal(c *cobra.Command) (*train.Journal, *train.Trainer, er
 	}
 	if len(t.from) == 0 {
 		t.from = j.Manifest.From
+	}
+	if len(t.from) > 0 && (len(command) > 0 || len(t.sim.o.Connect) > 0) {
+		return nil, nil, errors.Join(usagef("%s was trained on recorded runs (%s): it does not go on with a simulator", t.network, strings.Join(t.from, ", ")), j.Release())
 	}
 	return j, trainer, nil
 }
@@ -282,7 +284,7 @@ func (t *training) source(c *cobra.Command, command []string, j *train.Journal, 
 		return nil, nil, err
 	}
 	j.Manifest.Command = command
-	return &train.Simulators{X: pool, Model: pool.Model(), Config: &trainer.Config, Failed: func(tr *tracing.Trace) { t.failed++ }},
+	return &train.Simulators{X: pool, Model: pool.Model(), Config: &trainer.Config},
 		func() { pool.Close() }, nil
 }
 

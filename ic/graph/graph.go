@@ -74,11 +74,7 @@ func (g *Graph[T]) Node(name string, k Kernel[T], rows, cols int, in ...*Node) (
 
 // Run computes a scalar and calls every kernel's Backward that it depends on.
 func (g *Graph[T]) Run(loss *Node) (value float64, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("graph: %v", p)
-		}
-	}()
+	defer caught(&err)
 	var out gorgonia.Value
 	gorgonia.Read(loss.n, &out)
 	if _, err := gorgonia.Grad(loss.n, g.ends...); err != nil {
@@ -100,6 +96,7 @@ func (g *Graph[T]) Run(loss *Node) (value float64, err error) {
 
 // Forward computes a scalar alone.
 func (g *Graph[T]) Forward(loss *Node) (value float64, err error) {
+	defer caught(&err)
 	var out gorgonia.Value
 	gorgonia.Read(loss.n, &out)
 	m := gorgonia.NewTapeMachine(g.g)
@@ -203,7 +200,15 @@ func (o *op[T]) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
 	return shapeOf(o.rows, o.cols), nil
 }
 
-func (o *op[T]) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
+// caught turns a panic of a kernel into an error: Gorgonia runs them in goroutines of its own.
+func caught(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("graph: %v", p)
+	}
+}
+
+func (o *op[T]) Do(values ...gorgonia.Value) (v gorgonia.Value, err error) {
+	defer caught(&err)
 	var in [][]T
 	for i := range o.in {
 		in = append(in, unwrap[T](values[i]))
@@ -268,8 +273,8 @@ func (b *backward[T]) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
 	return tensor.ScalarShape(), nil
 }
 
-func (b *backward[T]) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
-	var err error
+func (b *backward[T]) Do(values ...gorgonia.Value) (v gorgonia.Value, err error) {
+	defer caught(&err)
 	if b.o.dIn, err = b.o.k.Backward(unwrap[T](values[len(values)-1])); err != nil {
 		return nil, err
 	}

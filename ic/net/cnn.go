@@ -67,12 +67,19 @@ func NewCNN[T Number](name string, shape, stages []int) (*CNN[T], error) {
 	c := &CNN[T]{}
 	if !c.build(name, shape, stages, 0) {
 		c = &CNN[T]{}
-		c.build(name, shape, stages, 1)
+		if !c.build(name, shape, stages, 1) || c.Out() == 0 {
+			return nil, fmt.Errorf("images of shape %v are too small for convolutions", shape)
+		}
 	}
 	return c, nil
 }
 
 func (c *CNN[T]) build(name string, shape, stages []int, padding int) bool {
+	for _, d := range shape {
+		if d < 1 {
+			return false
+		}
+	}
 	size, kernel, pad := extent{1, 1, 1}, extent{1, 1, 1}, extent{}
 	for i, d := range shape {
 		at := 3 - len(shape) + i

@@ -92,6 +92,12 @@ func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matri
 	if transA {
 		k = a.rows
 	}
+	if k == 0 {
+		for i := range c.data[:c.rows*c.cols] {
+			c.data[i] *= beta
+		}
+		return
+	}
 	const grain = 1 << 20 // multiplications worth a thread
 	parts := max(1, min(Threads(), c.rows*c.cols*k/grain))
 	if c.rows >= c.cols {

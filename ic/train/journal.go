@@ -26,7 +26,7 @@ type Journal struct {
 
 	lock   *os.File
 	points []Point
-	best   bool // has changed since the file was written
+	best   *ic.Network[float32] // that is not in its file yet
 }
 
 // Manifest is DIR/train.json.
@@ -119,24 +119,32 @@ func (j *Journal) Point(p Point) error {
 }
 
 // Best notes that the best network has changed.
-func (j *Journal) Best(*Trainer) error {
-	j.best = true
+func (j *Journal) Best(t *Trainer) error {
+	j.best = t.Best
 	return nil
+}
+
+func (j *Journal) writeBest() error {
+	if j.best == nil {
+		return nil
+	}
+	err := ic.WriteFile(j.Network, j.best, nil)
+	if err == nil {
+		j.best = nil
+	}
+	return err
 }
 
 // Save writes everything: the network before the checkpoint, so that what a resumed training takes for written is.
 func (j *Journal) Save(t *Trainer) error {
-	if j.best {
-		if err := ic.WriteFile(j.Network, t.Best, nil); err != nil {
-			return err
-		}
-		j.best = false
+	if err := j.writeBest(); err != nil {
+		return err
 	}
 	if err := j.writePoints(); err != nil {
 		return err
 	}
 	m := &j.Manifest
-	m.Traces, m.BestAt, m.Config = t.Traces, t.BestAt, t.Config
+	m.Traces, m.BestAt, m.Config, m.Failed = t.Traces, t.BestAt, t.Config, t.Failed
 	if t.BestLoss < math.MaxFloat64 {
 		v := t.BestLoss
 		m.Validation = &v
@@ -168,7 +176,7 @@ func (j *Journal) Close(state string, reason error) error {
 	if reason != nil {
 		j.Manifest.Error = reason.Error()
 	}
-	var errs []error
+	errs := []error{j.writeBest()} // also of a training that has failed since
 	if len(j.points) > 0 {
 		var curve []report.LossPoint
 		for _, p := range j.points {
@@ -210,7 +218,9 @@ func (j *Journal) readPoints(upTo uint64) error {
 		return err
 	}
 	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
+	r := csv.NewReader(f)
+	r.FieldsPerRecord = 5
+	rows, err := r.ReadAll()
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
@@ -232,3 +242,6 @@ func (j *Journal) readPoints(upTo uint64) error {
 	}
 	return nil
 }
+
+// Release gives the records back without a change.
+func (j *Journal) Release() error { return disk.Unlock(j.lock) }

@@ -23,12 +23,12 @@ type Simulators struct {
 	X      engine.Executor
 	Model  string // of the simulator
 	Config *Config
-	// Failed is called for each draw that was given up.
-	Failed func(*tracing.Trace)
 
+	gaveUp  int           // draws of the last minibatch
 	keep    []*ic.Example // of the first epoch, when there are more
 	again   []*ic.Example // what is left of the present one
 	epoch   uint64
+	batches int // of the first epoch
 	network *ic.Network[float32]
 	ready   chan *ic.Example
 	room    *semaphore.Weighted
@@ -59,7 +59,9 @@ func (s *Simulators) Open(ctx context.Context, n *ic.Network[float32]) (_ *ic.Ne
 			return nil, nil, nil, err
 		}
 		if t.Status == tracing.Failed {
-			s.Failed(t)
+			if n == nil { // counted before, in a training that goes on
+				s.gaveUp++
+			}
 			continue
 		}
 		first = append(first, t)
@@ -108,7 +110,6 @@ func (s *Simulators) begin(ctx context.Context, from uint64) {
 				return
 			}
 			if t.Status == tracing.Failed {
-				s.Failed(t)
 				t = nil
 			}
 			var e *ic.Example
@@ -161,13 +162,17 @@ func (s *Simulators) repeat(ctx context.Context, skip uint64) (batch []*ic.Examp
 	first := int(s.Config.N) / s.Config.Epochs
 	for ; ; skip-- {
 		switch {
-		case s.epoch == 0 && len(s.keep) < first:
+		case s.batches*size < first:
 			if batch, err = s.fresh(); err != nil {
 				return nil, err
 			}
 			s.keep = append(s.keep, batch...)
+			s.batches++
 		default:
 			if len(s.again) == 0 {
+				if len(s.keep) == 0 {
+					return nil, io.EOF
+				}
 				s.epoch++
 				s.again = slices.Clone(s.keep)
 				shuffle(s.again, dist.NewStream(s.Config.Seed, 1<<32, 1, s.epoch, 0))
@@ -183,19 +188,26 @@ func (s *Simulators) repeat(ctx context.Context, skip uint64) (batch []*ic.Examp
 
 // fresh is the next minibatch of new traces.
 func (s *Simulators) fresh() (batch []*ic.Example, err error) {
-	for len(batch) == 0 {
-		for range s.Config.Batch {
-			e, ok := <-s.ready
-			if !ok {
-				return nil, s.err
-			}
-			s.room.Release(takes(e))
-			if e != nil {
-				batch = append(batch, e)
-			}
+	for range s.Config.Batch {
+		e, ok := <-s.ready
+		if !ok {
+			return nil, s.err
 		}
+		s.room.Release(takes(e))
+		if e == nil {
+			s.gaveUp++
+			continue
+		}
+		batch = append(batch, e)
 	}
 	return batch, nil
+}
+
+// GaveUp is the number of draws that were given up since the last call.
+func (s *Simulators) GaveUp() int {
+	n := s.gaveUp
+	s.gaveUp = 0
+	return n
 }
 
 // Close implements Source.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ic"
@@ -119,7 +120,7 @@ type Progress struct {
 type Source interface {
 	// Open returns what is held out for validation, and the network: a new one, or the one given.
 	Open(ctx context.Context, n *ic.Network[float32]) (network *ic.Network[float32], held []*ic.Example, warnings []string, err error)
-	// Next returns the next minibatch, io.EOF when there is no more. skip minibatches have been used in an earlier session,
+	// Next returns the next minibatch, empty when all of its draws were given up; io.EOF when there is no more. skip minibatches have been used in an earlier session,
 	// when it is called for the first time.
 	Next(ctx context.Context, skip uint64) ([]*ic.Example, error)
 	Close()
@@ -160,6 +161,8 @@ type Trainer struct {
 // State is the part of a training that checkpoints keep besides network and optimiser.
 type State struct {
 	Step      uint64  `json:"step"`
+	Empty     uint64  `json:"empty"`  // minibatches whose draws were all given up
+	Failed    uint64  `json:"failed"` // draws that were given up
 	Traces    uint64  `json:"traces"`
 	Last      float64 `json:"last_validation"`
 	BestLoss  float64 `json:"best"`
@@ -205,7 +208,7 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 			return warnings, err
 		}
 	}
-	saved, skip := time.Now(), t.Step
+	saved, skip := time.Now(), t.Step+t.Empty
 	rate := newRate(t.start, t.Traces)
 	for !t.spent() {
 		batch, err := source.Next(ctx, skip)
@@ -218,6 +221,13 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 				return warnings, errors.Join(context.Cause(ctx), h.Save(t))
 			}
 			return warnings, err
+		}
+		if g, ok := source.(interface{ GaveUp() int }); ok {
+			t.Failed += uint64(g.GaveUp())
+		}
+		if len(batch) == 0 {
+			t.Empty++
+			continue
 		}
 		loss, norm, err := t.step(batch)
 		if err != nil {
@@ -288,24 +298,32 @@ func (t *Trainer) rate() float64 {
 	return r
 }
 
-// maxVisits bounds the work space: larger minibatches are computed in parts, whose gradients add up.
-const maxVisits = 16384
+// maxLines bounds the work space: larger minibatches are computed in parts, whose gradients add up.
+const maxLines = 16384
+
+// parts cuts a minibatch.
+func parts(batch []*ic.Example) (out [][]*ic.Example) {
+	for at := 0; at < len(batch); {
+		end, lines := at, 0
+		for end < len(batch) && (end == at || lines+batch[end].Lines() <= maxLines) && end-at < 1024 {
+			lines += batch[end].Lines()
+			end++
+		}
+		out = append(out, batch[at:end])
+		at = end
+	}
+	return out
+}
 
 // step makes one step with a minibatch.
 func (t *Trainer) step(batch []*ic.Example) (loss, norm float64, err error) {
 	scale := 1 / float64(len(batch))
-	for at := 0; at < len(batch); {
-		end, visits := at, 0
-		for end < len(batch) && (end == at || visits+batch[end].Len() <= maxVisits) && end-at < 1024 {
-			visits += batch[end].Len()
-			end++
-		}
-		l, err := t.pass.Gradient(batch[at:end], scale)
+	for _, part := range parts(batch) {
+		l, err := t.pass.Gradient(part, scale)
 		if err != nil {
 			return 0, 0, t.diverged(err)
 		}
 		loss += l
-		at = end
 	}
 	params := t.Network.Params()
 	if norm, err = net.Norm(params); err != nil {
@@ -344,12 +362,14 @@ const patience = 5
 // validate computes the loss of what is held out.
 func (t *Trainer) validate(h Hooks) error {
 	sum := 0.0
-	for at := 0; at < len(t.held); at += t.Config.Batch {
-		l, err := t.pass.Loss(t.held[at:min(at+t.Config.Batch, len(t.held))])
-		if err != nil {
-			return t.diverged(err)
+	for batch := range slices.Chunk(t.held, t.Config.Batch) {
+		for _, part := range parts(batch) {
+			l, err := t.pass.Loss(part)
+			if err != nil {
+				return t.diverged(err)
+			}
+			sum += l
 		}
-		sum += l
 	}
 	t.Last, t.Validated = sum/float64(len(t.held)), t.Traces
 	if t.Traces == 0 {
