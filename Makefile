@@ -39,6 +39,8 @@ test: setup-test cpp lint
 	cd build && ctest --output-on-failure
 	$(PY) -m pytest -q adapters/python/tests
 	PPX_TEST_ALL=1 $(GO) test -race -timeout 20m ./...
+	$(GO) test -timeout 20m ./ic/train ./ic/net
+	$(GO) test -tags gonumblas ./ic/net
 
 bench: setup-test cpp
 	scripts/bench.sh

@@ -46,10 +46,12 @@ type Place struct {
 
 	// Statistics of the first minibatch with this place: of the prior's location, with the spread that values have, and of
 	// the logarithm of its scale.
-	Location, Spread  float64
-	LogScale, ScaleSD float64
-	family            head.Family
-	known             bool // has statistics and layers
+	Location float64 `json:"location"`
+	Spread   float64 `json:"spread"`
+	LogScale float64 `json:"log_scale"`
+	ScaleSD  float64 `json:"log_scale_sd"`
+	family   head.Family
+	known    bool // has statistics and layers
 }
 
 // layers are the parameters of a place.

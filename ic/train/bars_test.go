@@ -40,6 +40,9 @@ func bench(t *testing.T) {
 // learn trains a network on a model in this process.
 func learn(t testing.TB, x engine.Executor, name string, c Config) *ic.Network[float32] {
 	t.Helper()
+	if raced {
+		t.Skip("runs without the race detector")
+	}
 	c.Threads = 2
 	if c.Seed == 0 {
 		c.Seed = 1
