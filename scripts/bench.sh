@@ -72,3 +72,5 @@ build/adapters/cpp/tests/ppx_bench_client
 cmake -S . -B "$dir/fp" -DCMAKE_BUILD_TYPE=Release -DPPX_FRAME_POINTERS=ON >/dev/null
 cmake --build "$dir/fp" --target ppx_bench_client >/dev/null
 "$dir/fp/adapters/cpp/tests/ppx_bench_client" | tail -2
+
+python3 bench/networks.py

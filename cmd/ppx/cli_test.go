@@ -259,7 +259,7 @@ func TestWrongUse(t *testing.T) {
 		{args(words("infer --resume --out nowhere"), gum), "not a run directory"},
 		{args(words("infer --retry-failed"), gum), "goes with --resume"},
 		{words("infer --no-such-flag"), "unknown flag"},
-		{words("summary"), "wants one run directory"},
+		{words("summary"), "which run?"},
 		{words("summary full"), "not a run directory"},
 		{words("trace show full x"), "no number of a draw"},
 		{words("trace frobnicate"), "trace has no verb frobnicate"},
@@ -681,7 +681,7 @@ func TestReadableFromPython(t *testing.T) {
 
 func TestHelpAndCompletion(t *testing.T) {
 	s := newSession(t)
-	for _, verb := range []string{"", "prior", "infer", "summary", "trace", "trace ls", "trace show", "trace types", "trace addresses", "trace replay", "check", "version"} {
+	for _, verb := range []string{"", "prior", "infer", "train", "summary", "plot", "plot marginals", "plot tensor", "trace", "trace ls", "trace show", "trace data", "trace types", "trace addresses", "trace replay", "check", "version"} {
 		out, _ := s.run(0, append(words(verb), "--help")...)
 		if !strings.Contains(out, "Usage:") {
 			t.Errorf("%s --help: %s", verb, out)
