@@ -11,16 +11,27 @@ import (
 
 func ptr(x []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceData(x))) }
 
+// gateGrain is how many numbers of a state are worth a thread.
+const gateGrain = 32768
+
+// tail is x from a place on, nil if x is.
+func tail(x []float32, from int) []float32 {
+	if x == nil {
+		return nil
+	}
+	return x[from:]
+}
+
 // gateForward is the elementwise part of a step of an LSTM for rows of gates; before may be nil.
 func gateForward[T Number](rows, h int, gates, before, c, tanhC, out []T) {
 	if g, ok := any(gates).([]float32); ok {
-		Parallel(rows, 1+32768/h, func(from, to int) {
-			var b []float32
-			if before != nil {
-				b = any(before).([]float32)[from*h:]
-			}
-			C.ppx_lstm_forward(C.int(to-from), C.int(h), ptr(g[from*4*h:]), ptr(b), ptr(any(c).([]float32)[from*h:]),
-				ptr(any(tanhC).([]float32)[from*h:]), ptr(any(out).([]float32)[from*h:]))
+		b, c, t, o := any(before).([]float32), any(c).([]float32), any(tanhC).([]float32), any(out).([]float32)
+		if rows*h < 2*gateGrain {
+			C.ppx_lstm_forward(C.int(rows), C.int(h), ptr(g), ptr(b), ptr(c), ptr(t), ptr(o))
+			return
+		}
+		Parallel(rows, 1+gateGrain/h, func(from, to int) {
+			C.ppx_lstm_forward(C.int(to-from), C.int(h), ptr(g[from*4*h:]), ptr(tail(b, from*h)), ptr(c[from*h:]), ptr(t[from*h:]), ptr(o[from*h:]))
 		})
 		return
 	}
@@ -44,14 +55,15 @@ func gateForward[T Number](rows, h int, gates, before, c, tanhC, out []T) {
 // gateBackward is the gradient of gateForward: dc comes in as that of c and leaves as that of before.
 func gateBackward[T Number](rows, h int, gates, before, tanhC, dOut, dh, dc, dGates []T) {
 	if g, ok := any(gates).([]float32); ok {
-		Parallel(rows, 1+32768/h, func(from, to int) {
-			var b []float32
-			if before != nil {
-				b = any(before).([]float32)[from*h:]
-			}
-			C.ppx_lstm_backward(C.int(to-from), C.int(h), ptr(g[from*4*h:]), ptr(b), ptr(any(tanhC).([]float32)[from*h:]),
-				ptr(any(dOut).([]float32)[from*h:]), ptr(any(dh).([]float32)[from*h:]), ptr(any(dc).([]float32)[from*h:]),
-				ptr(any(dGates).([]float32)[from*4*h:]))
+		b, t, dO := any(before).([]float32), any(tanhC).([]float32), any(dOut).([]float32)
+		dh, dc, dG := any(dh).([]float32), any(dc).([]float32), any(dGates).([]float32)
+		if rows*h < 2*gateGrain {
+			C.ppx_lstm_backward(C.int(rows), C.int(h), ptr(g), ptr(b), ptr(t), ptr(dO), ptr(dh), ptr(dc), ptr(dG))
+			return
+		}
+		Parallel(rows, 1+gateGrain/h, func(from, to int) {
+			C.ppx_lstm_backward(C.int(to-from), C.int(h), ptr(g[from*4*h:]), ptr(tail(b, from*h)), ptr(t[from*h:]), ptr(dO[from*h:]), ptr(dh[from*h:]),
+				ptr(dc[from*h:]), ptr(dG[from*4*h:]))
 		})
 		return
 	}

@@ -88,10 +88,7 @@ func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matri
 	if c.rows == 0 || c.cols == 0 {
 		return
 	}
-	k := a.cols
-	if transA {
-		k = a.rows
-	}
+	k := inner(transA, a.rows, a.cols)
 	if k == 0 {
 		for i := range c.data[:c.rows*c.cols] {
 			c.data[i] *= beta
@@ -99,7 +96,11 @@ func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matri
 		return
 	}
 	const grain = 1 << 20 // multiplications worth a thread
-	parts := max(1, min(Threads(), c.rows*c.cols*k/grain))
+	parts := min(Threads(), c.rows*c.cols*k/grain)
+	if parts <= 1 {
+		gemm(transA, transB, c.rows, c.cols, k, alpha, a.data, a.cols, b.data, b.cols, beta, c.data, c.cols)
+		return
+	}
 	if c.rows >= c.cols {
 		Parallel(parts, 1, func(p, _ int) {
 			from, to := c.rows*p/parts, c.rows*(p+1)/parts
@@ -119,6 +120,14 @@ func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matri
 		}
 		gemm(transA, transB, c.rows, to-from, k, alpha, a.data, a.cols, b.data[at:], b.cols, beta, c.data[from:], c.cols)
 	})
+}
+
+// inner is the dimension that a product sums over. (A variable that is set twice would be on the heap: closures share it.)
+func inner(trans bool, rows, cols int) int {
+	if trans {
+		return rows
+	}
+	return cols
 }
 
 func gemm[T Number](transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {

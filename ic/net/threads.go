@@ -31,63 +31,66 @@ func Parallel(n, grain int, f func(from, to int)) {
 		}
 		return
 	}
-	if !team.TryLock() { // somebody else has the helpers
+	if !team.mu.TryLock() { // somebody else has the helpers
 		for p := range parts {
 			f(n*p/parts, n*(p+1)/parts)
 		}
 		return
 	}
-	defer team.Unlock()
-	for len(helpers) < parts-1 {
+	defer team.mu.Unlock()
+	for len(team.helpers) < parts-1 {
 		h := &helper{wake: make(chan struct{}, 1)}
-		helpers = append(helpers, h)
+		team.helpers = append(team.helpers, h)
 		go h.run()
 	}
-	var left atomic.Int64
-	var wrong atomic.Pointer[any]
-	left.Store(int64(parts - 1))
+	team.wrong.Store(nil)
+	team.left.Store(int64(parts - 1))
 	for p := 1; p < parts; p++ {
-		helpers[p-1].post(&errand{f, n * p / parts, n * (p + 1) / parts, &left, &wrong})
+		team.helpers[p-1].post(errand{f, n * p / parts, n * (p + 1) / parts})
 	}
-	func() {
-		defer func() {
-			for left.Load() > 0 {
-				runtime.Gosched()
-			}
-		}()
-		f(0, n/parts)
-	}()
-	if p := wrong.Load(); p != nil {
+	first(n/parts, f)
+	if p := team.wrong.Load(); p != nil {
 		panic(*p) // here, where somebody may recover it
 	}
 }
 
+// first is the caller's part; it returns when all are done.
+func first(to int, f func(from, to int)) {
+	defer func() {
+		for team.left.Load() > 0 {
+			runtime.Gosched()
+		}
+	}()
+	f(0, to)
+}
+
 // The helpers are goroutines that look out for work for a while before they sleep: the steps of an LSTM follow each other
 // faster than a sleeping one wakes up.
-var (
-	team    sync.Mutex
+var team struct {
+	mu      sync.Mutex
 	helpers []*helper
-)
+	left    atomic.Int64        // parts that are not done
+	wrong   atomic.Pointer[any] // a panic in one of them
+}
 
 type errand struct {
 	f        func(from, to int)
 	from, to int
-	left     *atomic.Int64
-	wrong    *atomic.Pointer[any] // a panic
 }
 
 func (e *errand) do() {
-	defer e.left.Add(-1)
+	defer team.left.Add(-1)
 	defer func() {
 		if p := recover(); p != nil {
-			e.wrong.Store(&p)
+			team.wrong.Store(&p)
 		}
 	}()
 	e.f(e.from, e.to)
 }
 
 type helper struct {
-	errand atomic.Pointer[errand]
+	errand errand
+	posted atomic.Bool
 	asleep atomic.Bool
 	wake   chan struct{}
 }
@@ -95,8 +98,9 @@ type helper struct {
 // lookOut is for how long a helper looks out for work.
 const lookOut = 200 * time.Microsecond
 
-func (h *helper) post(e *errand) {
-	h.errand.Store(e)
+func (h *helper) post(e errand) {
+	h.errand = e
+	h.posted.Store(true)
 	if h.asleep.Swap(false) {
 		h.wake <- struct{}{}
 	}
@@ -105,13 +109,15 @@ func (h *helper) post(e *errand) {
 func (h *helper) run() {
 	for {
 		for since := time.Now(); time.Since(since) < lookOut; runtime.Gosched() {
-			if e := h.errand.Swap(nil); e != nil {
+			if h.posted.Load() {
+				e := h.errand
+				h.posted.Store(false)
 				e.do()
 				since = time.Now()
 			}
 		}
 		h.asleep.Store(true)
-		if h.errand.Load() != nil && h.asleep.Swap(false) {
+		if h.posted.Load() && h.asleep.Swap(false) {
 			continue
 		}
 		<-h.wake
