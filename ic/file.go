@@ -35,6 +35,7 @@ type description struct {
 	Traces      uint64        `json:"traces"`
 	Settings    Settings      `json:"settings"`
 	Observables []*Observable `json:"observables"`
+	Hidden      []string      `json:"hidden,omitempty"`
 	Places      []*Place      `json:"places"`
 }
 
@@ -64,7 +65,7 @@ func (t tensor) Data() []byte {
 // WriteFile writes a network, and what a checkpoint has besides (nil: nothing). The file appears as a whole, in place of
 // one that was there.
 func WriteFile(path string, n *Network[float32], extra *Extra) error {
-	info, err := json.Marshal(description{n.Model, n.Seed, n.Traces, n.Settings, n.Observables, n.places})
+	info, err := json.Marshal(description{n.Model, n.Seed, n.Traces, n.Settings, n.Observables, n.Hidden, n.places})
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func read(b []byte) (n *Network[float32], extra *Extra, err error) {
 	if err := d.check(); err != nil {
 		return nil, nil, fmt.Errorf("%w: its description: %w", ErrFile, err)
 	}
-	n = &Network[float32]{Settings: d.Settings, Model: d.Model, Seed: d.Seed, Traces: d.Traces, Observables: d.Observables}
+	n = &Network[float32]{Settings: d.Settings, Model: d.Model, Seed: d.Seed, Traces: d.Traces, Observables: d.Observables, Hidden: d.Hidden}
 	if err := n.build(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrFile, err)
 	}
@@ -161,9 +162,6 @@ func read(b []byte) (n *Network[float32], extra *Extra, err error) {
 	}
 	return n, extra, nil
 }
-
-// maxWeights bounds what a description may ask for.
-const maxWeights = 1 << 32
 
 // check makes sure that a description can be built.
 func (d *description) check() error {
@@ -198,8 +196,11 @@ func (d *description) check() error {
 	}
 	for _, p := range d.Places {
 		kind, ok := dist.KindByName(p.KindName)
-		if !ok || p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || !(p.Spread > 0) || !(p.ScaleSD > 0) {
-			return fmt.Errorf("place %s: %s", ppx.Quote(p.Base), p.KindName)
+		if !ok {
+			return fmt.Errorf("place %s: there is no distribution %s", ppx.Quote(p.Base), ppx.Quote(p.KindName))
+		}
+		if p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || !(p.Spread > 0) || !(p.ScaleSD > 0) {
+			return fmt.Errorf("place %s: elements %d, categories %d, spread %g, log_scale_sd %g", ppx.Quote(p.Base), p.Elements, p.Categories, p.Spread, p.ScaleSD)
 		}
 		p.Kind = kind
 	}

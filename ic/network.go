@@ -19,7 +19,8 @@ type Network[T net.Number] struct {
 	Model       string // of the simulator
 	Seed        uint64 // of the initial weights
 	Observables []*Observable
-	Traces      uint64 // that it was trained with
+	Hidden      []string // names of observations that it does not see
+	Traces      uint64   // that it was trained with
 
 	collector *collector
 	embeds    []*embed[T] // of each observable
@@ -103,11 +104,11 @@ func New[T net.Number](s Settings, model string, seed uint64, first []*tracing.T
 	if err := s.Validate(); err != nil {
 		return nil, nil, err
 	}
-	observables, warnings, err := survey(first, s.Embed)
+	observables, hidden, warnings, err := survey(first, s.Embed)
 	if err != nil {
 		return nil, nil, err
 	}
-	n = &Network[T]{Settings: s, Model: model, Seed: seed, Observables: observables}
+	n = &Network[T]{Settings: s, Model: model, Seed: seed, Observables: observables, Hidden: hidden}
 	n.Settings.Embed = nil // they are with the observables
 	if err := n.build(); err != nil {
 		return nil, nil, err
@@ -135,7 +136,7 @@ func (n *Network[T]) inputWidth() int { return n.efv() + 2*(n.Settings.Address+n
 
 // build makes the layers that do not belong to a place.
 func (n *Network[T]) build() error {
-	n.collector = newCollector(n.Observables)
+	n.collector = newCollector(n.Observables, n.Hidden)
 	n.byBase, n.layers, n.ids = map[string]*Place{}, map[*Place]*layers[T]{}, map[*tracing.Table][]*Place{}
 	for _, o := range n.Observables {
 		e, err := newEmbed[T](o)
@@ -458,7 +459,7 @@ func (n *Network[T]) Size() (size int) {
 
 // Clone returns a copy of the network with weights of its own.
 func (n *Network[T]) Clone() *Network[T] {
-	c := &Network[T]{Settings: n.Settings, Model: n.Model, Seed: n.Seed, Observables: n.Observables, Traces: n.Traces}
+	c := &Network[T]{Settings: n.Settings, Model: n.Model, Seed: n.Seed, Observables: n.Observables, Hidden: n.Hidden, Traces: n.Traces}
 	if err := c.build(); err != nil {
 		panic(err) // it was built before
 	}

@@ -20,11 +20,11 @@ type Observable struct {
 	Name      string    `json:"name"`
 	Members   []string  `json:"members"` // one name; or one for each slot
 	Shape     []int     `json:"shape"`   // of one value
-	Count     int       `json:"count"`   // slots that the embedding sees
-	Varies    bool      `json:"varies"`  // not every trace has all of them
+	Count     int       `json:"count"`   // slots that the embedding sees: those that every trace has
 	Mean      []float64 `json:"mean"`    // of the training traces, by number in all slots; one for all of an image
 	SD        []float64 `json:"sd"`
 	Embedding Embedding `json:"embedding"`
+	Varying   bool      `json:"varying,omitempty"` // some traces have more
 }
 
 // ErrObservable says that data do not have what a network was trained to see.
@@ -41,15 +41,11 @@ func (o *Observable) size() int {
 
 // inputs is how many numbers the embedding takes.
 func (o *Observable) inputs() int {
-	n := o.Count * o.size()
-	if o.Varies {
-		n += o.Count
-	}
-	return n
+	return o.Count * o.size()
 }
 
 // series tells whether the observable is a sequence of numbers in which a run has a place.
-func (o *Observable) series() bool { return o.size() == 1 && (o.Count > 1 || o.Varies) }
+func (o *Observable) series() bool { return o.size() == 1 && o.Count > 1 && !o.Varying }
 
 // slotOf is the slot of the k-th occurrence, from 1, of a member; −1 for none.
 func (o *Observable) slotOf(name string, k int) int {
@@ -120,9 +116,6 @@ func (o *Observable) input(values [][]float64) []float32 {
 	for slot := range min(o.Count, len(values)) {
 		if v := values[slot]; v != nil {
 			o.standardise(slot, v, out)
-			if o.Varies {
-				out[o.Count*o.size()+slot] = 1
-			}
 		}
 	}
 	return out
@@ -136,12 +129,16 @@ type observed [][][]float64
 // collector finds the observables' values in traces and runs.
 type collector struct {
 	observables []*Observable
-	byName      map[string]int // observable of a name
-	byStem      map[string]int // of the names of several members
+	hidden      map[string]bool // names that occur, but that the network does not see
+	byName      map[string]int  // observable of a name
+	byStem      map[string]int  // of the names of several members
 }
 
-func newCollector(observables []*Observable) *collector {
-	c := &collector{observables, map[string]int{}, map[string]int{}}
+func newCollector(observables []*Observable, hidden []string) *collector {
+	c := &collector{observables, map[string]bool{}, map[string]int{}, map[string]int{}}
+	for _, name := range hidden {
+		c.hidden[name] = true
+	}
 	for i, o := range observables {
 		if len(o.Members) > 1 {
 			stem, _ := o.last()
@@ -222,7 +219,7 @@ func (c *collector) data(d *ppx.Data) (values observed, err error) {
 				ok = ok && slices.ContainsFunc(d.Values, func(x ppx.Datum) bool { return x.Name == given })
 			}
 			if !ok {
-				if slot < o.Count && !(o.Varies && slot > 0) {
+				if slot < o.Count {
 					return nil, fmt.Errorf("%w: it was trained with %s of shape %v, and no value is given for it (--observe)", ErrObservable, ppx.Quote(given), o.Shape)
 				}
 				break
@@ -236,7 +233,7 @@ func (c *collector) data(d *ppx.Data) (values observed, err error) {
 	for i := range d.Values {
 		name := d.Values[i].Name
 		base, _ := ppx.SplitOccurrence(name)
-		if c.index(name) < 0 && c.index(base) < 0 {
+		if c.index(name) < 0 && c.index(base) < 0 && !c.hidden[name] && !c.hidden[base] {
 			return nil, fmt.Errorf("%w: it was not trained to see %s (it sees %s)", ErrObservable, ppx.Quote(name), c.names())
 		}
 	}
@@ -270,7 +267,7 @@ type seen struct {
 }
 
 // survey decides what there is to embed, from the first traces.
-func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observable, warnings []string, err error) {
+func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observable, hidden, warnings []string, err error) {
 	byName := map[string]*seen{}
 	var order []*seen
 	whole := 0
@@ -303,24 +300,45 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 		}
 	}
 	if whole == 0 {
-		return nil, nil, errors.New("there is no trace to learn from")
+		return nil, nil, nil, errors.New("there is no trace to learn from")
 	}
-	groups := group(order, embed)
-	names := make([]string, 0, len(order))
+	names, all := make([]string, 0, len(order)), map[string]bool{}
 	for _, s := range order {
 		names = append(names, ppx.Quote(s.name))
+		all[s.name] = true
 	}
+	// How many observations there are is no data: what not every trace has would tell the network what the latents were that
+	// brought it about, and at inference it would be told wrong.
+	var varying []string
+	order = slices.DeleteFunc(order, func(s *seen) bool {
+		if s.traces < whole {
+			s.least = 0
+		}
+		if s.least != s.most && embed[s.name].Kind != NoEmbedding {
+			varying = append(varying, ppx.Quote(s.name))
+		}
+		return s.least == 0
+	})
+	groups := group(order, embed)
 	known := map[string]bool{}
+	for name := range all {
+		known[name] = true
+	}
 	var empty []string
+	if len(varying) > 0 {
+		if len(varying) > 10 {
+			varying = append(varying[:10], "…")
+		}
+		empty = append(empty, fmt.Sprintf("not every trace has as many observations of %s: the network sees as many as all have", strings.Join(varying, ", ")))
+	}
 	for _, g := range groups {
 		var differs error
 		o := &Observable{Name: g.name, Shape: g.members[0].shape}
 		known[g.name] = true
 		for _, s := range g.members {
 			o.Members = append(o.Members, s.name)
-			known[s.name] = known[s.name] || len(g.members) == 1
-			o.Count += s.most
-			o.Varies = o.Varies || s.least != s.most || s.traces < whole
+			o.Count += s.least
+			o.Varying = o.Varying || s.least != s.most
 			if s.differs {
 				differs = fmt.Errorf("the observable %s has values of different shapes: leave it out with --embed %s=none", ppx.Quote(s.name), s.name)
 			}
@@ -330,14 +348,14 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 			continue
 		}
 		if differs != nil {
-			return nil, nil, differs
+			return nil, nil, nil, differs
 		}
 		if o.size() == 0 {
 			empty = append(empty, fmt.Sprintf("the observable %s has no elements: the network does not see it", ppx.Quote(g.name)))
 			continue
 		}
 		if o.Embedding, err = e.complete(o.Shape, o.Count); err != nil {
-			return nil, nil, fmt.Errorf("observable %s: %w", ppx.Quote(g.name), err)
+			return nil, nil, nil, fmt.Errorf("observable %s: %w", ppx.Quote(g.name), err)
 		}
 		if d := o.Embedding.dims(); d > 0 {
 			o.Shape = squeeze(o.Shape)
@@ -353,13 +371,23 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 				}
 				has = "it has " + strings.Join(names, ", ")
 			}
-			return nil, nil, fmt.Errorf("%w: --embed %s: the simulator never observes that (%d traces); %s", ErrEmbed, ppx.Quote(name), whole, has)
+			return nil, nil, nil, fmt.Errorf("%w: --embed %s: the simulator never observes that (%d traces); %s", ErrEmbed, ppx.Quote(name), whole, has)
 		}
 	}
 	if len(out) == 0 {
-		return nil, nil, errors.New("there is nothing to learn from: no trace has a named Observe")
+		if len(names) > 0 {
+			return nil, nil, nil, fmt.Errorf("there is nothing to learn from: of the observations %s none is in every trace and not hidden (--embed)", strings.Join(names, ", "))
+		}
+		return nil, nil, nil, errors.New("there is nothing to learn from: no trace has a named Observe")
 	}
-	return out, append(empty, statistics(traces, out)...), nil
+	c := newCollector(out, nil)
+	for name := range all {
+		if c.index(name) < 0 {
+			hidden = append(hidden, name)
+		}
+	}
+	slices.Sort(hidden)
+	return out, hidden, append(empty, statistics(traces, out)...), nil
 }
 
 // ErrEmbed says that an embedding was asked for that cannot be.
@@ -382,10 +410,14 @@ type grouped struct {
 // setting of their own.
 func group(order []*seen, embed map[string]Embedding) (out []grouped) {
 	stems := map[string][]*seen{}
+	names := map[string]bool{}
+	for _, s := range order {
+		names[s.name] = true
+	}
 	number := func(s *seen) (stem string, n int) {
 		stem = strings.TrimRight(s.name, "0123456789")
 		n, err := strconv.Atoi(s.name[len(stem):])
-		if _, own := embed[s.name]; own || err != nil || s.most > 1 || s.differs || len(squeeze(s.shape)) > 0 {
+		if _, own := embed[s.name]; own || err != nil || s.most > 1 || s.differs || len(squeeze(s.shape)) > 0 || names[stem+"#"] {
 			return "", 0
 		}
 		return stem + "#", n
@@ -417,7 +449,7 @@ func group(order []*seen, embed map[string]Embedding) (out []grouped) {
 
 // statistics computes means and standard deviations; constant observables are named.
 func statistics(traces []*tracing.Trace, observables []*Observable) (warnings []string) {
-	c := newCollector(observables)
+	c := newCollector(observables, nil)
 	type moments struct{ n, mean, m2 float64 }
 	sums := make([][]moments, len(observables))
 	for k, o := range observables {

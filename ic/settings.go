@@ -45,8 +45,14 @@ func (s *Settings) Validate() error {
 			return fmt.Errorf("%s %d must lie between 1 and %d", x.name, x.value, x.most)
 		}
 	}
+	if n := 8 * float64(s.Depth) * float64(s.Hidden) * float64(s.Hidden); n > maxWeights {
+		return fmt.Errorf("%d layers of an LSTM of width %d have %.2g weights, want at most %.2g (--lstm, --lstm-depth)", s.Depth, s.Hidden, n, float64(maxWeights))
+	}
 	return nil
 }
+
+// maxWeights bounds the weights of the LSTM: training takes 16 bytes for each.
+const maxWeights = 4e8
 
 // The kinds of embeddings.
 const (

@@ -202,7 +202,7 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--resume continues the run in --out DIR")
 	}
 	if j.resume {
-		for _, name := range []string{"seed", "observe", "observe-file", "prior-inflation", "likelihood-importance", "keep-values"} {
+		for _, name := range []string{"seed", "observe", "observe-file", "prior-inflation", "likelihood-importance", "keep-values", "defensive"} {
 			if f.Changed(name) {
 				return usagef("--%s: a resumed run takes it from its run.json", name)
 			}

@@ -30,6 +30,7 @@ type training struct {
 	every   time.Duration
 	json    bool
 	quiet   bool
+	lost    func() uint64 // runs
 }
 
 func newTrain() *cobra.Command {
@@ -65,7 +66,7 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	f.StringArrayVar(&t.from, "from", nil, "train on the traces of this run (repeatable)")
 	f.IntVar(&t.cfg.Epochs, "epochs", 1, "how often to use each trace: more than once where simulating is slow; traces of simulators are kept in memory then")
 	f.StringArrayVar(&t.embed, "embed", nil, "embedding of an observable, NAME=ff|cnn1d|cnn2d|cnn3d|none[:DIM[:STAGES]] (repeatable)")
-	f.BoolVar(&t.resume, "resume", false, "go on with the training of this network; of the other flags only those about simulators count")
+	f.BoolVar(&t.resume, "resume", false, "go on with the training of this network; -n and --max-time may extend it")
 	s := &t.cfg.Network
 	f.IntVar(&s.Hidden, "lstm", s.Hidden, "width of the LSTM")
 	f.IntVar(&s.Depth, "lstm-depth", s.Depth, "layers of the LSTM")
@@ -103,6 +104,9 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 	if recorded && (len(command) > 0 || len(t.sim.o.Connect) > 0) {
 		return usagef("give either --from or a simulator, not both")
 	}
+	if err := t.check(c, recorded); err != nil {
+		return err
+	}
 	if !t.resume {
 		if err := t.settings(c, recorded); err != nil {
 			return err
@@ -123,7 +127,12 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 		}
 	}()
 	ctx := c.Context()
-	show := newProgress(t.quiet, false, nil)
+	show := newProgress(t.quiet, false, func() string {
+		if t.lost == nil || t.lost() == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d runs lost and drawn again", t.lost())
+	})
 	source, end, err := t.source(c, command, j, trainer, show)
 	if err != nil {
 		return err
@@ -156,19 +165,48 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 	if err != nil {
 		reason = firstLine(err)
 	}
-	if e := finish(state, reason); e != nil {
-		err = errors.Join(err, e)
+	if e := finish(state, reason); e != nil && err == nil {
+		err = e
+	}
+	switch {
+	case errors.Is(err, ic.ErrEmbed), errors.Is(err, train.ErrRecorded), errors.Is(err, ic.ErrModel):
+		err = usageError{err}
 	}
 	if err != nil {
 		if state == "interrupted" {
 			return fmt.Errorf("%w after %s traces; --resume -o %s continues", errInterrupted, thousands(trainer.Traces), t.network)
 		}
-		if trainer.Traces > 0 {
+		if trainer.Traces > 0 && j.HasCheckpoint() {
 			err = fmt.Errorf("%w\nppx: the last checkpoint is in %s", err, t.dir)
 		}
 		return err
 	}
 	return t.print(c.OutOrStdout(), j, trainer, warnings, float64(trainer.Traces-begun)/time.Since(start).Seconds())
+}
+
+// check refuses flags that would be ignored.
+func (t *training) check(c *cobra.Command, recorded bool) (err error) {
+	f := c.Flags()
+	for _, name := range []string{"num", "batch", "lr", "validation", "clip"} {
+		if f.Changed(name) && f.Lookup(name).Value.String() == "0" {
+			return usagef("--%s 0: must be positive", name)
+		}
+	}
+	if t.every <= 0 {
+		return usagef("--checkpoint-every %v must be positive", t.every)
+	}
+	if recorded && f.Changed("prior-inflation") {
+		return usagef("--prior-inflation goes with a simulator: recorded traces are what they are")
+	}
+	if t.resume {
+		for _, name := range []string{"seed", "epochs", "embed", "from", "lstm", "lstm-depth", "components", "head", "address-dim", "value-dim", "batch", "lr", "lr-end", "schedule",
+			"power", "weight-decay", "clip", "validation", "validate-every", "prior-inflation", "threads"} {
+			if f.Changed(name) {
+				return usagef("--%s: a training that goes on takes it from its checkpoint (-n and --max-time may extend it)", name)
+			}
+		}
+	}
+	return nil
 }
 
 // settings completes the configuration of a new training.
@@ -245,7 +283,11 @@ func (t *training) journal(c *cobra.Command, command []string) (*train.Journal, 
 		return nil, nil, err
 	}
 	if c.Flags().Changed("num") {
-		trainer.Config.N = t.cfg.N
+		n := t.cfg.N * uint64(trainer.Config.Epochs)
+		if n < trainer.Traces {
+			return nil, nil, errors.Join(usagef("-n %d: %s has trained with more already (%d)", t.cfg.N, t.network, trainer.Traces), j.Release())
+		}
+		trainer.Config.N = n
 	}
 	if c.Flags().Changed("max-time") {
 		trainer.Config.MaxTime = t.cfg.MaxTime
@@ -284,6 +326,7 @@ func (t *training) source(c *cobra.Command, command []string, j *train.Journal, 
 		return nil, nil, err
 	}
 	j.Manifest.Command = command
+	t.lost = func() uint64 { return pool.Stats().Lost }
 	return &train.Simulators{X: pool, Model: pool.Model(), Config: &trainer.Config},
 		func() { pool.Close() }, nil
 }
@@ -307,6 +350,9 @@ func showTraining(show *progress, p train.Progress) {
 	text += fmt.Sprintf("  %s traces/s", figure(round(p.PerSecond)))
 	if p.Left > 0 {
 		text += "  " + shortDuration(p.Left) + " left"
+	}
+	if x := show.stats(); x != "" {
+		text += "  " + x
 	}
 	show.line(fraction, text)
 }
@@ -332,6 +378,9 @@ type trained struct {
 
 func (t *training) print(w io.Writer, j *train.Journal, x *train.Trainer, warnings []string, perSecond float64) error {
 	m := &j.Manifest
+	if t.lost != nil && t.lost() > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d runs were lost with their simulator, and drawn again", t.lost()))
+	}
 	if m.Failed > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d draws were given up, the simulator failed there: the network knows only what it survives", m.Failed))
 	}

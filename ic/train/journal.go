@@ -87,24 +87,27 @@ func ResumeJournal(network, dir string) (j *Journal, t *Trainer, err error) {
 	if err := j.open(); err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, j.lock.Close())
-		}
-	}()
-	t, err = ReadCheckpoint(filepath.Join(dir, checkpointFile))
+	if t, err = j.resume(); err != nil {
+		return nil, nil, errors.Join(err, j.Release())
+	}
+	return j, t, nil
+}
+
+func (j *Journal) resume() (t *Trainer, err error) {
+	path := filepath.Join(j.Dir, checkpointFile)
+	t, err = ReadCheckpoint(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		c := j.Manifest.Config
 		if err := c.Complete(); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, manifestFile), err)
+			return nil, fmt.Errorf("%s: %w", filepath.Join(j.Dir, manifestFile), err)
 		}
 		t, err = NewTrainer(c), nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("%w (without %s the training begins anew)", err, path)
 	}
 	j.Manifest.State, j.Manifest.Error = "running", ""
-	return j, t, j.readPoints(t.Traces)
+	return t, j.readPoints(t.Traces)
 }
 
 func (j *Journal) open() (err error) {
@@ -137,6 +140,9 @@ func (j *Journal) writeBest() error {
 
 // Save writes everything: the network before the checkpoint, so that what a resumed training takes for written is.
 func (j *Journal) Save(t *Trainer) error {
+	if _, err := os.Stat(j.Network); j.best == nil && t.Network != nil && t.Step > 0 && errors.Is(err, fs.ErrNotExist) {
+		j.best = t.Network // somebody has removed the best one: better this than none
+	}
 	if err := j.writeBest(); err != nil {
 		return err
 	}
@@ -186,6 +192,12 @@ func (j *Journal) Close(state string, reason error) error {
 	}
 	errs = append(errs, j.WriteManifest())
 	return errors.Join(append(errs, disk.Unlock(j.lock))...)
+}
+
+// HasCheckpoint tells whether there is anything to go on from.
+func (j *Journal) HasCheckpoint() bool {
+	_, err := os.Stat(filepath.Join(j.Dir, checkpointFile))
+	return err == nil
 }
 
 // Picture is the file with the loss curve.

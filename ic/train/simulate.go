@@ -76,7 +76,7 @@ func open(c *Config, model string, n *ic.Network[float32], first []*tracing.Trac
 			return nil, nil, nil, err
 		}
 	} else if n.Model != model {
-		return nil, nil, nil, fmt.Errorf("the training was begun with the model %q, this is %q", n.Model, model)
+		return nil, nil, nil, fmt.Errorf("%w: its training was begun with %q, this is %q", ic.ErrModel, n.Model, model)
 	}
 	*keep = n
 	visits := 0

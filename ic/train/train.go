@@ -63,7 +63,7 @@ func (c *Config) Complete() error {
 	if c.Rate == 0 {
 		c.Rate = 3e-3
 	}
-	if c.EndRate == 0 {
+	if c.EndRate == 0 && c.Rate > 0 {
 		c.EndRate = c.Rate / 100
 	}
 	if c.Schedule == "" {
@@ -86,11 +86,19 @@ func (c *Config) Complete() error {
 	case c.Batch < 1 || c.Batch > 1<<16:
 		return fmt.Errorf("minibatches of %d traces: want 1 to %d", c.Batch, 1<<16)
 	case !(c.Rate > 0) || c.Rate > 10 || !(c.EndRate >= 0):
-		return fmt.Errorf("learning rates %g and %g", c.Rate, c.EndRate)
+		return fmt.Errorf("the learning rate, %g, must lie between 0 and 10", c.Rate)
 	case c.Schedule != Constant && c.Schedule != Polynomial && c.Schedule != Cosine && c.Schedule != Plateau:
 		return fmt.Errorf("learning-rate schedule %q: want constant, polynomial, cosine or plateau", c.Schedule)
-	case !(c.Power > 0) || !(c.Decay >= 0) || c.Warmup < 0:
-		return fmt.Errorf("power %g, weight decay %g, warm-up %d", c.Power, c.Decay, c.Warmup)
+	case c.EndRate > c.Rate:
+		return fmt.Errorf("the learning rate at the end, %g, is larger than at first, %g", c.EndRate, c.Rate)
+	case !(c.Power > 0) || math.IsInf(c.Power, 0):
+		return fmt.Errorf("the power of the schedule, %g, must be positive", c.Power)
+	case !(c.Decay >= 0) || math.IsInf(c.Decay, 0) || c.Warmup < 0:
+		return fmt.Errorf("the weight decay, %g, must not be negative", c.Decay)
+	case math.IsNaN(c.Clip):
+		return fmt.Errorf("the largest norm of a gradient, %g, must be a number", c.Clip)
+	case c.Threads < 0 || c.Threads > 1024 || c.MaxTime < 0:
+		return fmt.Errorf("%d threads, at most %v: must not be negative, nor more than 1024", c.Threads, c.MaxTime)
 	case !(c.Inflation >= 0 && c.Inflation < 1):
 		return fmt.Errorf("prior inflation %g must lie in [0, 1)", c.Inflation)
 	case c.Validation < 16:
@@ -255,6 +263,9 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 		if err := t.validate(h); err != nil {
 			return warnings, err
 		}
+	}
+	if t.BestLoss >= t.First {
+		warnings = append(warnings, "the network is no better than the prior: train it with more traces, and look at the loss curve")
 	}
 	return warnings, h.Save(t)
 }
