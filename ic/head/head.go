@@ -17,6 +17,10 @@ import (
 // MinPrior is the smallest weight of the prior in a proposal.
 const MinPrior = 0.001
 
+// MinPriorUniform is that in proposals for a Uniform: what happens at the edges of its regions (of a rejection loop, say) is hard to
+// learn, and expensive to miss.
+const MinPriorUniform = 0.01
+
 // Prior is the prior of one element: valid parameters of its kind, in the order of the protocol; of a
 // Categorical its row of probabilities, which need not be normalised.
 type Prior struct {
@@ -86,15 +90,15 @@ func New(k dist.Kind, components, categories int) (Family, error) {
 	}
 	switch k {
 	case dist.Normal:
-		return mixture{components, normalKernel{}, identity}, nil
+		return mixture{components, MinPrior, normalKernel{}, identity}, nil
 	case dist.Uniform:
-		return mixture{components, truncatedKernel{}, unitInterval}, nil
+		return mixture{components, MinPriorUniform, truncatedKernel{}, unitInterval}, nil
 	case dist.Exponential, dist.Gamma, dist.LogNormal, dist.Weibull:
-		return mixture{components, logisticKernel{}, logarithm}, nil
+		return mixture{components, MinPrior, logisticKernel{}, logarithm}, nil
 	case dist.Beta:
-		return mixture{components, logisticKernel{}, logit}, nil
+		return mixture{components, MinPrior, logisticKernel{}, logit}, nil
 	case dist.Poisson, dist.Binomial:
-		return mixture{components, countKernel{}, counts}, nil
+		return mixture{components, MinPrior, countKernel{}, counts}, nil
 	case dist.Categorical:
 		if categories < 1 {
 			return nil, fmt.Errorf("a Categorical of %d categories", categories)

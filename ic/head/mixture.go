@@ -11,6 +11,7 @@ import (
 // that a row means the same whatever the prior's parameters are at this visit.
 type mixture struct {
 	k      int
+	least  float64 // weight of the prior
 	kernel kernel
 	space  func(p *Prior) space
 }
@@ -55,7 +56,7 @@ func (f mixture) weights(row, room []float64) (logPrior float64) {
 	for i := range room {
 		room[i] = row[i] - total
 	}
-	return math.Log(MinPrior + (1-MinPrior)*math.Exp(room[f.k]))
+	return math.Log(f.least + (1-f.least)*math.Exp(room[f.k]))
 }
 
 // maxRoom is the number of components up to which nothing is allocated.
@@ -79,7 +80,7 @@ func (f mixture) LogProb(p *Prior, row []float64, x float64, grad []float64) flo
 	m, s := row[f.k+1:2*f.k+1], row[2*f.k+1:]
 	for j := range f.k {
 		lp, dm, ds := f.kernel.logProb(&sp, m[j], s[j], u)
-		terms[j] = math.Log1p(-MinPrior) + logW[j] + lp + slope
+		terms[j] = math.Log1p(-f.least) + logW[j] + lp + slope
 		if grad != nil {
 			grad[f.k+1+j], grad[2*f.k+1+j] = dm, ds
 		}
@@ -90,7 +91,7 @@ func (f mixture) LogProb(p *Prior, row []float64, x float64, grad []float64) flo
 		return total
 	}
 	// d log q/d logitᵢ = rᵢ − wᵢ·Σr, where the prior's share r counts as far as its weight depends on its logit.
-	share := (1 - MinPrior) * math.Exp(logW[f.k]-logPrior)
+	share := (1 - f.least) * math.Exp(logW[f.k]-logPrior)
 	sum := 0.0
 	for j := range f.k {
 		r := math.Exp(terms[j] - total)
@@ -121,7 +122,7 @@ func (f mixture) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 	f.weights(row, logW)
 	t := st.Float64()
 	for j := range f.k {
-		if t -= (1 - MinPrior) * math.Exp(logW[j]); t < 0 {
+		if t -= (1 - f.least) * math.Exp(logW[j]); t < 0 {
 			return sp.from(f.kernel.sample(&sp, row[f.k+1+j], row[2*f.k+1+j], st))
 		}
 	}
