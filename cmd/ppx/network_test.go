@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/png"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -318,5 +319,72 @@ func TestPictures(t *testing.T) {
 		if _, e := s.run(2, words(c.command)...); !strings.Contains(e, c.want) {
 			t.Errorf("%s: %s", c.command, e)
 		}
+	}
+}
+
+// mortal is a simulator that dies after some runs, if it is told to.
+const mortal = `import os
+import sys
+import ppxsim as ppx
+
+runs = 0
+
+def model():
+    global runs
+    runs += 1
+    mu = ppx.sample(ppx.Normal(1, 2), name="mu")
+    if len(sys.argv) > 2 and runs == 25:
+        os._exit(3)
+    ppx.observe(ppx.Normal(mu, 1), name="y")
+    return mu
+
+ppx.serve(model, "mortal", sys.argv[1])
+`
+
+// Simulators that die all the while cost time, and change nothing.
+func TestTrainingWithDyingSimulators(t *testing.T) {
+	s := newSession(t)
+	python := testbed.Python(t)
+	path := filepath.Join(s.dir, "mortal.py")
+	if err := os.WriteFile(path, []byte(mortal), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var nets []string
+	for i, flag := range []string{"", "die"} {
+		net := fmt.Sprintf("n%d.net", i)
+		simulator := args([]string{"--", python, path, "{endpoint}"}, words(flag))
+		out, _ := s.run(0, args(words("train --json --quiet --seed 3 --threads 1 --lstm 16 --head 16 --validation 32 --workers 2 -n 320 -o "+net), simulator)...)
+		if died := strings.Contains(out, "runs were lost with their simulator"); died != (i == 1) {
+			t.Error(out)
+		}
+		b, err := os.ReadFile(filepath.Join(s.dir, net))
+		if err != nil {
+			t.Fatal(err)
+		}
+		nets = append(nets, string(b))
+	}
+	if nets[0] != nets[1] {
+		t.Error("another network than that of simulators that live")
+	}
+}
+
+// A network file can be read with safetensors' own library.
+func TestNetworkIsReadableFromPython(t *testing.T) {
+	s := newSession(t)
+	s.train("gum.net", "gum", "cpp", "-n", "640")
+	cmd := exec.Command(testbed.Python(t), "-c", `
+import json
+from safetensors import safe_open
+with safe_open("gum.net", "numpy") as f:
+    meta = f.metadata()
+    assert meta["format"] == "ppx-network" and meta["version"] == "1"
+    info = json.loads(meta["network"])
+    assert info["model"] == "gum" and info["observables"][0]["members"] == ["obs0", "obs1"] and info["places"][0]["kind"] == "Normal"
+    assert f.get_tensor("lstm0.weight_h").shape == (128, 32)
+    assert sum(f.get_tensor(k).size for k in f.keys()) > 10000
+`)
+	cmd.Dir = s.dir
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, b)
 	}
 }
