@@ -153,7 +153,12 @@ func TestKilledTrainingThroughTheCommand(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(500+200*i) * time.Millisecond)
+		for start := time.Now(); time.Since(start) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(filepath.Join(s.dir, "broken.net.train", "train.json")); err == nil {
+				break
+			}
+		}
+		time.Sleep(time.Duration(300+200*i) * time.Millisecond)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
