@@ -243,17 +243,9 @@ func (c *collector) data(d *ppx.Data) (values observed, err error) {
 func (c *collector) names() string {
 	var names []string
 	for _, o := range c.observables {
-		for _, m := range o.Members {
-			names = append(names, ppx.Quote(m))
-		}
+		names = append(names, o.Members...)
 	}
-	if len(names) > 20 {
-		names = append(names[:20], fmt.Sprintf("and %d more", len(names)-20))
-	}
-	if len(names) == 0 {
-		return "nothing"
-	}
-	return strings.Join(names, ", ")
+	return list(names, 20)
 }
 
 // seen is what the first traces show of a name.
@@ -266,11 +258,9 @@ type seen struct {
 	differs bool
 }
 
-// survey decides what there is to embed, from the first traces.
-func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observable, hidden, warnings []string, err error) {
+// look notes the named Observes of traces, and the number of traces that are whole.
+func look(traces []*tracing.Trace) (order []*seen, whole int) {
 	byName := map[string]*seen{}
-	var order []*seen
-	whole := 0
 	for _, t := range traces {
 		if t.Status == tracing.Failed {
 			continue
@@ -299,38 +289,35 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 			s.traces++
 		}
 	}
-	if whole == 0 {
-		return nil, nil, nil, errors.New("there is no trace to learn from")
-	}
-	names, all := make([]string, 0, len(order)), map[string]bool{}
 	for _, s := range order {
-		names = append(names, ppx.Quote(s.name))
-		all[s.name] = true
-	}
-	// How many observations there are is no data: what not every trace has would tell the network what the latents were that
-	// brought it about, and at inference it would be told wrong.
-	var varying []string
-	order = slices.DeleteFunc(order, func(s *seen) bool {
 		if s.traces < whole {
 			s.least = 0
 		}
+	}
+	return order, whole
+}
+
+// survey decides what there is to embed, from the first traces. hidden is the other names.
+func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observable, hidden, warnings []string, err error) {
+	order, whole := look(traces)
+	if whole == 0 {
+		return nil, nil, nil, errors.New("there is no trace to learn from")
+	}
+	names, known := make([]string, 0, len(order)), map[string]bool{}
+	var varying []string
+	for _, s := range order {
+		names = append(names, s.name)
+		known[s.name] = true
 		if s.least != s.most && embed[s.name].Kind != NoEmbedding {
-			varying = append(varying, ppx.Quote(s.name))
+			varying = append(varying, s.name)
 		}
-		return s.least == 0
-	})
-	groups := group(order, embed)
-	known := map[string]bool{}
-	for name := range all {
-		known[name] = true
 	}
-	var empty []string
 	if len(varying) > 0 {
-		if len(varying) > 10 {
-			varying = append(varying[:10], "…")
-		}
-		empty = append(empty, fmt.Sprintf("not every trace has as many observations of %s: the network sees as many as all have", strings.Join(varying, ", ")))
+		warnings = append(warnings, fmt.Sprintf("not every trace has as many observations of %s: the network sees as many as all have", list(varying, 10)))
 	}
+	// How many observations there are is no data: what not every trace has would tell the network what the latents were that
+	// brought it about, and at inference it would be told wrong.
+	groups := group(slices.DeleteFunc(slices.Clone(order), func(s *seen) bool { return s.least == 0 }), embed)
 	for _, g := range groups {
 		var differs error
 		o := &Observable{Name: g.name, Shape: g.members[0].shape}
@@ -351,7 +338,7 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 			return nil, nil, nil, differs
 		}
 		if o.size() == 0 {
-			empty = append(empty, fmt.Sprintf("the observable %s has no elements: the network does not see it", ppx.Quote(g.name)))
+			warnings = append(warnings, fmt.Sprintf("the observable %s has no elements: the network does not see it", ppx.Quote(g.name)))
 			continue
 		}
 		if o.Embedding, err = e.complete(o.Shape, o.Count); err != nil {
@@ -366,28 +353,38 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 		if !known[name] {
 			has := "it has no named Observe"
 			if len(names) > 0 {
-				if len(names) > 40 {
-					names = append(names[:40], "…")
-				}
-				has = "it has " + strings.Join(names, ", ")
+				has = "it has " + list(names, 40)
 			}
 			return nil, nil, nil, fmt.Errorf("%w: --embed %s: the simulator never observes that (%d traces); %s", ErrEmbed, ppx.Quote(name), whole, has)
 		}
 	}
-	if len(out) == 0 {
-		if len(names) > 0 {
-			return nil, nil, nil, fmt.Errorf("there is nothing to learn from: of the observations %s none is in every trace and not hidden (--embed)", strings.Join(names, ", "))
-		}
+	switch {
+	case len(out) > 0:
+	case len(names) > 0:
+		return nil, nil, nil, fmt.Errorf("there is nothing to learn from: of the observations %s none is in every trace and not hidden (--embed)", list(names, 40))
+	default:
 		return nil, nil, nil, errors.New("there is nothing to learn from: no trace has a named Observe")
 	}
 	c := newCollector(out, nil)
-	for name := range all {
+	for _, name := range names {
 		if c.index(name) < 0 {
 			hidden = append(hidden, name)
 		}
 	}
-	slices.Sort(hidden)
-	return out, hidden, append(empty, statistics(traces, out)...), nil
+	return out, hidden, append(warnings, statistics(traces, out)...), nil
+}
+
+// list quotes names, the first most of them.
+func list(names []string, most int) string {
+	var quoted []string
+	for i, n := range names {
+		if i == most {
+			quoted = append(quoted, fmt.Sprintf("and %d more", len(names)-most))
+			break
+		}
+		quoted = append(quoted, ppx.Quote(n))
+	}
+	return strings.Join(quoted, ", ")
 }
 
 // ErrEmbed says that an embedding was asked for that cannot be.
@@ -430,18 +427,17 @@ func group(order []*seen, embed map[string]Embedding) (out []grouped) {
 	for _, s := range order {
 		stem, _ := number(s)
 		members := stems[stem]
-		if len(members) < 2 {
+		switch {
+		case len(members) < 2:
 			out = append(out, grouped{s.name, []*seen{s}})
-			continue
-		}
-		if members[0] == s {
-			slices.SortStableFunc(members, func(a, b *seen) int {
+		case members[0] == s: // the others come with it
+			sorted := slices.Clone(members)
+			slices.SortStableFunc(sorted, func(a, b *seen) int {
 				_, i := number(a)
 				_, j := number(b)
 				return cmp.Compare(i, j)
 			})
-			out = append(out, grouped{stem, members})
-			stems[stem] = append([]*seen{nil}, members...) // done
+			out = append(out, grouped{stem, sorted})
 		}
 	}
 	return out
