@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -100,6 +99,7 @@ func truthsOf(where string, into map[string]float64) error {
 
 func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64) error {
 	var labels []string
+	model := ""
 	var sums []*importance.Summary
 	for _, path := range paths {
 		r, err := rundir.Open(path, nil)
@@ -116,6 +116,9 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 			}
 		}
 		sums = append(sums, sum)
+		if model == "" {
+			model = r.Manifest.Model
+		}
 		label := map[string]string{"is": "importance sampling", "ic": "with the network", "prior": "prior"}[r.Manifest.Method]
 		if label == "" {
 			label = r.Manifest.Method
@@ -153,7 +156,7 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 	if len(ms) == 0 {
 		return usagef("%s has no variable to draw", paths[0])
 	}
-	return report.Marginals(out, "marginals of "+filepath.Base(paths[0]), labels, ms)
+	return report.Marginals(out, "marginals of "+ppx.Printable(model), labels, ms)
 }
 
 // plottable is the variables that are drawn unless told otherwise.
