@@ -75,6 +75,11 @@ func (m *member) begin() {
 
 // step takes a message of the runs.
 func (l *loop) step(m *member, msg []byte) {
+	l.advance(m, func(h ppx.Runs) ([]byte, bool, error) { return m.sess.Step(msg, h) })
+}
+
+// advance lets the runs' recorder answer, by f, what the simulator waits for; or nobody, when the run is only to reach its end.
+func (l *loop) advance(m *member, f func(h ppx.Runs) (reply []byte, done bool, err error)) {
 	if m.discard && m.sess.Extension > 0 { // nobody has to wait for its end
 		m.discard = false
 		l.abandon(m, true)
@@ -85,7 +90,7 @@ func (l *loop) step(m *member, msg []byte) {
 		h = discard{}
 	}
 	before := m.finished
-	reply, done, err := m.sess.Step(msg, h)
+	reply, done, err := f(h)
 	if m.finished > before {
 		l.p.deaths.Store(0)
 	}
@@ -100,7 +105,7 @@ func (l *loop) step(m *member, msg []byte) {
 		return
 	}
 	if err != nil && m.discard {
-		if reply, done, err = m.sess.Step(msg, discard{}); errors.Is(err, ppx.ErrInvalid) {
+		if reply, done, err = f(discard{}); errors.Is(err, ppx.ErrInvalid) {
 			reply, err = m.sess.Excuse(), nil // too little of it to answer properly
 		}
 	}
@@ -110,13 +115,9 @@ func (l *loop) step(m *member, msg []byte) {
 	case done:
 		l.done(m)
 	default:
-		l.send(m, reply)
-	}
-}
-
-func (l *loop) send(m *member, reply []byte) {
-	if err := m.sock.TrySend(reply); err != nil {
-		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		if err := m.sock.TrySend(reply); err != nil {
+			l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
+		}
 	}
 }
 
@@ -157,36 +158,15 @@ func (l *loop) flush(nothingCame bool) {
 		}
 		m.waits = false
 		m.heard = time.Now()
-		l.goOn(m, err)
+		l.advance(m, func(h ppx.Runs) ([]byte, bool, error) {
+			if err != nil && h == ppx.Runs(m) { // there is no answer
+				return nil, false, err
+			}
+			reply, err := m.sess.Again(h)
+			return reply, false, err
+		})
 	}
 	l.room = waiting[:0]
-}
-
-// goOn answers the Sample of a run that has waited.
-func (l *loop) goOn(m *member, err error) {
-	if m.discard && m.sess.Extension > 0 {
-		m.discard = false
-		l.abandon(m, true)
-		return
-	}
-	var reply []byte
-	if m.discard {
-		reply, err = m.sess.Again(discard{})
-	} else if err == nil {
-		reply, err = m.sess.Again(m)
-	}
-	switch {
-	case err == nil:
-		l.send(m, reply)
-	case m.discard || !l.bear(m, err):
-		if m.discard { // bear wants it to reach its end
-			if reply, err = m.sess.Again(discard{}); err == nil {
-				l.send(m, reply)
-				return
-			}
-		}
-		l.lose(m, err)
-	}
 }
 
 // bear handles a run that has failed while its simulator is well; false when that must be given up, or when

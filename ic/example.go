@@ -194,20 +194,11 @@ func (t *tracker) visit(p *Place, s *site, next func(observable, slot int) []flo
 				continue
 			}
 			slot := min(t.at[k]+ahead, o.Count-1)
-			var u [1]float32
-			o.standardiseAt(slot, v[0], u[:])
-			g[2*ahead], g[2*ahead+1] = u[0], 1
+			g[2*ahead], g[2*ahead+1] = float32(clip(o.z(slot, v[0]), 1e4)), 1
 			if ahead == 0 && s.kind != dist.Categorical && s.kind != dist.Bernoulli {
 				g[4] = float32(math.Asinh((head.Coordinate(s.kind, v[0]) - location) / scale))
 			}
 		}
-	}
-}
-
-// standardiseAt is standardise for a number, with the statistics of some slot.
-func (o *Observable) standardiseAt(slot int, x float64, out []float32) {
-	if sd := o.SD[slot]; sd > 0 {
-		out[0] = float32(clip((x-o.Mean[slot])/sd, 1e4))
 	}
 }
 

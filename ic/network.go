@@ -125,14 +125,27 @@ func (n *Network[T]) embedWidth() (w int) {
 	return w
 }
 
-func (n *Network[T]) efv() int {
-	return n.embedWidth() + n.collector.features() + n.valueWidth()
-}
+// efv is the width of e, f and v together.
+func (n *Network[T]) efv() int { return n.columns().address }
 
 // valueWidth is that of v: the value's embedding, and the hidden layer before it.
 func (n *Network[T]) valueWidth() int { return n.Settings.Value + valueHidden }
 
-func (n *Network[T]) inputWidth() int { return n.efv() + 2*(n.Settings.Address+n.Settings.Kind) }
+// columns is where the parts of a row of the LSTM's input begin; e begins at 0.
+type columns struct{ f, v, address, kind, addressBefore, kindBefore, width int }
+
+func (n *Network[T]) columns() (c columns) {
+	c.f = n.embedWidth()
+	c.v = c.f + n.collector.features()
+	c.address = c.v + n.valueWidth()
+	c.kind = c.address + n.Settings.Address
+	c.addressBefore = c.kind + n.Settings.Kind
+	c.kindBefore = c.addressBefore + n.Settings.Address
+	c.width = c.kindBefore + n.Settings.Kind
+	return c
+}
+
+func (n *Network[T]) inputWidth() int { return n.columns().width }
 
 // build makes the layers that do not belong to a place.
 func (n *Network[T]) build() error {

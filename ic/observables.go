@@ -99,15 +99,20 @@ func (o *Observable) standardise(slot int, v []float64, out []float32) {
 		if len(o.Mean) == 1 {
 			k = 0
 		}
-		u := 0.0
-		if sd := o.SD[k]; sd > 0 {
-			u = (x - o.Mean[k]) / sd
-		}
+		u := o.z(k, x)
 		if o.Embedding.dims() > 0 {
 			u = math.Asinh(u)
 		}
 		out[slot*len(v)+i] = float32(clip(u, 1e4))
 	}
+}
+
+// z is a number relative to statistic k; 0 for one that is constant.
+func (o *Observable) z(k int, x float64) float64 {
+	if sd := o.SD[k]; sd > 0 {
+		return (x - o.Mean[k]) / sd
+	}
+	return 0
 }
 
 // input is all slots as the embedding sees them; a slot without a value is 0.
@@ -211,7 +216,7 @@ func (c *collector) data(d *ppx.Data) (values observed, err error) {
 			name, occurrence := o.nameOf(slot)
 			given := name
 			if occurrence > 1 {
-				given = fmt.Sprintf("%s@%d", name, occurrence)
+				given = ppx.JoinOccurrence(name, occurrence)
 			}
 			v, ok := d.Find(name, occurrence)
 			if slot >= o.Count {

@@ -258,14 +258,9 @@ func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
 	p, n := k.p, k.p.n
 	a := &p.arena
 	s := &n.Settings
-	width, e := n.inputWidth(), n.embedWidth()
+	col := n.columns()
+	width, v := col.width, col.v
 	x := a.Take(len(p.visits) * width)
-	f := e
-	v := f + n.collector.features()
-	address := v + n.valueWidth()
-	kind := address + s.Address
-	addressBefore := kind + s.Kind
-	kindBefore := addressBefore + s.Address
 	for t, alive := range p.packed.Alive {
 		for i := range alive {
 			r := p.packed.Start[t] + i
@@ -279,18 +274,18 @@ func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
 			here := p.visits[r]
 			here.place.priorInto(&here.site, here.features)
 			for j, y := range here.features {
-				row[f+j] = T(y)
+				row[col.f+j] = T(y)
 			}
-			copy(row[address:], n.layers[here.place].address.Value)
-			copy(row[kind:], n.kinds.Value[int(here.place.Kind)*s.Kind:][:s.Kind])
+			copy(row[col.address:], n.layers[here.place].address.Value)
+			copy(row[col.kind:], n.kinds.Value[int(here.place.Kind)*s.Kind:][:s.Kind])
 			if t == 0 {
-				clear(row[v:address])
-				clear(row[addressBefore:])
+				clear(row[v:col.address])
+				clear(row[col.addressBefore:])
 				continue
 			}
 			last := p.visits[p.before(t, r)].place
-			copy(row[addressBefore:], n.layers[last].address.Value)
-			copy(row[kindBefore:], n.kinds.Value[int(last.Kind)*s.Kind:][:s.Kind])
+			copy(row[col.addressBefore:], n.layers[last].address.Value)
+			copy(row[col.kindBefore:], n.kinds.Value[int(last.Kind)*s.Kind:][:s.Kind])
 		}
 	}
 	k.values, k.hidden = k.values[:0], k.hidden[:0]
@@ -335,12 +330,8 @@ func (k *inputKernel[T]) Backward(dx []T) ([][]T, error) {
 	p, n := k.p, k.p.n
 	a := &p.arena
 	s := &n.Settings
-	width, e := n.inputWidth(), n.embedWidth()
-	v := e + n.collector.features()
-	address := v + n.valueWidth()
-	kind := address + s.Address
-	addressBefore := kind + s.Kind
-	kindBefore := addressBefore + s.Address
+	col := n.columns()
+	width, v := col.width, col.v
 	var dIn [][]T
 	for _, e := range n.embeds {
 		dIn = append(dIn, a.Zeros(len(p.batch)*e.width))
@@ -355,12 +346,12 @@ func (k *inputKernel[T]) Backward(dx []T) ([][]T, error) {
 				at += e.width
 			}
 			here := p.visits[r].place
-			net.Add(n.layers[here].address.Grad, row[address:kind])
-			net.Add(n.kinds.Grad[int(here.Kind)*s.Kind:][:s.Kind], row[kind:addressBefore])
+			net.Add(n.layers[here].address.Grad, row[col.address:col.kind])
+			net.Add(n.kinds.Grad[int(here.Kind)*s.Kind:][:s.Kind], row[col.kind:col.addressBefore])
 			if t > 0 {
 				last := p.visits[p.before(t, r)].place
-				net.Add(n.layers[last].address.Grad, row[addressBefore:kindBefore])
-				net.Add(n.kinds.Grad[int(last.Kind)*s.Kind:][:s.Kind], row[kindBefore:])
+				net.Add(n.layers[last].address.Grad, row[col.addressBefore:col.kindBefore])
+				net.Add(n.kinds.Grad[int(last.Kind)*s.Kind:][:s.Kind], row[col.kindBefore:])
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package ic
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
@@ -52,19 +51,15 @@ type compiled struct {
 
 // tableCache finds places and observables by number.
 type tableCache struct {
-	places atomic.Pointer[[]*compiled] // by address number; nil for unknown
-	names  atomic.Pointer[[]int32]     // observable by name number, −1 for none
+	places sync.Map // *compiled by address number; nil for one that the network has not seen
+	names  sync.Map // observable by name number, −1 for none
 }
 
 // NewProposer prepares a network for data. It must not be trained any more.
 func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
 	p := &Proposer{n: n, compiled: map[*Place]*compiled{}, tables: map[*tracing.Table]*tableCache{}}
-	var values []ppx.Datum
-	for _, name := range data.Names() {
-		values = append(values, ppx.Datum{Name: name, Value: data[name]})
-	}
 	var err error
-	if p.values, err = n.collector.data(ppx.NewData(values)); err != nil {
+	if p.values, err = n.collector.data(data.Index()); err != nil {
 		return nil, err
 	}
 	a := &net.Arena[float32]{}
@@ -76,7 +71,7 @@ func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
 	e, fv := len(p.embedded), n.efv()-len(p.embedded)
 	l := n.lstm[0]
 	p.first = net.NewDense(l.Wx.Value, 4*s.Hidden, l.In, e, fv)
-	p.gates = n.fixed(l.Wx.Value, l.In, 0, p.embedded, l.B.Value)
+	p.gates = share(l.Wx.Value, l.In, 0, p.embedded, l.B.Value)
 	for i, l := range n.lstm {
 		p.state = append(p.state, net.NewDense(l.Wh.Value, 4*s.Hidden, s.Hidden, 0, s.Hidden))
 		if i > 0 {
@@ -87,13 +82,13 @@ func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
 	t := n.trunk
 	p.trunkH = net.NewDense(t.W.Value, s.Trunk, t.In, 0, s.Hidden)
 	p.trunkF = net.NewDense(t.W.Value, s.Trunk, t.In, s.Hidden+e, fv)
-	p.trunk = n.fixed(t.W.Value, t.In, s.Hidden, p.embedded, t.B.Value)
+	p.trunk = share(t.W.Value, t.In, s.Hidden, p.embedded, t.B.Value)
 	p.places = net.NewDense(n.positions.W.Value, s.Trunk, positionFeatures, 0, positionFeatures)
 	return p, nil
 }
 
-// fixed is bias + x·Wᵀ for the columns of W, stride wide, from the given one on.
-func (n *Network[T]) fixed(w []float32, stride, from int, x, bias []float32) []float32 {
+// share is bias + x·Wᵀ for the columns of W, stride wide, from the given one on.
+func share(w []float32, stride, from int, x, bias []float32) []float32 {
 	out := make([]float32, len(w)/stride)
 	copy(out, bias)
 	d := net.NewDense(w, len(out), stride, from, len(x))
@@ -115,16 +110,16 @@ func (p *Proposer) compile(place *Place) *compiled {
 	kind := n.kinds.Value[int(place.Kind)*s.Kind:][:s.Kind]
 	both := append(append([]float32(nil), l.address.Value...), kind...)
 	first := n.lstm[0]
-	c.here = n.fixed(first.Wx.Value, first.In, efv, both, nil)
-	c.before = n.fixed(first.Wx.Value, first.In, efv+len(both), both, nil)
-	c.trunk = n.fixed(n.trunk.W.Value, n.trunk.In, s.Hidden+efv, l.address.Value, nil)
+	c.here = share(first.Wx.Value, first.In, efv, both, nil)
+	c.before = share(first.Wx.Value, first.In, efv+len(both), both, nil)
+	c.trunk = share(n.trunk.W.Value, n.trunk.In, s.Hidden+efv, l.address.Value, nil)
 	outs := place.family.Outputs()
 	c.from, c.to = place.family.Linear()
 	linear := c.to - c.from
 	c.out = net.NewDense(l.out.W.Value, outs, s.Trunk, 0, s.Trunk)
 	c.skipF = net.NewDense(l.skip.W.Value, linear, l.skip.In, e, efv-e)
 	c.bias = append([]float32(nil), l.out.B.Value...)
-	net.Add(c.bias[c.from:c.to], n.fixed(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value))
+	net.Add(c.bias[c.from:c.to], share(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value))
 	if place.Tensor {
 		c.skipPos = net.NewDense(l.skip.W.Value, linear, l.skip.In, efv, positionFeatures)
 	}
@@ -138,55 +133,32 @@ func (p *Proposer) table(t *tracing.Table) *tableCache {
 	c := p.tables[t]
 	if c == nil {
 		c = &tableCache{}
-		c.places.Store(&[]*compiled{})
-		c.names.Store(&[]int32{})
 		p.tables[t] = c
 	}
 	return c
 }
 
-// unknown marks addresses that the network has not seen.
-var unknown = &compiled{}
-
 // place finds an address; nil when the network has not seen it.
 func (p *Proposer) place(c *tableCache, t *tracing.Table, address uint32) *compiled {
-	list := *c.places.Load()
-	if int(address) >= len(list) || list[address] == nil {
-		found := unknown
-		if x := p.n.find(t.Address(address).Base); x != nil {
-			found = p.compile(x)
-		}
-		p.mu.Lock()
-		list = append([]*compiled(nil), *c.places.Load()...)
-		for len(list) <= int(address) {
-			list = append(list, nil)
-		}
-		list[address] = found
-		c.places.Store(&list)
-		p.mu.Unlock()
+	if x, ok := c.places.Load(address); ok {
+		return x.(*compiled)
 	}
-	if x := list[address]; x != unknown {
-		return x
+	var found *compiled
+	if x := p.n.find(t.Address(address).Base); x != nil {
+		found = p.compile(x)
 	}
-	return nil
+	c.places.Store(address, found)
+	return found
 }
 
 // observable finds the observable of a name, −1 for none.
-func (p *Proposer) observable(c *tableCache, t *tracing.Table, name uint32) int32 {
-	list := *c.names.Load()
-	if int(name) < len(list) && list[name] != 0 {
-		return list[name] - 2
+func (p *Proposer) observable(c *tableCache, t *tracing.Table, name uint32) int {
+	if k, ok := c.names.Load(name); ok {
+		return k.(int)
 	}
 	k := p.n.collector.index(t.Name(name))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	list = append([]int32(nil), *c.names.Load()...)
-	for len(list) <= int(name) {
-		list = append(list, 0)
-	}
-	list[name] = int32(k) + 2
-	c.names.Store(&list)
-	return int32(k)
+	c.names.Store(name, k)
+	return k
 }
 
 // Pilot returns the guide of one run.
@@ -278,7 +250,7 @@ func (s *pilot) observe(t *tracing.Trace) {
 		}
 		s.counts[e.Name]++
 		if slot := s.p.n.Observables[k].slotOf(s.table.Name(e.Name), s.counts[e.Name]); slot >= 0 {
-			s.tracker.observed(int(k), slot)
+			s.tracker.observed(k, slot)
 		}
 	}
 }

@@ -306,7 +306,7 @@ func (n *Names) mark(t *tracing.Trace, i int, name string) {
 			occurrence++
 		}
 	}
-	key := fmt.Sprintf("%s@%d", name, occurrence)
+	key := ppx.JoinOccurrence(name, occurrence)
 	if _, ok := n.data[key]; !ok {
 		key = name
 	}

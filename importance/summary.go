@@ -209,7 +209,7 @@ func (s *Summary) newGroup(t *tracing.Trace, k groupKey, kind string, v ppx.Tens
 	case !k.result:
 		name = t.Table.Name(k.name)
 		if k.occurrence > 1 {
-			name += "@" + strconv.Itoa(int(k.occurrence))
+			name = ppx.JoinOccurrence(name, int(k.occurrence))
 		}
 	default:
 		name = ResultName

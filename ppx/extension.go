@@ -149,6 +149,9 @@ func SplitOccurrence(name string) (base string, k int) {
 	return name, 0
 }
 
+// JoinOccurrence is the inverse of SplitOccurrence: the name of the k-th occurrence.
+func JoinOccurrence(name string, k int) string { return name + "@" + strconv.Itoa(k) }
+
 // Reuse is values of Samples to take over from another run; nobody changes it any more. A value is used if
 // it has the shape of its site's values, or both have one element.
 type Reuse struct {

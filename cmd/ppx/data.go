@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -34,7 +32,7 @@ func newTraceData() *cobra.Command {
 				}
 				name := t.Table.Name(e.Name)
 				if k := counts[e.Name]; k > 1 {
-					name = fmt.Sprintf("%s@%d", name, k)
+					name = ppx.JoinOccurrence(name, k)
 				}
 				values[name] = nested(t, i)
 			}

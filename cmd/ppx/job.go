@@ -331,11 +331,7 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 	j.cfg.N = max(j.cfg.N, next)
 	if j.retryFailed {
 		if err := j.retry(ctx, pool, w, failed, add); err != nil {
-			state := rundir.Failed
-			if errors.Is(err, errInterrupted) {
-				state = rundir.Interrupted
-			}
-			return nil, nil, errors.Join(err, w.Close(state, err))
+			return nil, nil, errors.Join(err, w.Close(stateAfter(err), err))
 		}
 	}
 	return w, m, nil
@@ -404,13 +400,7 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 			err = errors.Join(err, e)
 		}
 	}
-	state := rundir.Complete
-	switch {
-	case errors.Is(err, errInterrupted):
-		state = rundir.Interrupted
-	case err != nil:
-		state = rundir.Failed
-	}
+	state := stateAfter(err)
 	w.Update(func(m *rundir.Manifest) {
 		m.Counts.LostAndRedrawn += pool.Stats().Lost
 		m.Systems = pool.Systems()
@@ -444,6 +434,17 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 		return fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", errInterrupted, thousands(j.cfg.From+outcome.Drawn), thousands(j.cfg.N), j.out, j.out)
 	}
 	return nil
+}
+
+// stateAfter is the state of a job that has ended with err.
+func stateAfter(err error) string {
+	switch {
+	case errors.Is(err, errInterrupted):
+		return rundir.Interrupted
+	case err != nil:
+		return rundir.Failed
+	}
+	return rundir.Complete
 }
 
 // counter notes how many draws have been delivered.

@@ -12,23 +12,10 @@ import (
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/report"
-	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 func newPlot() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "plot",
-		Short: "Draw pictures of what was recorded",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("plot has no verb %s; it has marginals, tensor", ppx.Quote(args[0]))
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	c.AddCommand(newPlotMarginals(), newPlotTensor())
-	return c
+	return verbs("plot", "Draw pictures of what was recorded", newPlotMarginals(), newPlotTensor())
 }
 
 func newPlotMarginals() *cobra.Command {
@@ -99,37 +86,25 @@ func truthsOf(where string, into map[string]float64) error {
 
 func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64) error {
 	var labels []string
-	model := ""
 	var sums []*importance.Summary
+	model := ""
 	for _, path := range paths {
-		r, err := rundir.Open(path, nil)
+		r, err := summarise(ctx, path, &shown{})
 		if err != nil {
 			return err
 		}
-		sum := importance.NewSummary()
-		for t, err := range r.All(ctx) {
-			if err != nil {
-				return err
-			}
-			if err := sum.Write(ctx, t); err != nil {
-				return err
-			}
-		}
-		sums = append(sums, sum)
+		sums = append(sums, r.sum)
 		if model == "" {
-			model = r.Manifest.Model
+			model = r.result.model
 		}
-		label := map[string]string{"is": "importance sampling", "ic": "with the network", "prior": "prior"}[r.Manifest.Method]
+		label := map[string]string{"is": "importance sampling", "ic": "with the network"}[r.result.Method]
 		if label == "" {
-			label = r.Manifest.Method
+			label = r.result.Method
 		}
-		if r.Manifest.Conditioned {
-			label += fmt.Sprintf(", ESS %s", figure(math.Round(sum.Weights.ESS()*10)/10))
+		if r.result.conditioned {
+			label += fmt.Sprintf(", ESS %s", figure(math.Round(r.sum.Weights.ESS()*10)/10))
 		}
 		labels = append(labels, label)
-		if len(paths) == 1 && len(vars) == 0 {
-			vars = plottable(sum)
-		}
 	}
 	if len(vars) == 0 {
 		vars = plottable(sums[0])

@@ -21,18 +21,28 @@ import (
 )
 
 func newTrace() *cobra.Command {
+	return verbs("trace", "Inspect recorded traces",
+		newTraceLs(), newTraceShow(), newTraceData(), newTraceTypes(), newTraceAddresses(), newTraceReplay())
+}
+
+// verbs is a command that only has others.
+func verbs(use, short string, list ...*cobra.Command) *cobra.Command {
+	var names []string
+	for _, v := range list {
+		names = append(names, v.Name())
+	}
 	c := &cobra.Command{
-		Use:   "trace",
-		Short: "Inspect recorded traces",
+		Use:   use,
+		Short: short,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("trace has no verb %s; it has ls, show, data, types, addresses, replay", ppx.Quote(args[0]))
+				return usagef("%s has no verb %s; it has %s", use, ppx.Quote(args[0]), strings.Join(names, ", "))
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newTraceLs(), newTraceShow(), newTraceData(), newTraceTypes(), newTraceAddresses(), newTraceReplay())
+	c.AddCommand(list...)
 	return c
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/ic/train"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // training is a train command.
@@ -123,7 +124,7 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 	}
 	defer func() {
 		if !closed {
-			err = errors.Join(err, finish("failed", firstLine(err)))
+			err = errors.Join(err, finish(rundir.Failed, firstLine(err)))
 		}
 	}()
 	ctx := c.Context()
@@ -154,13 +155,7 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 			}
 		}})
 	show.done()
-	state := "complete"
-	switch {
-	case errors.Is(err, errInterrupted):
-		state = "interrupted"
-	case err != nil:
-		state = "failed"
-	}
+	state := stateAfter(err)
 	var reason error
 	if err != nil {
 		reason = firstLine(err)
@@ -168,12 +163,11 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 	if e := finish(state, reason); e != nil && err == nil {
 		err = e
 	}
-	switch {
-	case errors.Is(err, ic.ErrEmbed), errors.Is(err, train.ErrRecorded), errors.Is(err, ic.ErrModel):
+	if errors.Is(err, ic.ErrEmbed) || errors.Is(err, train.ErrRecorded) || errors.Is(err, ic.ErrModel) {
 		err = usageError{err}
 	}
 	if err != nil {
-		if state == "interrupted" {
+		if state == rundir.Interrupted {
 			return fmt.Errorf("%w after %s traces; --resume -o %s continues", errInterrupted, thousands(trainer.Traces), t.network)
 		}
 		if trainer.Traces > 0 && j.HasCheckpoint() {
@@ -185,7 +179,7 @@ func (t *training) execute(c *cobra.Command, args []string) (err error) {
 }
 
 // check refuses flags that would be ignored.
-func (t *training) check(c *cobra.Command, recorded bool) (err error) {
+func (t *training) check(c *cobra.Command, recorded bool) error {
 	f := c.Flags()
 	for _, name := range []string{"num", "batch", "lr", "validation", "clip"} {
 		if f.Changed(name) && f.Lookup(name).Value.String() == "0" {

@@ -24,6 +24,15 @@ func (d Data) Names() []string {
 	return names
 }
 
+// Index makes the data ready for look-ups by name and occurrence.
+func (d Data) Index() *ppx.Data {
+	values := make([]ppx.Datum, 0, len(d))
+	for _, name := range d.Names() {
+		values = append(values, ppx.Datum{Name: name, Value: d[name]})
+	}
+	return ppx.NewData(values)
+}
+
 // Condition answers statements whose name is in the data: an Observe is scored against the data, a Sample
 // is answered with them and scored, never proposed. With Own, an Observe that is not in the data but
 // brings a value is scored at that; without, it is left to the layers below. Shared by all runs.
@@ -36,11 +45,7 @@ var _ engine.Planner = (*Condition)(nil)
 
 // NewCondition returns the layer for some data, which must not change any more.
 func NewCondition(d Data, own bool) *Condition {
-	values := make([]ppx.Datum, 0, len(d))
-	for _, name := range d.Names() {
-		values = append(values, ppx.Datum{Name: name, Value: d[name]})
-	}
-	return &Condition{own: own, data: ppx.NewData(values)}
+	return &Condition{own: own, data: d.Index()}
 }
 
 // Plan implements engine.Planner.

@@ -36,7 +36,7 @@ func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 }
 
 func (f categorical) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
-	prior := p.logProb(x)
+	prior := p.LogProb(x)
 	if math.IsInf(prior, -1) || prior != prior || len(p.Probs) != f.categories {
 		clear(grad)
 		return prior
@@ -102,7 +102,7 @@ func (bernoulli) chance(p *Prior, row []float64, x float64) (q, derivative float
 }
 
 func (f bernoulli) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
-	prior := p.logProb(x)
+	prior := p.LogProb(x)
 	if math.IsInf(prior, -1) || prior != prior || p.A == 0 || p.A == 1 {
 		clear(grad)
 		return prior

@@ -44,9 +44,7 @@ func (p *Prior) dist(room *[2][1]float64) dist.Dist {
 }
 
 // LogProb is the prior's log density, in nats.
-func (p *Prior) LogProb(x float64) float64 { return p.logProb(x) }
-
-func (p *Prior) logProb(x float64) float64 {
+func (p *Prior) LogProb(x float64) float64 {
 	var room [2][1]float64
 	var v [1]float64
 	v[0] = x

@@ -99,7 +99,7 @@ func TestProposalsCoverThePrior(t *testing.T) {
 		f := family(t, &p)
 		for i, row := range rows(f, 8) {
 			for _, x := range values(f, &p, row) {
-				lq, lp := f.LogProb(&p, row, x, nil), p.logProb(x)
+				lq, lp := f.LogProb(&p, row, x, nil), p.LogProb(x)
 				if !(lp-lq <= -math.Log(MinPrior)+1e-9) {
 					t.Errorf("%v at %g: prior %g, proposal %g", p, x, lp, lq)
 				}
@@ -112,7 +112,7 @@ func TestProposalsCoverThePrior(t *testing.T) {
 			for k := range n {
 				s := stream(k)
 				x := p.sample(&s)
-				sum += p.logProb(x) - f.LogProb(&p, row, x, nil)
+				sum += p.LogProb(x) - f.LogProb(&p, row, x, nil)
 			}
 			if kl := sum / float64(n); kl > 0.8 {
 				t.Errorf("%v: zeros are %.2f nats from the prior", p, kl)
@@ -279,7 +279,7 @@ func TestSummary(t *testing.T) {
 		loss := 0.0
 		for range 1000 {
 			x := p.sample(&s)
-			loss += p.logProb(x) - f.LogProb(&p, row, x, nil)
+			loss += p.LogProb(x) - f.LogProb(&p, row, x, nil)
 		}
 		if loss/1000 > 0.7 {
 			t.Errorf("%v: before training the proposal is %.2g nats from the prior", p, loss/1000)

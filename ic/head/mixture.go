@@ -63,7 +63,7 @@ func (f mixture) weights(row, room []float64) (logPrior float64) {
 const maxRoom = 32
 
 func (f mixture) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
-	prior := p.logProb(x)
+	prior := p.LogProb(x)
 	sp := f.space(p)
 	if sp.fixed || math.IsInf(prior, -1) || prior != prior {
 		clear(grad)

@@ -15,6 +15,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/report"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // Journal is what a training leaves behind: the network itself (the best so far), and a folder with the checkpoint, the
@@ -70,7 +71,7 @@ func CreateJournal(network, dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	j := &Journal{Network: network, Dir: dir, Manifest: Manifest{Format: 1, State: "running", Network: network, Started: time.Now().UTC()}}
+	j := &Journal{Network: network, Dir: dir, Manifest: Manifest{Format: 1, State: rundir.Running, Network: network, Started: time.Now().UTC()}}
 	return j, j.open()
 }
 
@@ -106,7 +107,7 @@ func (j *Journal) resume() (t *Trainer, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (without %s the training begins anew)", err, path)
 	}
-	j.Manifest.State, j.Manifest.Error = "running", ""
+	j.Manifest.State, j.Manifest.Error = rundir.Running, ""
 	return t, j.readPoints(t.Traces)
 }
 
@@ -166,14 +167,7 @@ func (j *Journal) Save(t *Trainer) error {
 
 // WriteManifest writes DIR/train.json.
 func (j *Journal) WriteManifest() error {
-	b, err := json.MarshalIndent(&j.Manifest, "", "  ")
-	if err != nil {
-		return err
-	}
-	return disk.Replace(filepath.Join(j.Dir, manifestFile), func(f *os.File) error {
-		_, err := f.Write(append(b, '\n'))
-		return err
-	})
+	return disk.WriteJSON(filepath.Join(j.Dir, manifestFile), &j.Manifest)
 }
 
 // Close ends the records, and draws the loss curve.

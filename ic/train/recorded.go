@@ -21,7 +21,6 @@ import (
 type Recorded struct {
 	Runs   []*rundir.Reader
 	Config *Config
-	Epochs int // 0: until the budget is spent
 
 	network *ic.Network[float32]
 	model   string
@@ -104,7 +103,7 @@ func (r *Recorded) begin(ctx context.Context, skip uint64) {
 	}()
 }
 
-// epochs sends minibatches, but for the first skip.
+// epochs sends minibatches, but for the first skip, until nobody takes them.
 func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 	var parts []part
 	for i, run := range r.Runs {
@@ -117,7 +116,7 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 	}
 	var window []*ic.Example
 	bytes := 0
-	for epoch := uint64(0); r.Epochs == 0 || epoch < uint64(r.Epochs); epoch++ {
+	for epoch := uint64(0); ; epoch++ {
 		used := false
 		order := slices.Clone(parts)
 		shuffle(order, dist.NewStream(r.Config.Seed, 1<<32, 1, epoch, 0))
@@ -141,7 +140,7 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 				bytes += e.Bytes()
 				used = true
 				if len(window) >= windowBatches*r.Config.Batch || bytes > windowBytes {
-					if window, err = r.send(ctx, window, dist.NewStream(r.Config.Seed, 1<<32, 2+uint64(i), epoch, uint64(t.Draw)), &skip, false); err != nil {
+					if window, err = r.send(ctx, window, dist.NewStream(r.Config.Seed, 1<<32, 2+uint64(i), epoch, uint64(t.Draw)), &skip); err != nil {
 						return err
 					}
 					bytes = 0
@@ -152,15 +151,10 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 			return io.EOF
 		}
 	}
-	_, err := r.send(ctx, window, dist.NewStream(r.Config.Seed, 1<<32, 1, 1<<40, 0), &skip, true)
-	if err == nil {
-		err = io.EOF
-	}
-	return err
 }
 
-// send cuts a window into minibatches and sends them; what does not fill one is returned, unless it is the last.
-func (r *Recorded) send(ctx context.Context, window []*ic.Example, s dist.Stream, skip *uint64, last bool) (rest []*ic.Example, err error) {
+// send cuts a window into minibatches and sends them; what does not fill one is returned.
+func (r *Recorded) send(ctx context.Context, window []*ic.Example, s dist.Stream, skip *uint64) (rest []*ic.Example, err error) {
 	shuffle(window, s)
 	size := r.Config.Batch
 	n := len(window) / size * size
@@ -169,10 +163,6 @@ func (r *Recorded) send(ctx context.Context, window []*ic.Example, s dist.Stream
 	slices.SortStableFunc(full, func(a, b *ic.Example) int { return cmp.Compare(a.Len(), b.Len()) })
 	batches := slices.Collect(slices.Chunk(full, size))
 	shuffle(batches, s)
-	if last && len(rest) > 0 {
-		batches = append(batches, rest)
-		rest = nil
-	}
 	for _, b := range batches {
 		if *skip > 0 {
 			*skip--
@@ -206,6 +196,9 @@ func (r *Recorded) Next(ctx context.Context, skip uint64) ([]*ic.Example, error)
 	}
 	return b, nil
 }
+
+// GaveUp implements Source: what was given up was so when it was recorded.
+func (r *Recorded) GaveUp() int { return 0 }
 
 // Close implements Source.
 func (r *Recorded) Close() {

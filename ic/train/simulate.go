@@ -109,11 +109,8 @@ func (s *Simulators) begin(ctx context.Context, from uint64) {
 				s.err = err
 				return
 			}
-			if t.Status == tracing.Failed {
-				t = nil
-			}
-			var e *ic.Example
-			if t != nil {
+			var e *ic.Example // nil for a draw that was given up
+			if t.Status == tracing.OK {
 				if e, err = s.network.Example(t); err != nil {
 					s.err = err
 					return
@@ -203,7 +200,7 @@ func (s *Simulators) fresh() (batch []*ic.Example, err error) {
 	return batch, nil
 }
 
-// GaveUp is the number of draws that were given up since the last call.
+// GaveUp implements Source.
 func (s *Simulators) GaveUp() int {
 	n := s.gaveUp
 	s.gaveUp = 0

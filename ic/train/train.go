@@ -131,6 +131,8 @@ type Source interface {
 	// Next returns the next minibatch, empty when all of its draws were given up; io.EOF when there is no more. skip minibatches have been used in an earlier session,
 	// when it is called for the first time.
 	Next(ctx context.Context, skip uint64) ([]*ic.Example, error)
+	// GaveUp is the number of draws that were given up since the last call.
+	GaveUp() int
 	Close()
 }
 
@@ -230,9 +232,7 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 			}
 			return warnings, err
 		}
-		if g, ok := source.(interface{ GaveUp() int }); ok {
-			t.Failed += uint64(g.GaveUp())
-		}
+		t.Failed += uint64(source.GaveUp())
 		if len(batch) == 0 {
 			t.Empty++
 			continue

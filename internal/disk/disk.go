@@ -2,6 +2,7 @@
 package disk
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -36,6 +37,18 @@ func Replace(path string, write func(*os.File) error) (err error) {
 	}
 	defer dir.Close()
 	return dir.Sync()
+}
+
+// WriteJSON is Replace with a value as indented JSON.
+func WriteJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return Replace(path, func(f *os.File) error {
+		_, err := f.Write(append(b, '\n'))
+		return err
+	})
 }
 
 // ErrLocked says that another process has the lock.

@@ -152,12 +152,5 @@ func ReadManifest(path string) (*Manifest, error) {
 
 // write replaces run.json.
 func (m *Manifest) write(path string) error {
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	return disk.Replace(filepath.Join(path, manifestFile), func(f *os.File) error {
-		_, err := f.Write(append(b, '\n'))
-		return err
-	})
+	return disk.WriteJSON(filepath.Join(path, manifestFile), m)
 }
