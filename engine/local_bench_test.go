@@ -63,6 +63,7 @@ func BenchmarkStatement(b *testing.B) {
 			if i > 0 {
 				r.End(ppx.Tensor{}, 1)
 			}
+			s.Begin(&ppx.Plan{})
 			r.Begin(engine.Draw{Seed: 1, Index: uint64(i)}, stack)
 		}
 		if _, _, err := s.Step(msgs[k], r); err != nil {
