@@ -33,7 +33,7 @@ func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
 			size -= 2 + int64(binary.LittleEndian.Uint16(p[10:]))<<16
 		}
 	}
-	r, err := npyio.NewReader(b)
+	r, err := npyio.NewReader(full{b})
 	if err != nil {
 		return t, fmt.Errorf("not a valid .npy file: %w", err)
 	}
@@ -68,6 +68,11 @@ func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
 	}
 	return dist.NewTensor(data, shape)
 }
+
+// full reads as many bytes as it is asked for: the library takes what a single Read gives for a whole number.
+type full struct{ r io.Reader }
+
+func (f full) Read(p []byte) (int, error) { return io.ReadFull(f.r, p) }
 
 // itemSize is the size of an element of a numpy type, 0 for types that are no numbers.
 func itemSize(descr string) int {
