@@ -206,16 +206,11 @@ func draw(t testing.TB, x engine.Executor, n uint64, m engine.Maker) ([]*tracing
 	return out, nil
 }
 
-// fingerprint is what must not depend on how a trace was made.
+// fingerprint is what must not depend on how traces were made.
 func fingerprint(ts []*tracing.Trace) string {
 	var b strings.Builder
 	for _, t := range ts {
-		fmt.Fprint(&b, t.Draw, t.LogWeight, t.Status, t.Result)
-		for i := range t.Entries {
-			e := &t.Entries[i]
-			fmt.Fprint(&b, " ", t.Table.Label(e.Key), t.Table.Name(e.Name), t.Value(i), e.LogP)
-		}
-		b.WriteByte('\n')
+		b.WriteString(testbed.Fingerprint(t))
 	}
 	return b.String()
 }
@@ -620,6 +615,22 @@ func TestDataOfTheWrongShape(t *testing.T) {
 
 // Several streams and single runs at the same time.
 func TestConcurrentUse(t *testing.T) {
+	// What each of them must get, made alone and in process.
+	local := engine.NewLocal(gosim.Wrap(models["gum"]), 1)
+	defer local.Close()
+	want := make([][]string, 4)
+	for i := range want {
+		seed := uint64(i)
+		if i == 0 {
+			seed = 7
+		}
+		for tr, err := range local.Stream(t.Context(), engine.Draws(seed, 0, 500), prior) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[i] = append(want[i], testbed.Fingerprint(tr))
+		}
+	}
 	p := open(t, options("gum", 3))
 	var wg sync.WaitGroup
 	for i := range 4 {
@@ -627,16 +638,20 @@ func TestConcurrentUse(t *testing.T) {
 			if i == 0 {
 				for k := range uint64(20) {
 					tr, err := p.Execute(context.Background(), engine.Draw{Seed: 7, Index: k}, prior)
-					if err != nil || tr.Draw != k {
-						t.Error(err)
+					if err != nil || testbed.Fingerprint(tr) != want[0][k] {
+						t.Errorf("single run %d: %v, or another trace", k, err)
 					}
 				}
 				return
 			}
 			n := 0
-			for _, err := range p.Stream(context.Background(), engine.Draws(uint64(i), 0, 500), prior) {
+			for tr, err := range p.Stream(context.Background(), engine.Draws(uint64(i), 0, 500), prior) {
 				if err != nil {
 					t.Error(err)
+					return
+				}
+				if testbed.Fingerprint(tr) != want[i][n] {
+					t.Errorf("stream %d: draw %d is another trace", i, n)
 				}
 				if n++; n == 100*i {
 					return // leaves before the end

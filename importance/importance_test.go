@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -13,6 +14,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -146,17 +148,16 @@ func TestLikelihoodImportance(t *testing.T) {
 // The same seed gives the same traces whatever the number of workers.
 func TestWorkersDoNotMatter(t *testing.T) {
 	for _, c := range enginetest.Cases() {
-		var want []float64
+		var want []string
 		for _, workers := range []int{1, 2, 8} {
-			var got []float64
+			var got []string
 			sample(t, c.Model, workers, importance.Config{Seed: 9, N: 300, Data: c.Data, Condition: true}, func(tr *tracing.Trace) {
-				got = append(got, tr.LogWeight, float64(tr.Draw), float64(len(tr.Entries)))
-				got = append(got, tr.Result.Data...)
+				got = append(got, testbed.Fingerprint(tr))
 			})
 			if want == nil {
 				want = got
 			}
-			if fmt.Sprint(got) != fmt.Sprint(want) {
+			if !slices.Equal(got, want) {
 				t.Errorf("%s: %d workers differ from 1", c.Name, workers)
 			}
 		}

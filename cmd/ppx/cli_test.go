@@ -381,11 +381,7 @@ func contents(t *testing.T, path string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprint(&b, tr.Draw, tr.LogWeight, tr.Result, tr.Status)
-		for i := range tr.Entries {
-			fmt.Fprint(&b, " ", tr.Table.Label(tr.Entries[i].Key), tr.Value(i), tr.Entries[i].LogP)
-		}
-		fmt.Fprintln(&b)
+		b.WriteString(testbed.Fingerprint(tr))
 	}
 	for _, a := range r.Addresses() {
 		fmt.Fprintln(&b, a.Base)
