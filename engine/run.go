@@ -452,6 +452,10 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	if e.LogP, err = s.Dist.LogProb(v); err != nil {
 		return v, fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
 	}
+	if e.Origin == tracing.FromData && math.IsInf(e.LogP, 1) {
+		return v, fmt.Errorf("%w: the density of the value given for %s, %v, is infinite under %v: a posterior needs a finite one; give a value inside the support, or round as the instrument does",
+			ErrData, ppx.Quote(s.Name), v, s.Dist)
+	}
 	if e.Origin == tracing.FromPrior {
 		e.LogQ = e.LogP
 	}

@@ -94,6 +94,9 @@ func (u *unseen) add(t *tracing.Trace) {
 		if e.Op != ppx.Sample || !e.Control || e.Origin != tracing.FromPrior {
 			continue
 		}
+		if d := t.Dist(i); d.Coarse() { // known, but not to be proposed
+			continue
+		}
 		hit = true
 		if u.addresses == nil {
 			u.addresses = map[string]uint64{}

@@ -27,7 +27,8 @@ type Pilot interface {
 // probability 1 − α all of them are drawn from the proposals, else all from their priors, so that the trace's
 // proposal is (1−α)·Π q + α·Π f, and its weight at most its likelihood over α, however many sites there are (T. Hesterberg,
 // "Weighted average importance sampling and defensive mixture distributions", 1995). Sites that the
-// pilot does not know are left to the layers below. One Guide belongs to one run.
+// pilot does not know, and those whose values doubles cannot tell apart (dist.Coarse), are left to the layers below. One
+// Guide belongs to one run.
 type Guide struct {
 	pilot   Pilot
 	alpha   float64
@@ -56,6 +57,9 @@ func (l *Guide) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, erro
 			l.Unknown++
 		}
 		return engine.Choice{}, false, err
+	}
+	if s.Dist.Coarse() { // a ratio of densities would not be one of probabilities
+		return engine.Choice{}, false, nil
 	}
 	if !l.decided {
 		l.decided = true

@@ -14,6 +14,10 @@ const (
 	eulerGamma = 0.57721566490153286061
 	tiny       = 0x1p-1022
 	belowOne   = 1 - 0x1p-53
+
+	logTiny     = -708.396418532264106224 // log tiny
+	logHuge     = 709.782712893383973096  // log of the largest double
+	logBelowOne = 36.736800569677101399   // log(belowOne/(1 − belowOne))
 )
 
 func clamp(v, low, high float64) float64 { return math.Min(math.Max(v, low), high) }
@@ -26,7 +30,7 @@ func none(float64) float64   { return 0 }
 
 // identity is the space of a Normal.
 func identity(p *Prior) space {
-	return space{to: same, from: func(u float64) float64 { return clamp(u, -math.MaxFloat64, math.MaxFloat64) }, logSlope: none, location: p.A, scale: p.B}
+	return space{to: same, from: same, logSlope: none, location: p.A, scale: p.B, first: -math.MaxFloat64, last: math.MaxFloat64}
 }
 
 // unitInterval is that of a Uniform: its support as [0, 1].
@@ -44,7 +48,7 @@ func unitInterval(p *Prior) space {
 // deviation of log x.
 func logarithm(p *Prior) space {
 	sp := space{to: math.Log, logSlope: func(x float64) float64 { return -math.Log(x) },
-		from: func(u float64) float64 { return clamp(math.Exp(u), tiny, math.MaxFloat64) }}
+		from: func(u float64) float64 { return clamp(math.Exp(u), tiny, math.MaxFloat64) }, first: logTiny, last: logHuge}
 	switch p.Kind {
 	case dist.LogNormal:
 		sp.location, sp.scale = p.A, p.B
@@ -66,12 +70,13 @@ func logit(p *Prior) space {
 		logSlope: func(x float64) float64 { return -math.Log(x) - math.Log1p(-x) },
 		location: mathext.Digamma(p.A) - mathext.Digamma(p.B),
 		scale:    math.Sqrt(trigamma(p.A) + trigamma(p.B)),
+		first:    logTiny, last: logBelowOne,
 	}
 }
 
 // counts is that of Poisson and Binomial: the integers of the support.
 func counts(p *Prior) space {
-	sp := space{to: same, from: same, logSlope: none, location: p.A, high: math.Inf(1)}
+	sp := space{to: same, from: same, logSlope: none, location: p.A, high: math.Inf(1), whole: true}
 	variance := p.A
 	if p.Kind == dist.Binomial {
 		sp.location, sp.high = p.A*p.B, p.A
@@ -101,6 +106,29 @@ func (normalKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
 	return sp.location + sp.scale*(m+math.Exp(ls)*mathext.NormalQuantile(st.Float64()))
 }
 
+// outside implements kernel.
+func (normalKernel) outside(sp *space, m, s float64) (p, dm, ds float64) {
+	ls, slope := bounded(s)
+	sd := math.Exp(ls)
+	a, b := ((sp.first-sp.location)/sp.scale-m)/sd, ((sp.last-sp.location)/sp.scale-m)/sd
+	if a < -far && b > far {
+		return 0, 0, 0
+	}
+	phi := func(z float64) float64 { return math.Exp(-0.5*z*z - halfLog2Pi) }
+	below, above := phi(a), phi(b)
+	dm = (above - below) / sd
+	if below > 0 {
+		ds -= a * below * slope
+	}
+	if above > 0 {
+		ds += b * above * slope
+	}
+	return 0.5 * (math.Erfc(-a/math.Sqrt2) + math.Erfc(b/math.Sqrt2)), dm, ds
+}
+
+// far is so many scales from a kernel that it has nothing there.
+const far = 40
+
 // logisticKernel is a logistic distribution with location + scale·m and a scale of scale·eˢ·√3/π, that is, a
 // standard deviation of scale·eˢ. Its tails are exponential: in log x, as heavy as those of priors with a power
 // law at 0.
@@ -121,6 +149,25 @@ func (logisticKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
 	ls, _ := bounded(s)
 	v := st.Float64()
 	return sp.location + sp.scale*(m+math.Exp(ls)*sqrt3OverPi*(math.Log(v)-math.Log1p(-v)))
+}
+
+// outside implements kernel.
+func (logisticKernel) outside(sp *space, m, s float64) (p, dm, ds float64) {
+	ls, slope := bounded(s)
+	c := math.Exp(ls) * sqrt3OverPi
+	a, b := ((sp.first-sp.location)/sp.scale-m)/c, ((sp.last-sp.location)/sp.scale-m)/c
+	if a < -far && b > far {
+		return 0, 0, 0
+	}
+	below, above := sigmoid(a)*sigmoid(-a), sigmoid(b)*sigmoid(-b)
+	dm = (above - below) / c
+	if below > 0 {
+		ds -= a * below * slope
+	}
+	if above > 0 {
+		ds += b * above * slope
+	}
+	return sigmoid(a) + sigmoid(-b), dm, ds
 }
 
 // truncatedKernel is a Normal cut to [0, 1] whose location, sigmoid(m), lies inside: what is beyond an end is
@@ -160,6 +207,9 @@ func (k truncatedKernel) sample(sp *space, m, s float64, st *dist.Stream) float6
 	return clamp(location+sd*z, sp.low, sp.high)
 }
 
+// outside implements kernel.
+func (truncatedKernel) outside(*space, float64, float64) (p, dm, ds float64) { return 0, 0, 0 }
+
 // countKernel is a logistic distribution rounded to the integers of the support: the mass beyond an end is
 // given to the end.
 type countKernel struct{}
@@ -193,3 +243,6 @@ func (k countKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
 	v := st.Float64()
 	return clamp(math.Round(sp.location+sp.scale*m+c*(math.Log(v)-math.Log1p(-v))), sp.low, sp.high)
 }
+
+// outside implements kernel.
+func (countKernel) outside(*space, float64, float64) (p, dm, ds float64) { return 0, 0, 0 }

@@ -9,6 +9,9 @@ import (
 // mixture is a mixture of k kernels and the prior. A row holds k + 1 logits, the last one the prior's, then k
 // raw locations, then k raw log scales. Kernels live in a space in which priors look alike (see space), so
 // that a row means the same whatever the prior's parameters are at this visit.
+//
+// What a kernel would draw beyond the values that doubles have is drawn from the prior instead: rounded to the last
+// double it would be an atom whose probability no density tells.
 type mixture struct {
 	k      int
 	least  float64 // weight of the prior
@@ -23,7 +26,9 @@ type space struct {
 	logSlope        func(x float64) float64 // log |du/dx|
 	location, scale float64
 	low, high       float64 // ends of the support, for kernels that need them
+	first, last     float64 // the values of u that doubles have, for kernels that may go beyond; both 0: all
 	fixed           bool    // the prior has all its mass at one point
+	whole           bool    // values are integers
 }
 
 // kernel is a density or mass function in the space, with raw location m and raw log scale s.
@@ -31,6 +36,8 @@ type kernel interface {
 	// logProb also returns the derivatives with respect to m and s.
 	logProb(sp *space, m, s, u float64) (lp, dm, ds float64)
 	sample(sp *space, m, s float64, st *dist.Stream) float64
+	// outside is the mass beyond the space's first and last u, and its derivatives with respect to m and s.
+	outside(sp *space, m, s float64) (p, dm, ds float64)
 }
 
 func (f mixture) Outputs() int { return 3*f.k + 1 }
@@ -65,7 +72,8 @@ const maxRoom = 32
 func (f mixture) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
 	prior := p.LogProb(x)
 	sp := f.space(p)
-	if sp.fixed || math.IsInf(prior, -1) || prior != prior {
+	u, slope := sp.to(x), sp.logSlope(x)
+	if sp.fixed || prior != prior || !sp.has(u) {
 		clear(grad)
 		return prior // nothing to choose, or a value that the prior cannot have
 	}
@@ -76,36 +84,57 @@ func (f mixture) LogProb(p *Prior, row []float64, x float64, grad []float64) flo
 	}
 	logW, terms = logW[:f.k+1], terms[:f.k+1]
 	logPrior := f.weights(row, logW)
-	u, slope := sp.to(x), sp.logSlope(x)
 	m, s := row[f.k+1:2*f.k+1], row[2*f.k+1:]
+	beyond := 0.0 // of the kernels' mass
 	for j := range f.k {
 		lp, dm, ds := f.kernel.logProb(&sp, m[j], s[j], u)
 		terms[j] = math.Log1p(-f.least) + logW[j] + lp + slope
 		if grad != nil {
 			grad[f.k+1+j], grad[2*f.k+1+j] = dm, ds
 		}
+		if out, _, _ := f.kernel.outside(&sp, m[j], s[j]); out > 0 {
+			beyond += (1 - f.least) * math.Exp(logW[j]) * out
+		}
 	}
-	terms[f.k] = logPrior + prior
+	logAll := logPrior // the prior's weight with what goes beyond
+	if beyond > 0 {
+		logAll = math.Log(math.Exp(logPrior) + beyond)
+	}
+	terms[f.k] = logAll + prior
 	total := logSumExp(terms...)
-	if grad == nil {
+	if grad == nil || math.IsInf(total, -1) {
+		clear(grad)
 		return total
 	}
-	// d log q/d logitᵢ = rᵢ − wᵢ·Σr, where the prior's share r counts as far as its weight depends on its logit.
-	share := (1 - f.least) * math.Exp(logW[f.k]-logPrior)
+	// q = Σ wⱼ·((1−ε)·kⱼ + (1−ε)·oⱼ·f) + (ε + (1−ε)·w₀)·f: with rᵢ the part of log q that is proportional to wᵢ,
+	// d log q/d logitᵢ = rᵢ − wᵢ·Σr.
+	fq := math.Exp(prior - total) // f/q
 	sum := 0.0
 	for j := range f.k {
 		r := math.Exp(terms[j] - total)
 		grad[j] = r
 		grad[f.k+1+j] *= r
 		grad[2*f.k+1+j] *= r
-		sum += r
+		if beyond > 0 {
+			out, dm, ds := f.kernel.outside(&sp, m[j], s[j])
+			w := (1 - f.least) * math.Exp(logW[j]) * fq
+			grad[j] += w * out
+			grad[f.k+1+j] += w * dm
+			grad[2*f.k+1+j] += w * ds
+		}
+		sum += grad[j]
 	}
-	grad[f.k] = share * math.Exp(terms[f.k]-total)
+	grad[f.k] = (1 - f.least) * math.Exp(logW[f.k]) * fq
 	sum += grad[f.k]
 	for j := range f.k + 1 {
 		grad[j] -= math.Exp(logW[j]) * sum
 	}
 	return total
+}
+
+// has tells whether a value of the support is at u.
+func (sp *space) has(u float64) bool {
+	return !math.IsInf(u, 0) && u == u && (sp.low == sp.high || u >= sp.low && u <= sp.high && (!sp.whole || u == math.Floor(u)))
 }
 
 func (f mixture) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
@@ -123,7 +152,10 @@ func (f mixture) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 	t := st.Float64()
 	for j := range f.k {
 		if t -= (1 - f.least) * math.Exp(logW[j]); t < 0 {
-			return sp.from(f.kernel.sample(&sp, row[f.k+1+j], row[2*f.k+1+j], st))
+			if u := f.kernel.sample(&sp, row[f.k+1+j], row[2*f.k+1+j], st); sp.first == sp.last || u >= sp.first && u <= sp.last {
+				return sp.from(u)
+			}
+			break
 		}
 	}
 	return p.sample(st)

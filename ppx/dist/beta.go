@@ -16,6 +16,7 @@ var betaFamily = family{
 	support:  unitInterval,
 	mean:     func(a, b float64) float64 { return a / (a + b) },
 	variance: func(a, b float64) float64 { return a / (a + b) * b / (a + b) / (a + b + 1) },
+	coarse:   betaCoarse,
 }
 
 func betaLogProb(x, a, b float64) float64 {

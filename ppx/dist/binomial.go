@@ -30,6 +30,7 @@ var binomialFamily = family{
 	support:  func(n, _ float64) (float64, float64) { return 0, n },
 	mean:     func(n, p float64) float64 { return n * p },
 	variance: func(n, p float64) float64 { return n * p * (1 - p) },
+	coarse:   neverCoarse,
 }
 
 // sampleBinomial draws for p ≤ ½: by inversion while n·p < 10, else by transformed rejection (BTRS:

@@ -18,4 +18,5 @@ var exponentialFamily = family{
 	support:  positiveHalf,
 	mean:     func(rate, _ float64) float64 { return 1 / rate },
 	variance: func(rate, _ float64) float64 { return 1 / rate / rate },
+	coarse:   exponentialCoarse,
 }

@@ -17,6 +17,7 @@ var gammaFamily = family{
 	support:  positiveHalf,
 	mean:     func(shape, rate float64) float64 { return shape / rate },
 	variance: func(shape, rate float64) float64 { return shape / rate / rate },
+	coarse:   gammaCoarse,
 }
 
 // gammaLogProb is the log density of Gamma(shape, rate): rate·Poisson(shape−1; rate·x), shifted by one

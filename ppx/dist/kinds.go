@@ -38,6 +38,8 @@ type family struct {
 	support  func(a, b float64) (lo, hi float64)
 	mean     func(a, b float64) float64
 	variance func(a, b float64) float64
+	// coarse tells that doubles are too coarse for densities to stand for probabilities (see Dist.Coarse).
+	coarse func(a, b float64) bool
 }
 
 // The table of kinds. Categorical has a row of probabilities per element: its functions stand in

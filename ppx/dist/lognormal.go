@@ -23,4 +23,5 @@ var logNormalFamily = family{
 	support:  positiveHalf,
 	mean:     func(loc, scale float64) float64 { return math.Exp(loc + scale*scale/2) },
 	variance: func(loc, scale float64) float64 { return math.Expm1(scale*scale) * math.Exp(2*loc+scale*scale) },
+	coarse:   logNormalCoarse,
 }

@@ -19,6 +19,7 @@ var normalFamily = family{
 	support:  realLine,
 	mean:     func(mean, _ float64) float64 { return mean },
 	variance: func(_, sd float64) float64 { return sd * sd },
+	coarse:   normalCoarse,
 }
 
 func normalLogProb(x, mean, sd float64) float64 {

@@ -22,6 +22,7 @@ var poissonFamily = family{
 	support:  positiveHalf,
 	mean:     func(rate, _ float64) float64 { return rate },
 	variance: func(rate, _ float64) float64 { return rate },
+	coarse:   poissonCoarse,
 }
 
 // samplePoisson inverts the distribution function below a rate of 10 and uses transformed rejection above

@@ -30,4 +30,5 @@ var uniformFamily = family{
 	support:  func(low, high float64) (float64, float64) { return low, high },
 	mean:     func(low, high float64) float64 { return low + (high-low)/2 },
 	variance: func(low, high float64) float64 { return (high - low) * (high - low) / 12 },
+	coarse:   uniformCoarse,
 }

@@ -34,4 +34,5 @@ var weibullFamily = family{
 		m := math.Gamma(1 + 1/k)
 		return scale * scale * (math.Gamma(1+2/k) - m*m)
 	},
+	coarse: weibullCoarse,
 }

@@ -114,21 +114,22 @@ func widens(k Kind, a, b float64) bool {
 	const logMax = 700.0    // of what a double can hold
 	const tail = 40.0       // standard deviations, or nats, that samples may reach
 	const smallShape = 0.05 // below, a Gamma's or Beta's samples underflow
+	const grid = 1e-11      // a spread below which the grid of doubles shows (see Coarse)
 	switch k {
 	case Normal:
-		return b < 1e300
+		return b < 1e300 && b > 1e-290 && b > grid*math.Abs(a)
 	case LogNormal:
-		return math.Abs(a)+3*tail*b < logMax
+		return math.Abs(a)+3*tail*b < logMax && b > grid*1000
 	case Bernoulli:
 		return a > 0 && a < 1
 	case Beta:
-		return a > smallShape && b > smallShape
+		return a > smallShape && b > smallShape && math.Sqrt(b/a/(a+b+1)) > grid
 	case Exponential:
 		return a > 1e-290 && a < 1e290
 	case Gamma:
 		return a > smallShape && a < large && math.Abs(math.Log(b)) < logMax-100
 	case Weibull:
-		return math.Abs(math.Log(a))+tail/math.Min(b/3, 1) < logMax
+		return math.Abs(math.Log(a))+tail/math.Min(b/3, 1) < logMax && b < large
 	case Poisson:
 		return a > 1/large && a < large
 	case Binomial:

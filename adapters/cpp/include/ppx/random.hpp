@@ -317,15 +317,15 @@ inline bool valid_categorical(const double* probs, std::size_t k) {
 
 // Whether an element is widened; else it is drawn as it is.
 inline bool widens(Kind kind, double a, double b) {
-  constexpr double large = 1e9, log_max = 700, tail = 40, small_shape = 0.05;
+  constexpr double large = 1e9, log_max = 700, tail = 40, small_shape = 0.05, grid = 1e-11;
   switch (kind) {
-    case Kind::normal: return b < 1e300;
-    case Kind::log_normal: return std::fabs(a) + 3 * tail * b < log_max;
+    case Kind::normal: return b < 1e300 && b > 1e-290 && b > grid * std::fabs(a);
+    case Kind::log_normal: return std::fabs(a) + 3 * tail * b < log_max && b > grid * 1000;
     case Kind::bernoulli: return a > 0 && a < 1;
-    case Kind::beta: return a > small_shape && b > small_shape;
+    case Kind::beta: return a > small_shape && b > small_shape && std::sqrt(b / a / (a + b + 1)) > grid;
     case Kind::exponential: return a > 1e-290 && a < 1e290;
     case Kind::gamma: return a > small_shape && a < large && std::fabs(std::log(b)) < log_max - 100;
-    case Kind::weibull: return std::fabs(std::log(a)) + tail / std::fmin(b / 3, 1) < log_max;
+    case Kind::weibull: return std::fabs(std::log(a)) + tail / std::fmin(b / 3, 1) < log_max && b < large;
     case Kind::poisson: return a > 1 / large && a < large;
     case Kind::binomial: return a >= 1 && a < large && b > 1 / large && b < 1 - 1 / large;
     default: return false;

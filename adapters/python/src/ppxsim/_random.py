@@ -393,21 +393,21 @@ def valid_categorical(probs: Sequence[float]) -> bool:
 
 
 def _widens(kind: int, a: float, b: float) -> bool:
-    large, log_max, tail, small_shape = 1e9, 700.0, 40.0, 0.05
+    large, log_max, tail, small_shape, grid = 1e9, 700.0, 40.0, 0.05, 1e-11
     if kind == NORMAL:
-        return b < 1e300
+        return grid * abs(a) < b < 1e300 and b > 1e-290
     if kind == LOG_NORMAL:
-        return abs(a) + 3 * tail * b < log_max
+        return abs(a) + 3 * tail * b < log_max and b > grid * 1000
     if kind == BERNOULLI:
         return 0 < a < 1
     if kind == BETA:
-        return a > small_shape and b > small_shape
+        return a > small_shape and b > small_shape and math.sqrt(b / a / (a + b + 1)) > grid
     if kind == EXPONENTIAL:
         return 1e-290 < a < 1e290
     if kind == GAMMA:
         return small_shape < a < large and abs(math.log(b)) < log_max - 100
     if kind == WEIBULL:
-        return b / 3 > 0 and abs(math.log(a)) + tail / min(b / 3, 1) < log_max
+        return 0 < b / 3 and b < large and abs(math.log(a)) + tail / min(b / 3, 1) < log_max
     if kind == POISSON:
         return 1 / large < a < large
     return kind == BINOMIAL and 1 <= a < large and 1 / large < b < 1 - 1 / large
