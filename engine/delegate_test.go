@@ -97,11 +97,16 @@ func makers(t *testing.T) map[string]engine.Maker {
 	}
 	replay := control.NewReplay(recorded[2])
 	latents := control.NewCondition(control.Data{"x@2": dist.Scalar(0.25), "p": dist.Vector(0.5), "v": dist.Vector(1, 1, 1), "y": dist.Scalar(2), "image": dist.Vector(1, 2, 3)}, true)
+	nan := math.NaN()
+	observed := control.NewCondition(control.Data{"p": dist.Vector(0.5), "image": dist.Vector(1, nan, 3)}, true)
+	sampled := control.NewCondition(control.Data{"v": dist.Vector(1, nan, nan), "c": dist.Vector(nan, 2), "image": dist.Vector(1, nan, 3)}, true)
 	stack := func(s ...engine.Layer) engine.Maker { return func(engine.Draw) engine.Stack { return s } }
 	return map[string]engine.Maker{
 		"prior":  prior,
 		"data":   stack(latents, control.Prior{}),
 		"replay": stack(replay, control.Prior{}),
+		// Of a Sample's value only a part is given: such runs are steered once that has shown.
+		"missing": stack(observed, control.Prior{}), "missing of a Sample": stack(sampled, control.Prior{}),
 		"all": func(engine.Draw) engine.Stack {
 			return engine.Stack{latents, replay, control.NewInflate(0.3), control.Prior{}}
 		},

@@ -67,6 +67,10 @@ type Batcher interface {
 	Flush(requests []any) error
 }
 
+// ErrSteer is what Choose returns when a delegated run cannot be made by the simulator alone after all: it is made again, and
+// the layer's Plan must then say so.
+var ErrSteer = errors.New("to be made value by value")
+
 // ErrLater is what Choose returns after Run.Later: the layer is asked again, for the same site, when its request has
 // been answered.
 var ErrLater = errors.New("to be asked again")
@@ -183,6 +187,9 @@ func (r *Run) Later(b Batcher, request any) error {
 	r.later.add(b, request)
 	return ErrLater
 }
+
+// Delegated tells whether the simulator has drawn the present Sample's value by itself.
+func (r *Run) Delegated() bool { return r.drawn != nil }
 
 // Room returns n numbers of scratch space for a Choice's value, valid until the next call.
 func (r *Run) Room(n int) []float64 {
@@ -477,7 +484,7 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 	}
 	r.logWeight += e.Contribution()
 	if e.Origin == tracing.FromData || e.Origin == tracing.FromModel {
-		r.logLikelihood += e.LogP
+		r.logLikelihood += e.Contribution() // LogQ is that of elements that were not given
 	}
 	r.b.Add(e, v, &s.Dist)
 	return v, nil

@@ -340,6 +340,10 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 	m.todo = todo[1:]
 	m.at = 0
 	l.giveBack(m)
+	if errors.Is(err, ErrSteer) {
+		l.p.q.giveBack(j)
+		return err
+	}
 	err = fmt.Errorf("draw %d at %s: %w", j.draw.Index, m.where(), err)
 	if errors.Is(err, ErrData) {
 		l.p.q.abort(j, err)

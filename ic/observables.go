@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -37,6 +38,15 @@ func (o *Observable) size() int {
 		n *= d
 	}
 	return n
+}
+
+// shape32 is the shape of one value as the protocol has it.
+func (o *Observable) shape32() []int32 {
+	out := make([]int32, len(o.Shape))
+	for i, d := range o.Shape {
+		out[i] = int32(d)
+	}
+	return out
 }
 
 // inputs is how many numbers the embedding takes.
@@ -229,8 +239,12 @@ func (c *collector) data(d *ppx.Data) (values observed, err error) {
 				}
 				break
 			}
-			if len(v.Data) != o.size() {
+			if !ppx.Answers(v, o.shape32(), o.size()) {
 				return nil, fmt.Errorf("%w: it was trained with %s of shape %v, the value given has shape %s", ErrObservable, ppx.Quote(given), o.Shape, dist.ShapeString(v.Shape))
+			}
+			if control.Partial(v) {
+				return nil, fmt.Errorf("%w: elements of %s are missing, and it was trained to see them all: infer without the network, or train it without that observation (--embed %s=none)",
+					ErrObservable, ppx.Quote(given), ppx.Quote(given))
 			}
 			values[k] = append(values[k], v.Data)
 		}

@@ -184,6 +184,31 @@ func Fits(v Tensor, shape []int32, n int) bool {
 	return true
 }
 
+// Answers tells whether a value that somebody gives can be that of a site whose values have the given shape and n
+// elements: in the same layout but for dimensions of 1, or written flat.
+func Answers(v Tensor, shape []int32, n int) bool {
+	if len(v.Data) != n {
+		return false
+	}
+	i := 0
+	for _, d := range v.Shape {
+		if d == 1 {
+			continue
+		}
+		for i < len(shape) && shape[i] == 1 {
+			i++
+		}
+		if int(d) == n { // flat, or all that there is
+			return true
+		}
+		if i == len(shape) || shape[i] != d {
+			return false
+		}
+		i++
+	}
+	return true // as many elements in all: what is left of shape is 1
+}
+
 // AddressBase is the identity of a place in the simulator's code: its address and the kind of distribution
 // there, a Categorical's with its number of categories. A statement without distribution has no suffix.
 func AddressBase(address string, k dist.Kind, categories int) string {

@@ -39,6 +39,7 @@ type job struct {
 	keepValues  bool
 	observe     []string
 	files       []string
+	missing     string
 	show        shown
 	guide       guidance
 }
@@ -114,6 +115,7 @@ words when they are bad.`,
 	f := c.Flags()
 	f.StringArrayVar(&j.observe, "observe", nil, "an observation: NAME=8, NAME=[1,2,3] or NAME=@FILE.npy; NAME@2 is its second occurrence (repeatable)")
 	f.StringArrayVar(&j.files, "observe-file", nil, "observations from a .json object or a .csv file (repeatable)")
+	f.StringVar(&j.missing, "missing", "refuse", "elements of observed values that are null or NaN: refuse, or ok (they are drawn, and not scored: right if it is chance that they are missing)")
 	f.StringVar(&j.method, "method", "is", "inference method: is (importance sampling), or ic (the same, guided by a network)")
 	f.StringVar(&j.guide.file, "network", "", "network file for ic, from ppx train")
 	f.Float64Var(&j.guide.defensive, "defensive", 0.01, "ic: probability of a trace that is drawn from the prior, which bounds the weights")
@@ -192,6 +194,8 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--network and --defensive go with --method ic")
 	case j.method == "ic" && j.cfg.Inflation > 0:
 		return usagef("--prior-inflation does not go with --method ic")
+	case j.missing != "" && j.missing != "refuse" && j.missing != "ok":
+		return usagef("--missing %s: want refuse or ok", ppx.Quote(j.missing))
 	case j.cfg.N == 0:
 		return usagef("-n must be at least 1")
 	case j.cfg.MaxTime < 0 || !(j.cfg.TargetESS >= 0):
@@ -202,7 +206,7 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--resume continues the run in --out DIR")
 	}
 	if j.resume {
-		for _, name := range []string{"seed", "observe", "observe-file", "prior-inflation", "likelihood-importance", "keep-values", "defensive"} {
+		for _, name := range []string{"seed", "observe", "observe-file", "missing", "prior-inflation", "likelihood-importance", "keep-values", "defensive"} {
 			if f.Changed(name) {
 				return usagef("--%s: a resumed run takes it from its run.json", name)
 			}
@@ -223,7 +227,7 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 	j.cfg.Condition = j.conditioned || j.keepValues
 	if !j.resume {
 		var err error
-		if j.cfg.Data, err = parseData(j.observe, j.files); err != nil {
+		if j.cfg.Data, err = parseData(j.observe, j.files, j.missing == "ok"); err != nil {
 			return nil, err
 		}
 		if !c.Flags().Changed("seed") {

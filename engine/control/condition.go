@@ -2,7 +2,9 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"sort"
+	"sync/atomic"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -33,39 +35,89 @@ func (d Data) Index() *ppx.Data {
 	return ppx.NewData(values)
 }
 
+// Partial tells whether elements of a value are missing: NaN.
+func Partial(t ppx.Tensor) bool {
+	return slices.ContainsFunc(t.Data, func(x float64) bool { return x != x })
+}
+
 // Condition answers statements whose name is in the data: an Observe is scored against the data, a Sample
 // is answered with them and scored, never proposed. With Own, an Observe that is not in the data but
-// brings a value is scored at that; without, it is left to the layers below. Shared by all runs.
+// brings a value is scored at that; without, it is left to the layers below. Elements of the data that are NaN are
+// missing: they are drawn from the prior, and contribute nothing to the weight. Shared by all runs.
 type Condition struct {
-	own  bool
-	data *ppx.Data
+	own     bool
+	data    *ppx.Data
+	told    *ppx.Data   // what a simulator that makes runs by itself is told: whole values
+	partial bool        // some elements are missing
+	steer   atomic.Bool // a Sample has missing elements: a simulator cannot draw those alone
 }
 
 var _ engine.Planner = (*Condition)(nil)
 
 // NewCondition returns the layer for some data, which must not change any more.
 func NewCondition(d Data, own bool) *Condition {
-	return &Condition{own: own, data: d.Index()}
+	c := &Condition{own: own, data: d.Index()}
+	c.told = c.data
+	whole := Data{}
+	for name, v := range d {
+		if Partial(v) {
+			c.partial = true
+		} else {
+			whole[name] = v
+		}
+	}
+	if c.partial {
+		c.told = whole.Index()
+	}
+	return c
 }
 
 // Plan implements engine.Planner.
-func (c *Condition) Plan(p *engine.Plan) bool { return p.Condition(c.data) }
+func (c *Condition) Plan(p *engine.Plan) bool { return p.Condition(c.told) && !c.steer.Load() }
 
 // Choose implements engine.Layer.
-func (c *Condition) Choose(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+func (c *Condition) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
 	if v, ok := c.data.Find(s.Name, s.Occurrence); ok {
-		if len(v.Data) != s.Len {
+		if !ppx.Answers(v, s.Shape, s.Len) {
 			return engine.Choice{}, false, fmt.Errorf("%w: the value given for %s has shape %s (%d elements), the simulator's has shape %s (%d elements)",
 				engine.ErrData, ppx.Quote(s.Name), dist.ShapeString(v.Shape), len(v.Data), dist.ShapeString(s.Shape), s.Len)
+		}
+		if c.partial && Partial(v) {
+			return c.complete(r, s, v.Data)
 		}
 		return engine.Choice{Value: v.Data, Origin: tracing.FromData}, true, nil
 	}
 	if !c.own || s.Op != ppx.Observe || s.Value.Absent() {
 		return engine.Choice{}, false, nil
 	}
-	if len(s.Value.Data) != s.Len {
+	if !ppx.Answers(s.Value, s.Shape, s.Len) {
 		return engine.Choice{}, false, fmt.Errorf("%w: the observed value has shape %s, its distribution %s",
 			ppx.ErrInvalid, dist.ShapeString(s.Value.Shape), dist.ShapeString(s.Shape))
 	}
 	return engine.Choice{Value: s.Value.Data, Origin: tracing.FromModel}, true, nil
+}
+
+// complete draws the missing elements of a value; their density is taken off again by LogQ.
+func (c *Condition) complete(r *engine.Run, s *engine.Site, given []float64) (engine.Choice, bool, error) {
+	if r.Delegated() {
+		c.steer.Store(true)
+		return engine.Choice{}, false, engine.ErrSteer
+	}
+	v := r.Room(s.Len)
+	if err := s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v); err != nil {
+		return engine.Choice{}, false, err
+	}
+	each := make([]float64, s.Len)
+	if err := s.Dist.LogProbs(v, each); err != nil {
+		return engine.Choice{}, false, err
+	}
+	logQ := 0.0
+	for i, x := range given {
+		if x == x {
+			v[i] = x
+		} else {
+			logQ += each[i]
+		}
+	}
+	return engine.Choice{Value: v, LogQ: logQ, Origin: tracing.FromData}, true, nil
 }

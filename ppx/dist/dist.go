@@ -224,6 +224,31 @@ func (d *Dist) LogProb(x Tensor) (float64, error) {
 	return sum, nil
 }
 
+// LogProbs writes the log density of each element of x to out; x has the elements of a value.
+func (d *Dist) LogProbs(x, out []float64) error {
+	if d.Kind == Categorical {
+		for i, v := range x {
+			k := d.Categories()
+			row := Dist{Kind: Categorical, Params: [2]Tensor{{Data: d.Params[0].Data[i*k : (i+1)*k], Shape: []int32{int32(k)}}}}
+			lp, err := row.LogProb(Scalar(v))
+			if err != nil {
+				return err
+			}
+			out[i] = lp
+		}
+		return nil
+	}
+	i := 0
+	return d.each(out, func(a, b float64) float64 {
+		v := x[i]
+		i++
+		if v != v {
+			return v
+		}
+		return kinds[d.Kind].logProb(v, a, b)
+	})
+}
+
 func nonNil(shape []int32) []int32 {
 	if shape == nil {
 		return []int32{}

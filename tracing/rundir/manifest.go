@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -79,15 +80,46 @@ type Host struct {
 // Datum is an observed value: its elements in row-major order, or the name of its array in data.npz when
 // there are more than inlineElements.
 type Datum struct {
-	Shape []int32   `json:"shape"`
-	Data  []float64 `json:"data,omitempty"`
-	File  string    `json:"file,omitempty"`
+	Shape []int32 `json:"shape"`
+	Data  numbers `json:"data,omitempty"`
+	File  string  `json:"file,omitempty"`
+}
+
+// numbers are elements of which some may be missing: NaN here, null in JSON.
+type numbers []float64
+
+// MarshalJSON implements json.Marshaler.
+func (n numbers) MarshalJSON() ([]byte, error) {
+	out := make([]*float64, len(n))
+	for i, x := range n {
+		if x == x {
+			out[i] = &n[i]
+		}
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *numbers) UnmarshalJSON(b []byte) error {
+	var in []*float64
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	*n = make(numbers, len(in))
+	for i, x := range in {
+		(*n)[i] = math.NaN()
+		if x != nil {
+			(*n)[i] = *x
+		}
+	}
+	return nil
 }
 
 const (
 	manifestFile   = "run.json"
 	dataFile       = "data.npz"
 	inlineElements = 1000
+	maxManifest    = 32 << 20 // bytes; observed values of many names are the most of it
 )
 
 // setData puts observed values into the manifest of the folder at path, large ones into a file beside it.
@@ -113,7 +145,11 @@ func (m *Manifest) Tensors(path string) (map[string]ppx.Tensor, error) {
 	out := map[string]ppx.Tensor{}
 	for name, d := range m.Data {
 		if d.File == "" {
-			out[name] = ppx.Tensor{Data: d.Data, Shape: d.Shape}
+			t, err := dist.NewTensor(d.Data, d.Shape)
+			if err != nil {
+				return nil, damaged(filepath.Join(path, manifestFile), fmt.Errorf("data of %s: %w", ppx.Quote(name), err))
+			}
+			out[name] = t
 			continue
 		}
 		t, err := readNPZ(filepath.Join(path, filepath.Base(d.File)), name)
@@ -133,12 +169,12 @@ var ErrNotARun = errors.New("not a run directory")
 
 // ReadManifest reads the run.json of a folder.
 func ReadManifest(path string) (*Manifest, error) {
-	b, err := os.ReadFile(filepath.Join(path, manifestFile))
+	b, err := disk.ReadFile(filepath.Join(path, manifestFile), maxManifest)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return nil, fmt.Errorf("%s: %w: it has no %s", path, ErrNotARun, manifestFile)
 		}
-		return nil, err
+		return nil, damaged(filepath.Join(path, manifestFile), err)
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(b, m); err != nil {

@@ -17,6 +17,9 @@ import (
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
+// maxHeader is the longest header of a .npy file, in bytes; numpy itself reads 10,000.
+const maxHeader = 1 << 16
+
 // ReadNPY reads an array of numbers in numpy's format: any real or integer type, row- or column-major.
 // size is that of the data, header included; it bounds what the header may claim.
 func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
@@ -29,8 +32,13 @@ func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
 	b := bufio.NewReader(in)
 	// The header's own length: two bytes after magic and version, four from version 2 on.
 	if p, err := b.Peek(12); err == nil {
-		if size -= 10 + int64(binary.LittleEndian.Uint16(p[8:])); p[6] > 1 {
-			size -= 2 + int64(binary.LittleEndian.Uint16(p[10:]))<<16
+		head := int64(binary.LittleEndian.Uint16(p[8:]))
+		if size -= 10; p[6] > 1 {
+			head |= int64(binary.LittleEndian.Uint16(p[10:])) << 16
+			size -= 2
+		}
+		if size -= head; size < 0 || head > maxHeader {
+			return t, fmt.Errorf("not a valid .npy file: a header of %d bytes", head)
 		}
 	}
 	r, err := npyio.NewReader(full{b})

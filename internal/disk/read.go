@@ -1,0 +1,70 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+)
+
+// MaxStream bounds what is read from something that is no regular file, and so has no size of its own: a pipe, a device.
+const MaxStream = 64 << 20
+
+// streamDeadline is how long such a thing may take.
+const streamDeadline = 60 * time.Second
+
+// ErrTooLarge says that more came than may be read.
+var ErrTooLarge = errors.New("too large")
+
+// Open opens a file that a user has named for reading, and tells its size. A file is read as it is; from a pipe or
+// a device come at most MaxStream bytes, within a minute: nobody waits for ever, and /dev/zero does not fill the memory.
+func Open(path string) (f io.ReadCloser, size int64, err error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a folder", path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	if info.Mode().IsRegular() {
+		return file, info.Size(), nil
+	}
+	_ = file.SetReadDeadline(time.Now().Add(streamDeadline)) // devices have none
+	return &stream{file, MaxStream}, MaxStream, nil
+}
+
+// stream reads so many bytes and no more.
+type stream struct {
+	*os.File
+	left int
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if s.left <= 0 {
+		return 0, fmt.Errorf("%s: %w: it is no file, and more than %d MiB came from it", s.Name(), ErrTooLarge, MaxStream>>20)
+	}
+	n, err := s.File.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	return n, err
+}
+
+// ReadFile reads a regular file of at most so many bytes.
+func ReadFile(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	case info.Size() > most:
+		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d", path, ErrTooLarge, info.Size(), most)
+	}
+	return os.ReadFile(path)
+}
