@@ -1,11 +1,13 @@
 # make demo   set up, build, and infer a posterior with C++ simulators
 # make test   set up and pass every test
 # make bench  the figures: ratios within one run
+# make install PREFIX=/usr/local DESTDIR=   ppx, and the C++ client for find_package(ppx)
 SHELL := /bin/bash
 GO ?= go
 PY := .venv/bin/python
+PREFIX ?= /usr/local
 
-.PHONY: build cpp demo test bench lint setup setup-test setup-bench clean
+.PHONY: build cpp demo test bench lint install setup setup-test setup-bench clean
 
 build: setup bin/ppx cpp
 
@@ -44,6 +46,12 @@ test: setup-test cpp lint
 
 bench: setup-test cpp
 	scripts/bench.sh
+
+# Under sudo, which has another PATH and so perhaps no Go, what make build has built is taken as it is.
+install:
+	@[ -n "$$SUDO_USER" ] && [ -x bin/ppx ] && [ -f build/adapters/cpp/ppxConfig.cmake ] || $(MAKE) build
+	install -D -m 755 bin/ppx "$(DESTDIR)$(PREFIX)/bin/ppx"
+	DESTDIR="$(DESTDIR)" cmake --install build/adapters/cpp --prefix "$(PREFIX)"
 
 clean:
 	rm -rf bin build .venv

@@ -4,9 +4,12 @@ package adapters_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -154,6 +157,33 @@ func TestClientsServeWhereTheyAreTold(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A program without an engine makes one run, prints the result, and says how to give it one: in the same words in
+// every language.
+func TestWithoutAnEngine(t *testing.T) {
+	for _, language := range testbed.Languages {
+		t.Run(language, func(t *testing.T) {
+			cmd := exec.Command(testbed.Simulator(t, "gum", language)[0])
+			if language == "python" {
+				cmd.Args = append(cmd.Args, testbed.Simulator(t, "gum", language)[1])
+			}
+			cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PPX_ENDPOINT=") })
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, stderr.String())
+			}
+			if v, err := strconv.ParseFloat(strings.TrimSuffix(string(out), "\n"), 64); err != nil || math.Abs(v) > 20 {
+				t.Errorf("printed %q", out)
+			}
+			const hint = `give an endpoint as the first argument, or start it with "ppx … -- PROGRAM {endpoint}"`
+			if stderr.String() != "gum: no engine ("+hint+"): running once by itself\n" {
+				t.Errorf("said %q", stderr.String())
+			}
+		})
 	}
 }
 

@@ -108,6 +108,7 @@ type Run struct {
 	s     ppx.Statement
 	room  [2][1]float64
 	value [1]float64
+	shape [dist.MaxRank]int32
 	stack callers
 }
 
@@ -191,13 +192,22 @@ func (r *Run) prepare(op ppx.Type, name string, d *Dist, site *Site) *ppx.Statem
 }
 
 func (r *Run) sample(name string, d *Dist, site *Site) Tensor {
-	v, err := r.h.Sample(r.prepare(ppx.Sample, name, d, site))
+	s := r.prepare(ppx.Sample, name, d, site)
+	v, err := r.h.Sample(s)
 	if err != nil {
 		panic(aborted{err})
 	}
-	if len(v.Data) == 0 && len(d.t[0].Data) > 0 {
-		panic(aborted{fmt.Errorf("%w: an empty answer to Sample at %s", ppx.ErrOutOfStep, ppx.Quote(r.s.Address))})
+	// The answer takes the shape of the site: some engines answer a scalar with shape [1].
+	shape, err := s.Dist.Shape(r.shape[:0])
+	n, _ := dist.Elements(shape)
+	if err == nil && !ppx.Answers(v, shape, n) {
+		err = fmt.Errorf("its values have shape %s", dist.ShapeString(shape))
 	}
+	if err != nil {
+		panic(aborted{fmt.Errorf("%w: an answer of shape %s to Sample at %s: %w",
+			ppx.ErrOutOfStep, dist.ShapeString(v.Shape), ppx.Quote(s.Address), err)})
+	}
+	v.Shape = shape
 	return v
 }
 

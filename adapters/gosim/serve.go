@@ -5,9 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,9 +54,9 @@ func LocalRun(m Model, seed, n uint64) (Tensor, error) {
 	return Wrap(m)(&local{seed: seed, run: n})
 }
 
-// Main is the main function of a simulator: with an endpoint as its argument, as --endpoint, or PPX_ENDPOINT in the environment, it serves
-// an engine until it is told to stop; else it runs the model once by itself and returns. It does not
-// return after an error.
+// Main is the main function of a simulator: with an endpoint as its argument, as --endpoint, or PPX_ENDPOINT in
+// the environment, it serves an engine until it is told to stop; else it runs the model once by itself, prints
+// the result and returns. It does not return after an error.
 func Main(name string, m Model) {
 	endpoint := flag.String("endpoint", os.Getenv(EndpointVar), "serve an engine here (default: $"+EndpointVar+"; without any, run once)")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "random seed when run without an engine")
@@ -69,7 +71,12 @@ func Main(name string, m Model) {
 	defer stop()
 	var err error
 	if *endpoint == "" {
-		_, err = Local(m, *seed)
+		const hint = `give an endpoint as the first argument, or start it with "ppx … -- PROGRAM {endpoint}"`
+		fmt.Fprintf(os.Stderr, "%s: no engine (%s): running once by itself\n", name, hint)
+		var result Tensor
+		if result, err = Local(m, *seed); err == nil {
+			err = show(result)
+		}
 	} else {
 		err = Serve(ctx, *endpoint, name, m)
 	}
@@ -77,6 +84,34 @@ func Main(name string, m Model) {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
 	}
+}
+
+// show prints a result: a number, or nested lists of numbers, as the other clients show them too.
+func show(t Tensor) error {
+	if t.Data == nil && t.Shape == nil { // the model has none
+		return nil
+	}
+	if _, err := dist.NewTensor(t.Data, t.Shape); err != nil {
+		return fmt.Errorf("the model's result: %w", err)
+	}
+	fmt.Println(text(t))
+	return nil
+}
+
+func text(t Tensor) string {
+	if len(t.Shape) == 0 {
+		format := byte('g')
+		if a := math.Abs(t.Data[0]); a >= 1e-4 && a < 1e16 {
+			format = 'f'
+		}
+		return strconv.FormatFloat(t.Data[0], format, -1, 64)
+	}
+	rows := make([]string, t.Shape[0])
+	for i := range rows {
+		n := len(t.Data) / len(rows)
+		rows[i] = text(Tensor{Data: t.Data[i*n : (i+1)*n], Shape: t.Shape[1:]})
+	}
+	return "[" + strings.Join(rows, ", ") + "]"
 }
 
 // local answers a model's statements without an engine.

@@ -1,4 +1,6 @@
-// Tests of the client without an engine, and of its addresses and codec.
+// Tests of the client without an engine and with one that answers amiss, and of its addresses and codec.
+#include <unistd.h>
+
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -161,6 +163,119 @@ static void damaged() {
   damage(run);
 }
 
+// A message of an engine: a SampleResult with data, and with a shape unless that is null; a Run without data.
+static std::vector<std::uint8_t> of_engine(const std::vector<double>* data, const std::vector<std::int32_t>* shape) {
+  auto field = [](int i) { return static_cast<flatbuffers::voffset_t>(4 + 2 * i); };
+  flatbuffers::FlatBufferBuilder b;
+  flatbuffers::Offset<void> numbers = 0, dims = 0, tensor = 0;
+  if (data != nullptr) {
+    numbers = b.CreateVector(*data).o;
+    if (shape != nullptr) dims = b.CreateVector(*shape).o;
+    auto t = b.StartTable();
+    b.AddOffset(field(0), numbers);
+    b.AddOffset(field(1), dims);
+    tensor = b.EndTable(t);
+  }
+  auto t = b.StartTable();
+  b.AddOffset(field(0), tensor);
+  flatbuffers::Offset<void> body = b.EndTable(t);
+  t = b.StartTable();
+  b.AddElement<std::uint8_t>(field(0), data != nullptr ? ppx::detail::sample_result : ppx::detail::run, 0);
+  b.AddOffset(field(1), body);
+  b.Finish(flatbuffers::Offset<void>(b.EndTable(t)));
+  return {b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
+}
+
+// The value that a model gets for a Sample when an engine of plain PPX 1.0 answers with these data in this shape; what
+// is the text of the error, if there is one.
+static ppx::Tensor answered(const ppx::Distribution& d, const std::vector<double>& data,
+                            const std::vector<std::int32_t>* shape, std::string& what) {
+  static int count = 0;
+  std::string endpoint = "ipc://@ppx-client-test-" + std::to_string(getpid()) + "-" + std::to_string(count++);
+  ppx::Tensor got;
+  ppx::detail::Connection c(endpoint, "s", "m");
+  std::thread simulator([&] {
+    ppx::detail::current().engine = &c;
+    auto model = [&] {
+      got = ppx::sample_tensor(d, "x", ppx::Site().address("there"));
+      return ppx::Tensor(1.0);
+    };
+    try {
+      c.serve_one(model);
+    } catch (const ppx::ProtocolError& e) {
+      what = e.what();
+    }
+  });
+  void* context = zmq_ctx_new();
+  void* engine = zmq_socket(context, ZMQ_REQ);
+  CHECK(zmq_connect(engine, endpoint.c_str()) == 0);
+  char sample[1000];
+  auto run = of_engine(nullptr, nullptr), answer = of_engine(&data, shape);
+  zmq_send(engine, run.data(), run.size(), 0);
+  zmq_recv(engine, sample, sizeof sample, 0);
+  zmq_send(engine, answer.data(), answer.size(), 0);
+  simulator.join();
+  zmq_close(engine);
+  zmq_ctx_term(context);
+  return got;
+}
+
+// An answer takes the shape of the site, whatever shape of as many elements an engine gives it.
+static void answers() {
+  using Shape = std::vector<std::int32_t>;
+  using Data = std::vector<double>;
+  auto fits = [](const ppx::Distribution& d, const Data& data, const Shape& want, std::vector<Shape> sent) {
+    auto n = static_cast<std::int32_t>(data.size());
+    for (const auto& shape : {Shape{n}, Shape{1, n}, Shape{n, 1}, want}) sent.push_back(shape);
+    for (std::size_t i = 0; i <= sent.size(); i++) {  // the last time without a shape
+      std::string what;
+      auto got = answered(d, data, i < sent.size() ? &sent[i] : nullptr, what);
+      CHECK(what.empty() && got.data == data && got.shape == want);
+    }
+  };
+  ppx::Tensor six({0, 0, 0, 0, 0, 0}, {2, 3});
+  fits(ppx::Poisson(3), {4}, {}, {{1, 1, 1}});
+  fits(ppx::Categorical({0.5, 0.5}), {1}, {}, {});
+  fits(ppx::Normal(ppx::Tensor({0}, {1}), 1), {0.5}, {1}, {{}});
+  fits(ppx::Normal(ppx::Tensor({0}, {1, 1}), 1), {0.5}, {1, 1}, {{}});
+  fits(ppx::Categorical(ppx::Tensor({1, 0, 0, 0, 0, 2}, {2, 3})), {0, 2}, {2}, {});
+  fits(ppx::Normal(six, 1), {1, 2, 3, 4, 5, 6}, {2, 3}, {{1, 2, 3}, {2, 1, 3}});
+  fits(ppx::Uniform(ppx::Tensor({0, 1}, {2, 1}), ppx::Tensor({2, 3, 4}, {1, 3})), {1, 2, 3, 4, 5, 6}, {2, 3}, {});
+  fits(ppx::Normal(ppx::Tensor(std::vector<double>{}), 1), {}, {0}, {});
+  auto refused = [](const ppx::Distribution& d, const Data& data, const Shape& shape) {
+    std::string what;
+    answered(d, data, &shape, what);
+    CHECK(what.find("an answer of shape") != std::string::npos && what.find("to Sample at there") != std::string::npos);
+  };
+  refused(ppx::Normal(0, 1), {1, 2}, {2});
+  refused(ppx::Normal(0, 1), {}, {0});
+  refused(ppx::Normal(0, 1), {}, {});
+  refused(ppx::Normal({0, 0}, 1), {1}, {1});
+  refused(ppx::Normal(six, 1), {1, 2, 3, 4, 5, 6}, {3, 2});
+  refused(ppx::Normal({0, 0}, {1, 1, 1}), {1, 2, 3, 4, 5, 6}, {6});
+}
+
+static void texts() {
+  auto text = [](const ppx::Tensor& t) { return ppx::detail::text(t); };
+  CHECK(text(3) == "3");
+  CHECK(text(0.1 + 0.2) == "0.30000000000000004");
+  CHECK(text(-2e300) == "-2e+300");
+  CHECK(text(ppx::Tensor{1, 2.5}) == "[1, 2.5]");
+  CHECK(text(ppx::Tensor({1, 2, -3, 0.25}, {2, 2})) == "[[1, 2], [-3, 0.25]]");
+  CHECK(text(ppx::Tensor(std::vector<double>{})) == "[]");
+}
+
+// A number in the place of a name does not compile, not even the 0 that is a pointer too.
+template <class D>
+auto takes_zero(int) -> decltype(ppx::observe(std::declval<D>(), 0), true) { return true; }
+template <class D>
+bool takes_zero(long) { return false; }
+
+static void names() {
+  CHECK(!takes_zero<ppx::Distribution>(0));
+  ppx::observe(ppx::Normal(0, 1), std::string("y"));
+}
+
 static void bad_endpoint() {
   std::string what;
   try {
@@ -175,6 +290,9 @@ int main() {
   local_mode();
   stacks();
   damaged();
+  answers();
+  texts();
+  names();
   bad_endpoint();
   if (failures == 0) std::cout << "client tests passed (addresses by " << ppx::stack_walker << ")\n";
   return failures == 0 ? 0 : 1;

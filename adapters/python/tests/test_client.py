@@ -66,6 +66,157 @@ def test_types_and_shapes():
         ppxsim.Categorical(0.5)
 
 
+# ---- arguments
+
+
+def test_arguments_in_the_wrong_place_are_told():
+    d = ppxsim.Normal(0, 1)
+    wrong = [
+        (lambda: ppxsim.observe(d, "y", name="z"), "observe.*'y' where the value belongs, and 'z' for the name"),
+        (lambda: ppxsim.observe(d, "y", 3.0), "observe.*'y' where the value belongs, and 3.0"),
+        (lambda: ppxsim.observe(d, "y", 0.0), "observe.*'y' where the value belongs, and 0.0"),
+        (lambda: ppxsim.observe(d, 3.0, 4.0), "observe.*4.0 where the name belongs"),
+        (lambda: ppxsim.observe("y", d), "observe.*'y' where the distribution belongs"),
+        (lambda: ppxsim.sample(ppxsim.Normal, "x"), "sample.*where the distribution belongs"),
+        (lambda: ppxsim.sample("x", d), "sample.*'x' where the distribution belongs"),
+        (lambda: ppxsim.sample(d, 3), "sample.*3 where the name belongs"),
+        (lambda: ppxsim.tag("mass", 3.0), "the value comes first, then the name, not 'mass', 3.0"),
+        (lambda: ppxsim.tag("mass"), "the value comes first"),
+        (lambda: ppxsim.tag(3.0, 4.0), "the value comes first"),
+    ]
+
+    def model():
+        for call, text in wrong:
+            with pytest.raises(TypeError, match=text):
+                call()
+        return 1.0
+
+    model()  # at once, also without an engine
+    assert [m.type for m in converse(model, [])] == [_wire.RUN_RESULT]
+
+
+def test_the_name_may_stand_where_a_value_would():
+    def model():
+        ppxsim.observe(ppxsim.Normal(0, 1), "y", address="here")
+        ppxsim.observe(ppxsim.Normal(0, 1), 3.0, "y", address="here")
+        x = ppxsim.sample(ppxsim.Normal(0, 1), "x", address="here")
+        ppxsim.tag(x, "t", address="here")
+
+    observed = answer(_wire.OBSERVE_RESULT)
+    said = converse(model, [observed, observed, answer(_wire.SAMPLE_RESULT, 2.0), answer(_wire.TAG_RESULT)])
+    assert [m.bytes for m in said[:4]] == [
+        _wire.statement(_wire.OBSERVE, "here", "y", 1, (0.0, 1.0), False, None),
+        _wire.statement(_wire.OBSERVE, "here", "y", 1, (0.0, 1.0), False, 3.0),
+        _wire.statement(_wire.SAMPLE, "here", "x", 1, (0.0, 1.0), True, None),
+        _wire.statement(_wire.TAG, "here", "t", 0, (), False, 2.0),
+    ]
+
+
+# ---- an engine that says what it is told to
+
+
+class Said:
+    def __init__(self, msg):
+        r = _wire._Reader(msg)
+        self.type, self.bytes = r.number(r.indirect(0), 0, "<B"), msg
+
+
+class Socket:
+    def __init__(self, messages):
+        self.messages, self.said = messages, []
+
+    def recv(self):
+        return self.messages.pop(0)
+
+    def send(self, msg):
+        self.said.append(Said(msg))
+
+
+def answer(kind, value=None, shape=...):
+    """A message of an engine; shape: as it is written, None for a tensor without."""
+    b = flatbuffers.Builder(64)
+    fields = ()
+    if value is not None:
+        a = np.asarray(value, dtype=np.float64)
+        data = _wire._vector(b, a.reshape(-1), 8)
+        dims = 0 if shape is None else _wire._vector(b, np.array(a.shape if shape is ... else shape, dtype="<i4"), 4)
+        fields = (_wire._table(b, data, dims),)
+    return _wire._finish(b, kind, _wire._table(b, *fields))
+
+
+def converse(model, answers):
+    """What the client says in one run under an engine of plain PPX 1.0."""
+    socket = Socket([answer(_wire.RUN), *answers])
+    run = _client._Remote(socket)
+    token = _client._run.set(run)
+    try:
+        run.serve_one("s", "m", model)
+    finally:
+        _client._run.reset(token)
+    assert not socket.messages
+    return socket.said
+
+
+SITES = [  # a distribution, what an engine answers, and the value
+    (ppxsim.Poisson(3), 4.0, 4),
+    (ppxsim.Normal(0, 1), 0.5, 0.5),
+    (ppxsim.Categorical([0.5, 0.5]), 1.0, 1),
+    (ppxsim.Normal([0.0], 1), 0.5, [0.5]),
+    (ppxsim.Normal([[0.0]], [1.0]), 0.5, [[0.5]]),
+    (ppxsim.Categorical([[0.5, 0.5]]), 1.0, [1]),
+    (ppxsim.Normal(np.zeros((2, 3)), 1), np.arange(6.0), [[0, 1, 2], [3, 4, 5]]),
+    (ppxsim.Uniform([[0.0], [1.0]], [2.0, 3.0]), [0.0, 1.0, 2.0, 3.0], [[0, 1], [2, 3]]),
+    (ppxsim.Poisson(np.ones((1, 2, 1))), [3.0, 4.0], [[[3], [4]]]),
+    (ppxsim.Normal([], 1), [], []),
+]
+
+
+@pytest.mark.parametrize("dist,said,value", SITES, ids=lambda x: repr(x)[:30])
+def test_an_answer_takes_the_shape_of_the_site(dist, said, value):
+    n = np.size(said)
+    own = np.shape(value)
+    for shape in [None, (n,), (1, n), (n, 1), own, (1, *own), (*own, 1)] + [()] * (n == 1):
+        got = []
+        converse(lambda: got.append(ppxsim.sample(dist)), [answer(_wire.SAMPLE_RESULT, said, shape)])
+        assert np.shape(got[0]) == own and np.array_equal(got[0], value), shape
+        assert type(got[0]) is (type(value) if own == () else np.ndarray)
+
+
+@pytest.mark.parametrize("dist,said", [
+    (ppxsim.Normal(0, 1), [1.0, 2.0]),
+    (ppxsim.Normal(0, 1), []),
+    (ppxsim.Normal(0, 1), None),
+    (ppxsim.Normal([0.0, 0.0], 1), 1.0),
+    (ppxsim.Normal(np.zeros((2, 3)), 1), np.zeros((3, 2))),
+    (ppxsim.Normal(np.zeros(6), 1), np.zeros((3, 2))),
+    (ppxsim.Normal(np.zeros(2), np.ones(3)), np.zeros(6)),
+    (ppxsim.Categorical([0.5, 0.5]), [1.0, 1.0]),
+])  # fmt: skip
+def test_an_answer_that_does_not_fit_the_site_is_refused(dist, said):
+    with pytest.raises(ppxsim.ProtocolError, match="answer of shape .* to Sample at there"):
+        converse(lambda: ppxsim.sample(dist, address="there"), [answer(_wire.SAMPLE_RESULT, said)])
+
+
+# ---- programs without an engine
+
+
+@pytest.mark.parametrize("result,shown", [
+    ("0.1 + 0.2", "0.30000000000000004\n"),
+    ("3", "3\n"),
+    ("[1, np.float64(2.5)]", "[1, 2.5]\n"),
+    ("np.array([[1, 2e300], [-3, 0.25]])", "[[1, 2e+300], [-3, 0.25]]\n"),
+    ("{'a': 1}", "{'a': 1}\n"),
+    ("None", ""),
+])  # fmt: skip
+def test_main_without_an_engine_runs_once_and_says_so(result, shown, monkeypatch):
+    monkeypatch.delenv("PPX_ENDPOINT", raising=False)
+    program = f"import numpy as np, ppxsim\nppxsim.main(lambda: {result}, name='sim')"
+    p = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
+    assert p.stdout == shown
+    hint = 'give an endpoint as the first argument, or start it with "ppx … -- PROGRAM {endpoint}"'
+    assert p.stderr == f"sim: no engine ({hint}): running once by itself\n"
+
+
 # ---- addresses
 
 
@@ -238,18 +389,6 @@ def test_another_engine_is_let_in_when_the_first_is_not_heard_of(monkeypatch):
     monkeypatch.setattr(_client, "LEASE", 0.2)
     clock = [0.0]
     monkeypatch.setattr(_client.time, "monotonic", lambda: clock[0])
-    said = []
-
-    class Socket:
-        def __init__(self, messages):
-            self.messages = messages
-
-        def recv(self):
-            return self.messages.pop(0)
-
-        def send(self, msg):
-            said.append(_wire.decode(msg).type)
-
     def hello(token):
         b = flatbuffers.Builder(64)
         s = b.CreateString("engine")
@@ -268,8 +407,8 @@ def test_another_engine_is_let_in_when_the_first_is_not_heard_of(monkeypatch):
     run = _client._Remote(socket)
     run.serve_one("s", "m", lambda: 0.0)
     run.serve_one("s", "m", lambda: 0.0)  # the second engine is refused, the first heard again
-    assert said == [_wire.HANDSHAKE_RESULT, _wire.RESET, _wire.HANDSHAKE_RESULT]
+    assert [m.type for m in socket.said] == [_wire.HANDSHAKE_RESULT, _wire.RESET, _wire.HANDSHAKE_RESULT]
     clock[0] = 1.0
     socket.messages = [hello(2)]
     run.serve_one("s", "m", lambda: 0.0)
-    assert said[3:] == [_wire.HANDSHAKE_RESULT] and run.token == 2
+    assert [m.type for m in socket.said[3:]] == [_wire.HANDSHAKE_RESULT] and run.token == 2

@@ -22,6 +22,7 @@
 
 #include <zmq.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -118,13 +119,7 @@ class Connection {
       solo_.statement++;
       const Chunk* earlier = before();
       ask(encoder.statement(detail::sample, address, name, &d, control, nullptr, earlier), sample_result, earlier != nullptr);
-      if (!decoder.has_value) throw ProtocolError("ppx: an empty answer to Sample");
-      View v;
-      v.data = decoder.data.data();
-      v.size = decoder.data.size();
-      v.shape = decoder.shape.data();
-      v.rank = decoder.shape.size();
-      return v;
+      return answer(address, d);
     }
     if (!solo_.prepare(d)) refuse(address, stays, name, d, control);
     View v;
@@ -354,6 +349,41 @@ class Connection {
     return result;
   }
 
+  // The engine's answer to a Sample in the shape of the site: some engines answer a scalar with shape [1].
+  View answer(std::string_view address, const Distribution& d) {
+    if (!decoder.has_value) {
+      decoder.data.clear();
+      decoder.shape = {0};
+    }
+    bool has_shape = solo_.find_shape(d);
+    View v;
+    v.data = decoder.data.data();
+    v.size = decoder.data.size();
+    v.shape = solo_.shape.data();
+    v.rank = solo_.shape.size();
+    if (has_shape && elements(v.shape, v.rank) == v.size) {
+      if (decoder.shape.size() <= 1) return v;
+      auto sent = without_ones(decoder.shape);
+      if (sent.size() <= 1 || sent == without_ones(solo_.shape)) return v;
+    }
+    std::string values = "whose parameters do not broadcast";
+    if (has_shape) values = "whose values have shape " + shape_text(solo_.shape);
+    throw ProtocolError("ppx: an answer of shape " + shape_text(decoder.shape) + " to Sample at " + std::string(address) +
+                        ", " + values);
+  }
+
+  // Dimensions of 1 change nothing in the order of the elements.
+  static std::vector<std::int32_t> without_ones(std::vector<std::int32_t> shape) {
+    shape.erase(std::remove(shape.begin(), shape.end(), 1), shape.end());
+    return shape;
+  }
+
+  static std::string shape_text(const std::vector<std::int32_t>& shape) {
+    std::string s;
+    for (auto d : shape) s += (s.empty() ? "" : ",") + std::to_string(d);
+    return "[" + s + "]";
+  }
+
   // The model went on after RunAborted.
   void check_over() const {
     if (over_) throw RunAborted{};
@@ -490,6 +520,10 @@ inline void seed(std::uint64_t s) { detail::current().local = std::make_unique<d
   asm volatile("");  // no tail call: this frame must be there
 }
 
+// A number in the place of the name is a value: that is for observe_value. (0 would pass for a pointer to a name.)
+template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>, class... Rest>
+void observe(const Distribution&, T, const Rest&...) = delete;
+
 // The same with a value that the simulator knows itself.
 [[gnu::noinline]] inline void observe_value(const Distribution& d, const Tensor& value, std::string_view name = {}, const Site& site = {}) {
   auto* e = detail::current().engine;
@@ -545,6 +579,29 @@ Tensor call(Addresses& a, F& model) {
   return call(a, invoke<F>, &model, !std::is_pointer_v<F>);
 }
 
+// A number, or nested lists of numbers, as the other clients show them too.
+inline std::string text(const View& v) {
+  if (!fits(v)) throw Error("ppx: the model's result has a shape that does not fit its data");
+  if (v.rank == 0) {
+    char number[32];
+    for (int digits = 15; digits <= 17; digits++) {  // as few as tell it from its neighbours
+      std::snprintf(number, sizeof number, "%.*g", digits, v.data[0]);
+      if (std::strtod(number, nullptr) == v.data[0]) break;
+    }
+    return number;
+  }
+  std::string s;
+  for (std::int32_t i = 0; i < v.shape[0]; i++) {
+    View row = v;
+    row.size /= static_cast<std::size_t>(v.shape[0]);
+    row.data += static_cast<std::size_t>(i) * row.size;
+    row.shape++;
+    row.rank--;
+    s += (i > 0 ? ", " : "") + text(row);
+  }
+  return "[" + s + "]";
+}
+
 }  // namespace detail
 
 // Binds endpoint (tcp://127.0.0.1:5555, ipc:///path, ipc://@name) and answers engines until the process
@@ -565,8 +622,8 @@ template <class F>
 }
 
 // The main function of a simulator: with an endpoint, as --endpoint ENDPOINT, as the first argument or in
-// PPX_ENDPOINT, it serves an engine until it is stopped; else it runs the model once by itself. Returns
-// the exit code.
+// PPX_ENDPOINT, it serves an engine until it is stopped; else it runs the model once by itself and prints the
+// result. Returns the exit code.
 template <class F>
 int main(const std::string& name, F model, int argc, char** argv) {
   std::string endpoint;
@@ -583,7 +640,14 @@ int main(const std::string& name, F model, int argc, char** argv) {
   }
   try {
     if (!endpoint.empty()) serve(endpoint, name, std::move(model));
-    model();
+    const char* hint = "give an endpoint as the first argument, or start it with \"ppx … -- PROGRAM {endpoint}\"";
+    std::fprintf(stderr, "%s: no engine (%s): running once by itself\n", name.c_str(), hint);
+    if constexpr (std::is_void_v<decltype(model())>) {
+      model();
+    } else {
+      Tensor result(model());
+      if (!result.data.empty() || !result.shape.empty()) std::printf("%s\n", detail::text(result).c_str());
+    }
     return 0;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());

@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 import traceback
-from typing import Any, Callable, Iterator, Optional, Union
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import zmq
@@ -22,7 +22,7 @@ import zmq
 from . import _wire as wire
 from ._address import address as _call_address
 from ._distributions import Distribution
-from ._notes import Notes, Solo, valid_shape
+from ._notes import Notes, Solo, site_shape, valid_shape
 from ._version import __version__
 
 SYSTEM_NAME = f"ppxsim {__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
@@ -153,10 +153,7 @@ class _Remote:
             self.solo.statement += 1
             earlier = notes.chunk if notes.chunk.statements else None
             msg = _message(wire.SAMPLE, address, name, dist, control, None, self.templates, earlier)
-            v = self.ask(msg, wire.SAMPLE_RESULT, with_notes=earlier is not None)
-            if v is None:
-                raise ProtocolError(f"an empty answer to Sample at {address}")
-            return v
+            return _fitted(self.ask(msg, wire.SAMPLE_RESULT, with_notes=earlier is not None), address, dist)
         shape = valid_shape(kind, params)
         self.make_room()
         f = notes.form(wire.SAMPLE, address, name, kind, params, control, shape)
@@ -336,6 +333,22 @@ def _message(
     return wire.statement(kind, address, name, dist_kind, params, control, value, before)
 
 
+def _fitted(v: Any, address: str, dist: Distribution) -> Any:
+    """An engine's answer in the shape of the site: some engines answer a scalar with shape [1]."""
+    shape = site_shape(dist.kind, dist.params)
+    if v is None:
+        v = np.zeros(0)
+    if shape is None or wire.elements(shape) != v.size or _long(v.shape) not in (_long(shape), [v.size]):
+        values = "whose parameters do not broadcast" if shape is None else f"whose values have shape {shape}"
+        raise ProtocolError(f"an answer of shape {v.shape} to Sample at {address}, {values}")
+    return v.reshape(shape)
+
+
+def _long(shape: Tuple[int, ...]) -> List[int]:
+    """Without the dimensions of 1, which change nothing in the order of the elements."""
+    return [d for d in shape if d != 1]
+
+
 def _plain(value: Any) -> Any:
     """Scalars as floats, so that they take the short way."""
     if value is None or type(value) is float:
@@ -345,12 +358,21 @@ def _plain(value: Any) -> Any:
     return np.asarray(value, dtype=np.float64)
 
 
+def _check(call: str, dist: Any, name: Any, kinds: Any = Distribution) -> None:
+    """Arguments in the wrong place are told at once, with an engine and without."""
+    if not isinstance(dist, kinds):
+        raise TypeError(f"{call}: {dist!r} where the distribution belongs, as Normal(0, 1)")
+    if not isinstance(name, str):
+        raise TypeError(f"{call}: {name!r} where the name belongs")
+
+
 def sample(dist: Distribution, name: str = "", *, control: bool = True, address: Optional[str] = None) -> Any:
     """A value from dist: the engine's choice, or a draw when there is no engine.
 
     Returns a float, or an int for discrete families; an array (float64 or int64) for a tensor. control=False
     asks the engine to use no proposal here. address replaces the call stack as the name of this place.
     """
+    _check("sample(dist, name)", dist, name)
     run = _current()
     if isinstance(run, _Local):
         v = run.draw(dist)
@@ -364,7 +386,13 @@ def sample(dist: Distribution, name: str = "", *, control: bool = True, address:
 
 def observe(dist: Distribution, value: Any = None, name: str = "", *, address: Optional[str] = None) -> None:
     """Tell that data of this name are distributed like dist. The engine has the data; value is what the
-    simulator itself knows of them, if anything."""
+    simulator itself knows of them, if anything. observe(dist, "y") is observe(dist, name="y")."""
+    if isinstance(value, str):
+        if name != "":
+            raise TypeError(f"observe(dist, value, name): {value!r} where the value belongs, and {name!r} for the name")
+        value, name = None, value
+    # The protocol knows an Observe without distribution.
+    _check("observe(dist, value, name)", dist, name, (Distribution, type(None)))
     run = _current()
     if isinstance(run, _Remote):
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
@@ -375,6 +403,8 @@ def tag(value: Any, name: str = "", *, address: Optional[str] = None) -> None:
     """Record a value that the model computed."""
     if value is None:
         raise TypeError("tag needs a value")
+    if isinstance(value, str) or not isinstance(name, str):
+        raise TypeError(f"tag(value, name): the value comes first, then the name, not {value!r}, {name!r}")
     run = _current()
     if isinstance(run, _Remote):
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
@@ -416,9 +446,23 @@ def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
         context.destroy(linger=100)
 
 
+def _shown(result: Any) -> str:
+    """A number, or nested lists of numbers, as the other clients show them too."""
+    try:
+        return _nested(np.asarray(result, dtype=np.float64).tolist())
+    except (TypeError, ValueError):
+        return str(result)
+
+
+def _nested(x: Any) -> str:
+    if isinstance(x, list):
+        return f"[{', '.join(map(_nested, x))}]"
+    return str(int(x)) if x.is_integer() and abs(x) < 1e16 else repr(x)
+
+
 def main(model: Callable[[], Any], name: str) -> Any:
     """The main function of a simulator: with --endpoint, or PPX_ENDPOINT in the environment, it serves an
-    engine; else it runs the model once by itself and returns the result."""
+    engine; else it runs the model once by itself, prints the result and returns it."""
     parser = argparse.ArgumentParser(description=f"The simulator {name}.")
     parser.add_argument("where", nargs="?", metavar="ENDPOINT", help="the same as --endpoint ENDPOINT")
     parser.add_argument("--endpoint", default=os.environ.get(ENDPOINT_VAR), help=f"serve an engine here (default: ${ENDPOINT_VAR}; without any, run once)")
@@ -436,5 +480,10 @@ def main(model: Callable[[], Any], name: str) -> Any:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)
+    hint = 'give an endpoint as the first argument, or start it with "ppx … -- PROGRAM {endpoint}"'
+    print(f"{name}: no engine ({hint}): running once by itself", file=sys.stderr, flush=True)
     with local(args.seed):
-        return model()
+        result = model()
+    if result is not None:
+        print(_shown(result))
+    return result

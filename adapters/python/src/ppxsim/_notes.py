@@ -89,6 +89,19 @@ class Solo:
         return random.DRAW[kind](s, *(float(p) for p in params))
 
 
+def site_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
+    """The shape of a distribution's values, whether or not its parameters are valid; None if they do not broadcast."""
+    if kind == random.CATEGORICAL:
+        shape: Tuple[int, ...] = np.shape(params[0])
+        return shape[:-1]
+    if all(type(p) is float for p in params):
+        return ()
+    try:
+        return np.broadcast_shapes(*map(np.shape, params))
+    except ValueError:
+        return None
+
+
 def valid_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
     """The shape of a distribution's values; None if the parameters are invalid."""
     if kind == random.CATEGORICAL:

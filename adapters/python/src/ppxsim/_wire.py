@@ -317,6 +317,8 @@ class _Reader:
         shape = tuple(int(d) for d in np.frombuffer(self.buf, "<i4", rank, shape_at)) if 0 < rank <= MAX_RANK else ()
         if n == 0 and rank == 0:
             return None
+        if not shape_at:  # left out: the elements one after the other
+            shape = (n,)
         if rank > MAX_RANK or elements(shape) != n:
             raise MalformedError(f"a shape of {rank} dimensions does not fit {n} elements")
         self.spend(8 * n + 4 * rank)

@@ -44,21 +44,33 @@ class Solo {
     decided_ = wide_ = false;
   }
 
+  // Finds the shape of a distribution's values. False for parameters that have none together.
+  bool find_shape(const Distribution& d) {
+    shape.clear();
+    View a(d.a), b(d.b);
+    if (d.kind == Kind::categorical) {
+      if (a.rank == 0 || !fits(a)) return false;
+      shape.assign(a.shape, a.shape + a.rank - 1);
+      return true;
+    }
+    if (d.scalar()) return true;
+    if (d.parameters < 2) b = a;
+    return fits(a) && fits(b) && broadcast(a, b) && elements(shape.data(), shape.size()) <= max_elements;
+  }
+
   // Finds the shape of a distribution's values, and makes room for one. False for invalid parameters.
   bool prepare(const Distribution& d) {
-    shape.clear();
     if (d.scalar() && d.kind != Kind::categorical) {
+      shape.clear();
       value.resize(1);
       return rng::valid(d.kind, d.a.number, d.b.number);
     }
+    if (!find_shape(d)) return false;
     View a(d.a), b(d.b);
     if (d.kind == Kind::categorical) return prepare_categorical(a);
     if (d.parameters < 2) b = a;
-    if (!fits(a) || !fits(b) || !broadcast(a, b)) return false;
-    std::size_t n = elements(shape.data(), shape.size());
-    if (n > max_elements) return false;
-    value.resize(n);
-    for (std::size_t i = 0; i < n; i++) {
+    value.resize(elements(shape.data(), shape.size()));
+    for (std::size_t i = 0; i < value.size(); i++) {
       if (!rng::valid(d.kind, at(a, i), at(b, i))) return false;
     }
     return true;
@@ -96,8 +108,6 @@ class Solo {
   bool decided_ = false, wide_ = false;
 
   bool prepare_categorical(const View& p) {
-    if (p.rank == 0 || !fits(p)) return false;
-    shape.assign(p.shape, p.shape + p.rank - 1);
     auto k = static_cast<std::size_t>(p.shape[p.rank - 1]);
     if (k == 0) return false;
     value.resize(p.size / k);

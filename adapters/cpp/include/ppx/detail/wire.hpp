@@ -3,6 +3,7 @@
 #ifndef PPX_DETAIL_WIRE_HPP
 #define PPX_DETAIL_WIRE_HPP
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -382,6 +383,8 @@ class Decoder {
     vector(t, 1, dims);
     spend(8 * numbers.size() + 4 * dims.size());
     if (numbers.empty() && dims.empty()) return false;
+    // A shape that is left out: the elements one after the other.
+    if (!field(t, 1, 4)) dims.push_back(static_cast<std::int32_t>(std::min(numbers.size(), max_elements + 1)));
     if (elements(dims.data(), dims.size()) != numbers.size()) throw ProtocolError("malformed message: a shape does not fit its data");
     return true;
   }
