@@ -1,7 +1,9 @@
 package ic
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/nlpodyssey/safetensors"
 
+	"github.com/ppx-engine/ppx-engine/ic/head"
 	"github.com/ppx-engine/ppx-engine/ic/net"
 	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -43,6 +46,7 @@ type description struct {
 type Extra struct {
 	Numbers map[string][]float32
 	Texts   map[string]string
+	SHA256  string // of the whole file, in hexadecimal; set by ReadFile
 }
 
 // tensor is numbers on their way to a file.
@@ -91,9 +95,12 @@ func WriteFile(path string, n *Network[float32], extra *Extra) error {
 
 const extraPrefix = "checkpoint."
 
+// maxFile is the largest file that is read: the weights of the largest LSTM many times over, in bytes.
+const maxFile = 64 << 30
+
 // ReadFile reads a network, and what a checkpoint has besides.
 func ReadFile(path string) (n *Network[float32], extra *Extra, err error) {
-	b, err := os.ReadFile(path)
+	b, err := disk.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,6 +108,8 @@ func ReadFile(path string) (n *Network[float32], extra *Extra, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
+	sum := sha256.Sum256(b)
+	extra.SHA256 = hex.EncodeToString(sum[:])
 	return n, extra, nil
 }
 
@@ -131,7 +140,11 @@ func read(b []byte) (n *Network[float32], extra *Extra, err error) {
 	if err := d.check(); err != nil {
 		return nil, nil, fmt.Errorf("%w: its description: %w", ErrFile, err)
 	}
-	n = &Network[float32]{Settings: d.Settings, Model: d.Model, Seed: d.Seed, Traces: d.Traces, Observables: d.Observables, Hidden: d.Hidden}
+	// Nothing is made that the file cannot fill.
+	if w := d.weights(); 4*w > float64(len(b)) {
+		return nil, nil, fmt.Errorf("%w: its description asks for %.3g weights, for which its %d bytes have no room", ErrFile, w, len(b))
+	}
+	n = &Network[float32]{most: len(b) / 4, Settings: d.Settings, Model: d.Model, Seed: d.Seed, Traces: d.Traces, Observables: d.Observables, Hidden: d.Hidden}
 	if err := n.build(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrFile, err)
 	}
@@ -163,6 +176,36 @@ func read(b []byte) (n *Network[float32], extra *Extra, err error) {
 	return n, extra, nil
 }
 
+// weights is how many weights a network of this description has at least: nearly all of them.
+func (d *description) weights() (w float64) {
+	s := &d.Settings
+	hidden, trunk := float64(s.Hidden), float64(s.Trunk)
+	embedded := 0.0
+	for _, o := range d.Observables {
+		embedded += float64(o.Embedding.Dim)
+		w += float64(o.inputs()) * float64(o.Embedding.Dim)
+		kernel, channels := math.Pow(3, float64(o.Embedding.dims())), 1.0
+		for _, c := range o.Embedding.Stages {
+			if c > 0 {
+				w += kernel * channels * float64(c)
+				channels = float64(c)
+			}
+		}
+	}
+	w += 4 * hidden * (embedded + hidden + float64(2*s.Address+2*s.Kind+s.Value))
+	w += float64(s.Depth-1) * 8 * hidden * hidden
+	w += trunk * (hidden + embedded + float64(s.Address))
+	for _, p := range d.Places {
+		f, err := head.New(p.Kind, s.Components, p.Categories)
+		if err != nil { // told when the place is added
+			continue
+		}
+		from, to := f.Linear()
+		w += float64(f.Outputs())*trunk + float64(to-from)*embedded + float64(s.Address)
+	}
+	return w
+}
+
 // check makes sure that a description can be built.
 func (d *description) check() error {
 	total := 0.0
@@ -190,6 +233,16 @@ func (d *description) check() error {
 				return fmt.Errorf("observable %s: %d stages", ppx.Quote(o.Name), len(o.Embedding.Stages))
 			}
 		}
+		for _, sd := range o.SD {
+			if !(sd >= 0) || math.IsInf(sd, 0) { // 0: it was constant
+				return fmt.Errorf("observable %s: a standard deviation of %g", ppx.Quote(o.Name), sd)
+			}
+		}
+		for _, mean := range o.Mean {
+			if math.IsInf(mean, 0) || mean != mean {
+				return fmt.Errorf("observable %s: a mean of %g", ppx.Quote(o.Name), mean)
+			}
+		}
 		if len(o.Mean) != stats || len(o.SD) != stats || o.Embedding.Dim < 1 || o.Embedding.Dim > 4096 {
 			return fmt.Errorf("observable %s: its statistics or its embedding", ppx.Quote(o.Name))
 		}
@@ -199,7 +252,8 @@ func (d *description) check() error {
 		if !ok {
 			return fmt.Errorf("place %s: there is no distribution %s", ppx.Quote(p.Base), ppx.Quote(p.KindName))
 		}
-		if p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || !(p.Spread > 0) || !(p.ScaleSD > 0) {
+		if p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || !(p.Spread > 0) || !(p.ScaleSD > 0) ||
+			math.IsInf(p.Spread, 0) || math.IsInf(p.ScaleSD, 0) {
 			return fmt.Errorf("place %s: elements %d, categories %d, spread %g, log_scale_sd %g", ppx.Quote(p.Base), p.Elements, p.Categories, p.Spread, p.ScaleSD)
 		}
 		p.Kind = kind

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/ic/head"
 	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -34,6 +35,8 @@ type Network[T net.Number] struct {
 	places []*Place // in the order in which they were first used
 	layers map[*Place]*layers[T]
 	ids    map[*tracing.Table][]*Place // by address number
+
+	most int // weights that a file can hold, while one is read; 0: any number
 }
 
 // Place is an address base that the network knows: a place in the code, with the kind of its distribution.
@@ -73,7 +76,8 @@ type embed[T net.Number] struct {
 	width, dense int
 }
 
-func newEmbed[T net.Number](o *Observable) (*embed[T], error) {
+// newEmbed makes the layers of an observable; most, unless it is 0, is how many weights there can be.
+func newEmbed[T net.Number](o *Observable, most int) (*embed[T], error) {
 	e := &embed[T]{o: o, width: o.Embedding.Dim}
 	name, in := "observable."+o.Name, o.inputs()
 	flat := in
@@ -85,6 +89,9 @@ func newEmbed[T net.Number](o *Observable) (*embed[T], error) {
 		flat = e.cnn.Out()
 	}
 	e.dense = max(e.width, min(2*flat, 128))
+	if most > 0 && float64(flat)*float64(e.dense) > float64(most) {
+		return nil, fmt.Errorf("observable %s: %d numbers into %d, more weights than there are", ppx.Quote(o.Name), flat, e.dense)
+	}
 	e.first = net.NewLinear[T](name+".first", flat, e.dense)
 	e.last = net.NewLinear[T](name+".last", e.dense, e.width)
 	e.linear = net.NewLinear[T](name+".linear", in, e.width)
@@ -152,7 +159,7 @@ func (n *Network[T]) build() error {
 	n.collector = newCollector(n.Observables, n.Hidden)
 	n.byBase, n.layers, n.ids = map[string]*Place{}, map[*Place]*layers[T]{}, map[*tracing.Table][]*Place{}
 	for _, o := range n.Observables {
-		e, err := newEmbed[T](o)
+		e, err := newEmbed[T](o, n.most)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -133,8 +134,8 @@ func TestNetworksSurviveTheDisk(t *testing.T) {
 	}
 	for i := range all[0] {
 		for _, other := range all[1:] {
-			if a, b := all[0][i], other[i]; a.LogWeight != b.LogWeight || len(a.Entries) != len(b.Entries) {
-				t.Fatalf("draw %d has log weight %v and %d statements, then %v and %d", i, a.LogWeight, len(a.Entries), b.LogWeight, len(b.Entries))
+			if a, b := testbed.Fingerprint(all[0][i]), testbed.Fingerprint(other[i]); a != b {
+				t.Fatalf("draw %d is\n%sthen\n%s", i, a, b)
 			}
 		}
 	}
@@ -232,8 +233,15 @@ func TestDataThatDoNotFit(t *testing.T) {
 		change func(control.Data)
 		want   string
 	}{
-		"missing":  {func(d control.Data) { delete(d, "y1") }, `y1 of shape []`},
-		"shape":    {func(d control.Data) { d["image"] = dist.Scalar(1) }, "of shape [5 6], the value given has shape []"},
+		"missing": {func(d control.Data) { delete(d, "y1") }, `y1 of shape []`},
+		"shape":   {func(d control.Data) { d["image"] = dist.Scalar(1) }, "of shape [5 6], the value given has shape []"},
+		"rotated": {func(d control.Data) { d["image"] = ppx.Tensor{Data: d["image"].Data, Shape: []int32{6, 5}} }, "the value given has shape [6,5]"},
+		"flat":    {func(d control.Data) { d["image"] = dist.Vector(d["image"].Data...) }, ""},
+		"a hole": {func(d control.Data) {
+			v := slices.Clone(d["image"].Data)
+			v[7] = math.NaN()
+			d["image"] = ppx.Tensor{Data: v, Shape: []int32{5, 6}}
+		}, "elements of image are missing"},
 		"unknown":  {func(d control.Data) { d["other"] = dist.Scalar(1) }, `not trained to see other`},
 		"good":     {func(d control.Data) {}, ""},
 		"not seen": {func(d control.Data) { delete(d, "seq@2"); delete(d, "seq") }, ""},

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,22 +30,13 @@ func (g *guidance) load(data control.Data, want string) (func(engine.Draw) engin
 	if !(g.defensive > 0 && g.defensive < 1) {
 		return nil, usagef("--defensive %g must lie between 0 and 1", g.defensive)
 	}
-	f, err := os.Open(g.file)
+	n, extra, err := ic.ReadFile(g.file)
 	if err != nil {
 		return nil, usagef("--network: %w", err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return nil, err
-	}
-	g.sum = hex.EncodeToString(h.Sum(nil))
+	g.sum = extra.SHA256
 	if want != "" && want != g.sum {
 		return nil, usagef("%s is not the network that the run was begun with (its SHA-256 is %s…, not %s…)", g.file, g.sum[:12], want[:min(12, len(want))])
-	}
-	n, _, err := ic.ReadFile(g.file)
-	if err != nil {
-		return nil, usagef("--network: %w", err)
 	}
 	if g.proposer, err = ic.NewProposer(n, data); err != nil {
 		return nil, usageError{err}

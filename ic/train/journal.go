@@ -78,7 +78,7 @@ func CreateJournal(network, dir string) (*Journal, error) {
 // ResumeJournal opens the records of a training that was interrupted; t is its last checkpoint, nil when it has none yet.
 func ResumeJournal(network, dir string) (j *Journal, t *Trainer, err error) {
 	j = &Journal{Network: network, Dir: dir}
-	b, err := os.ReadFile(filepath.Join(dir, manifestFile))
+	b, err := disk.ReadFile(filepath.Join(dir, manifestFile), 32<<20)
 	if err != nil {
 		return nil, nil, err
 	}
