@@ -41,9 +41,13 @@ type member struct {
 	heard    time.Time // last message
 	finished int       // runs of this process
 	failures int       // in a row, for the back-off
+	asked    bool      // this process has been asked for a run
+	welcomed bool      // it has answered the handshake
+	known    bool      // the run that was lost last is known for that
 	silent   bool      // a connected one that was lost and has not finished a run since
 	resets   int
 	busy     error // the simulator is another engine's
+	present  present
 	greeted  bool
 	left     bool // Abort has said that this engine goes away
 }
@@ -212,7 +216,7 @@ func (l *loop) wind(now bool) bool {
 // start launches the simulator, or opens the connection to it.
 func (l *loop) start(m *member, now time.Time) {
 	m.gen++
-	m.finished, m.resets, m.discard, m.busy = 0, 0, false, nil
+	m.finished, m.resets, m.discard, m.busy, m.asked, m.welcomed, m.known = 0, 0, false, nil, false, false, false
 	endpoint := m.endpoint
 	if endpoint == "" {
 		proc, err := l.p.l.launch(m.id, m.gen, func(p *process) { l.post(func() { l.exited(m, p) }) })
@@ -312,14 +316,14 @@ func (l *loop) unanswered(m *member) {
 		return
 	}
 	if m.busy != nil {
-		l.giveUp(m, fmt.Errorf("%w: %s: %w (waited %v)", ErrBusy, m.where(), m.busy, l.p.o.StartTimeout))
+		l.giveUp(m, fmt.Errorf("%w: %s: %w (waited %v, --start-timeout)", ErrBusy, m.where(), m.busy, l.p.o.StartTimeout))
 		return
 	}
 	if m.greeted { // it did once
 		l.lose(m, fmt.Errorf("%w: no answer to a handshake", ppx.ErrTimeout))
 		return
 	}
-	l.giveUp(m, fmt.Errorf("%w: no simulator answers at %s (waited %v)", ErrStart, m.where(), l.p.o.StartTimeout))
+	l.giveUp(m, fmt.Errorf("%w: no simulator answers at %s (waited %v, --start-timeout)", ErrStart, m.where(), l.p.o.StartTimeout))
 }
 
 // giveUp leaves a connected simulator alone for good.
@@ -372,7 +376,7 @@ func (l *loop) message(m *member, msg []byte) {
 			return
 		}
 		if err == nil {
-			m.busy, m.trusted = nil, false
+			m.busy, m.trusted, m.welcomed = nil, false, true
 			l.settled(m)
 			if err = l.p.welcome(m); err != nil {
 				l.p.fail(err)
@@ -433,8 +437,12 @@ func (l *loop) setback(m *member, err error) {
 		return
 	}
 	m.failures++
-	// One that has finished runs, or that we ended ourselves, says nothing about the others.
-	if m.finished == 0 && !errors.Is(err, ErrData) {
+	// One that has finished runs, or that we ended ourselves, says nothing about the others; nor does one that had nothing to
+	// do, while the disk is slow say: many such deaths in a row are somebody's kill, not a simulator that cannot work.
+	if m.finished > 0 || errors.Is(err, ErrData) || m.known {
+		return
+	}
+	if m.asked || !l.p.hasGreeted() || !m.welcomed && l.p.q.wanting() {
 		l.p.died(err)
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,12 @@ type Options struct {
 	RestartEvery int    // restart a copy after so many runs; 0: never
 	CwdPerWorker bool   // give each copy a working folder of its own
 	WorkDir      string // where these folders are made, and left; "": in a temporary folder, removed at the end
+
+	// MaxFailed is the share of draws that may be given up before a stream ends with ErrGivenUp; 0: engine.MaxFailed.
+	MaxFailed float64
+	// InvalidObserve scores an Observe whose parameters are no distribution (NaN, for instance) as impossible, where its
+	// value is given; else such a run fails.
+	InvalidObserve bool
 
 	System string // this engine's name and version, for the handshake
 	Plain  bool   // speak plain PPX 1.0, one message per statement
@@ -96,7 +103,7 @@ type Pool struct {
 
 	mu      sync.Mutex
 	loops   []*loop
-	members int
+	members []*member
 	model   string
 	systems []string
 	greeted chan struct{} // closed at the first handshake
@@ -123,7 +130,7 @@ func Open(ctx context.Context, o Options) (p *Pool, err error) {
 	}
 	p = &Pool{o: o, token: rand.Uint64() | 1, greeted: make(chan struct{}), failed: make(chan struct{})}
 	p.q.table = tracing.NewTable()
-	p.q.wake = p.wake
+	p.q.wake, p.q.allowed = p.wake, o.MaxFailed
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -219,8 +226,8 @@ func canonical(endpoint string) string {
 func (p *Pool) grow(n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for ; p.members < n; p.members++ {
-		if p.members%membersPerLoop == 0 {
+	for id := len(p.members); id < n; id++ {
+		if id%membersPerLoop == 0 {
 			l, err := newLoop(p)
 			if err != nil {
 				return err
@@ -228,13 +235,15 @@ func (p *Pool) grow(n int) error {
 			p.loops = append(p.loops, l)
 			p.done.Go(l.run)
 		}
-		m := &member{id: p.members, sess: ppx.NewSession(p.o.Limits), runs: runs{Recorder: NewRecorder(p.q.table), q: &p.q}}
+		m := &member{id: id, sess: ppx.NewSession(p.o.Limits), runs: runs{Recorder: NewRecorder(p.q.table), q: &p.q}}
+		m.InvalidObserve = p.o.InvalidObserve
 		m.sess.Plain, m.sess.Token = p.o.Plain, p.token
 		if len(p.o.Connect) > 0 {
-			m.endpoint = p.o.Connect[p.members]
+			m.endpoint = p.o.Connect[id]
 		}
 		p.alive.Add(1)
-		l := p.loops[p.members/membersPerLoop]
+		l := p.loops[id/membersPerLoop]
+		p.members = append(p.members, m)
 		m.waitTogether(&l.later)
 		l.post(func() { l.adopt(m) })
 	}
@@ -298,6 +307,29 @@ func (p *Pool) Retry(ctx context.Context, next Source, m Maker) iter.Seq2[*traci
 // the last stream, where it ended before. For one stream at a time.
 func (p *Pool) Waiting() []*tracing.Trace { return p.q.waiting() }
 
+// Unfinished is a run that has begun and not ended.
+type Unfinished struct {
+	Draw    Draw
+	Running time.Duration
+}
+
+// Unfinished lists the runs that are being made, the longest first.
+func (p *Pool) Unfinished() (out []Unfinished) {
+	p.mu.Lock()
+	members := slices.Clone(p.members)
+	p.mu.Unlock()
+	now := time.Now()
+	for _, m := range members {
+		m.present.mu.Lock()
+		if !m.present.began.IsZero() {
+			out = append(out, Unfinished{m.present.draw, now.Sub(m.present.began)})
+		}
+		m.present.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b Unfinished) int { return cmp.Compare(b.Running, a.Running) })
+	return out
+}
+
 // Table implements Executor.
 func (p *Pool) Table() *tracing.Table { return p.q.table }
 
@@ -319,11 +351,9 @@ func (p *Pool) fail(err error) {
 // died counts the unplanned end of a simulator, and ends everything when they do nothing but die.
 func (p *Pool) died(err error) {
 	limit := int64(10)
-	select {
-	case <-p.greeted:
-	default:
+	if !p.hasGreeted() {
 		limit = 3 // it has never got as far as a handshake
-		if !p.o.HasEndpoint() {
+		if err = withoutClient(err); !p.o.HasEndpoint() {
 			err = p.o.Hint(err)
 		}
 	}
@@ -332,23 +362,43 @@ func (p *Pool) died(err error) {
 	}
 }
 
+// hasGreeted tells whether any simulator has ever answered a handshake.
+func (p *Pool) hasGreeted() bool {
+	select {
+	case <-p.greeted:
+		return true
+	default:
+		return false
+	}
+}
+
 // silent handles a launched simulator that does not answer the handshake.
 func (p *Pool) silent(m *member) error {
-	err := fmt.Errorf("%w: the simulator did not answer at %s within %v", ppx.ErrTimeout, m.where(), p.o.StartTimeout)
+	err := fmt.Errorf("%w: the simulator did not answer at %s within %v (--start-timeout)", ppx.ErrTimeout, m.where(), p.o.StartTimeout)
 	if out := m.output(); out != "" {
 		err = fmt.Errorf("%w; its last output:\n%s", err, out)
 	}
-	select {
-	case <-p.greeted:
+	if p.hasGreeted() {
 		return err
-	default:
 	}
-	if !p.o.HasEndpoint() {
+	if err = withoutClient(err); !p.o.HasEndpoint() {
 		err = p.o.Hint(err)
 	} else {
 		err = fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	p.fail(err)
+	return err
+}
+
+// withoutClient adds what is likely where a program ends well or says nothing: that it knows nothing of us.
+func withoutClient(err error) error {
+	const hint = "is it a simulator of ours? Its main function calls ppx::main, ppxsim.main or gosim.Main (docs/writing-a-simulator.md)"
+	switch {
+	case errors.Is(err, ppx.ErrTimeout):
+		return fmt.Errorf("%w\n%s; one that loads much before needs a longer --start-timeout", err, hint)
+	case strings.Contains(err.Error(), exitedWell):
+		return fmt.Errorf("%w\n%s", err, hint)
+	}
 	return err
 }
 
@@ -458,5 +508,5 @@ func (p *Pool) fitting(n int) int {
 	if available == 0 || resident == 0 {
 		return n
 	}
-	return min(n, p.members+int(available/2/resident))
+	return min(n, len(p.members)+int(available/2/resident))
 }

@@ -62,6 +62,22 @@ var models = map[string]gosim.Model{
 		os.Exit(3)
 		return gosim.Tensor{}
 	},
+	"nan-parameter": func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		mean := x
+		if x > 1 {
+			mean = math.NaN()
+		}
+		r.Observe("y", gosim.Normal(mean, 1))
+		return gosim.Scalar(x)
+	},
+	"fatal-draw": func(r *gosim.Run) gosim.Tensor { // the one whose first number is in the environment
+		x := r.Sample("x", gosim.Uniform(0, 1))
+		if fmt.Sprintf("%x", x) == os.Getenv("PPX_TEST_FATAL") {
+			os.Exit(7)
+		}
+		return gosim.Scalar(x)
+	},
 	"hang": func(r *gosim.Run) gosim.Tensor {
 		if r.Sample("x", gosim.Uniform(0, 1)) > 0.9 {
 			time.Sleep(time.Hour)
@@ -81,6 +97,10 @@ func simulate(name string) {
 		os.Exit(4)
 	case "deaf":
 		time.Sleep(time.Hour)
+	}
+	if strings.HasPrefix(name, "weather") {
+		weather(name)
+		return
 	}
 	if rule, ok := strings.CutPrefix(name, "break "); ok {
 		breakRule(rule)

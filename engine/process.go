@@ -71,10 +71,7 @@ func newLauncher(o Options, dir string) (*launcher, error) {
 const addrNoRandomize = 0x0040000
 
 func (l *launcher) loop() {
-	runtime.LockOSThread()
-	defer func() {
-		// The thread ends with the goroutine, as it is still locked; its children have been waited for.
-	}()
+	runtime.LockOSThread() // for good: the thread ends with this goroutine, when its children have been waited for
 	old, _, errno := syscall.Syscall(unix.SYS_PERSONALITY, 0xffffffff, 0, 0)
 	if errno == 0 {
 		// Some containers refuse it: then addresses differ where the simulator cannot help it.
@@ -117,7 +114,7 @@ func (l *launcher) start(r launchRequest) (*process, error) {
 		args[i] = strings.ReplaceAll(a, workerMark, strconv.Itoa(r.worker))
 	}
 	p.cmd = exec.Command(args[0], args[1:]...)
-	p.cmd.Env = append(os.Environ(), EndpointVar+"="+p.endpoint, "PPX_WORKER="+strconv.Itoa(r.worker))
+	p.cmd.Env = append(oneThread(os.Environ()), EndpointVar+"="+p.endpoint, "PPX_WORKER="+strconv.Itoa(r.worker))
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.WaitDelay = stopGrace // a grandchild may hold the pipe
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -134,7 +131,7 @@ func (l *launcher) start(r launchRequest) (*process, error) {
 		err := p.cmd.Wait()
 		p.kill() // what it left running in its group
 		if err == nil || errors.Is(err, exec.ErrWaitDelay) {
-			err = errors.New("exit status 0")
+			err = errors.New(exitedWell)
 		}
 		p.err = err
 		_ = os.Remove(strings.TrimPrefix(p.endpoint, "ipc://"))
@@ -143,6 +140,27 @@ func (l *launcher) start(r launchRequest) (*process, error) {
 	}()
 	return p, nil
 }
+
+// oneThread gives the numerical libraries of a launched copy one thread, unless the user has said how many: copies share
+// the cores, and libraries that start a thread a core in each of them take turns at wasting them.
+func oneThread(env []string) []string {
+	set := map[string]bool{}
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		set[name] = true
+	}
+	if set["OMP_NUM_THREADS"] { // the others follow it
+		return env
+	}
+	for _, name := range []string{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"} {
+		if !set[name] {
+			env = append(env, name+"=1")
+		}
+	}
+	return env
+}
+
+const exitedWell = "exit status 0"
 
 // kill ends the simulator's process group at once.
 func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"gonum.org/v1/gonum/mathext"
+
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -20,11 +22,17 @@ const (
 	maxTries = 20
 	// maxFailures gives a draw up whose model has failed so often at the same statement: once may be a full disk.
 	maxFailures = 2
-	// maxLossesAtOneStatement gives a draw up earlier: the simulator itself was lost at the same statement.
-	maxLossesAtOneStatement = 3
-	// A stream ends with an error when more than this many of its draws were given up, and clearly more than one in
-	// a hundred.
+	// A draw is given up earlier where its simulator was lost again and again at the same statement, once that is no
+	// chance: see hopeless.
+	minLosses = 3
+	// A draw that was lost twice in a row at the same statement lets so many others go first: they show what chance does.
+	waitForOthers = 200
+	chanceLoss    = 1e-9
+	// A stream ends with an error when more than this many of its draws were given up, and clearly more than the share
+	// that is allowed (MaxFailed).
 	maxGivenUp = 10
+	// MaxFailed is the share of draws that may be given up unless told otherwise.
+	MaxFailed = 0.01
 
 	// How far workers may run ahead of the slowest run that has yet to be delivered.
 	windowRuns  = 4096
@@ -40,11 +48,52 @@ type queue struct {
 	mu      sync.Mutex
 	sources []*source
 	refused bool             // a worker found nothing to do
+	allowed float64          // share of draws that may be given up; 0: MaxFailed
+	through through          // the draws that got through in the end
 	fatal   error            // nothing more can be run
 	left    []*tracing.Trace // finished traces of the last stream that ended early
 	jobs    []job            // room for the next ones
 
 	finished, lost, statements atomic.Uint64
+}
+
+// through counts the tries of draws that got through in the end, and those of them that were lost: what chance alone does
+// in this job, without the draws that never can. Runs that were made alone and with care (job.careful) are counted besides by
+// themselves: they take longer than the same run among many, and chance strikes them more often.
+type through struct{ all, careful tries }
+
+type tries struct{ made, lost float64 }
+
+// bound is the upper 95 % bound of the share that is lost (C. Clopper and E. Pearson, 1934).
+func (t tries) bound() float64 {
+	if t.made == t.lost {
+		return 1
+	}
+	return mathext.InvRegIncBeta(t.lost+1, t.made-t.lost, 0.95)
+}
+
+func (t *through) add(j *job) {
+	of := tries{float64(j.blamed + 1), float64(j.blamed)}
+	t.all.made += of.made
+	t.all.lost += of.lost
+	if j.careful {
+		t.careful.made += of.made
+		t.careful.lost += of.lost
+	}
+}
+
+// hopeless tells whether k losses in a row at the same statement, with the same values, are no chance: whether p^k < 10⁻⁹
+// for p the bound of what chance has cost so far. In a calm job three losses do, where one in twenty is lost seven; while
+// nothing is known, none.
+func (t *through) hopeless(k int) bool {
+	if k < minLosses {
+		return false
+	}
+	p := t.all.bound()
+	if t.careful.lost > 0 {
+		p = math.Max(p, t.careful.bound())
+	}
+	return math.Pow(p, float64(k)) < chanceLoss
 }
 
 // source is the runs of one Stream.
@@ -75,8 +124,10 @@ type job struct {
 	seq  uint64
 
 	tries  int
-	lastAt int // statement at which the simulator was lost last
-	sameAt int // how often in a row it was lost there
+	blamed int    // tries that were lost while no other run could be to blame
+	lastAt int    // statement at which the simulator was lost last
+	sameAt int    // how often in a row it was lost there
+	after  uint64 // it waits until so many runs have finished, while there are others to make
 
 	// Delegated runs: a simulator that was lost in the middle of several does not tell which was to blame.
 	most    int  // how many may be made together; 0: any number
@@ -100,18 +151,22 @@ func (q *queue) takeFrom(only *source) *job {
 		if only != nil && s != only {
 			continue
 		}
-		if n := len(s.retry); n > 0 {
-			j := s.retry[0]
-			s.retry = s.retry[1:]
+		if j := s.again(q.finished.Load()); j != nil {
 			return j
 		}
 		if s.drained || s.closed || s.tail-s.head >= windowRuns || s.bytes > windowBytes {
+			if j := s.again(math.MaxUint64); j != nil {
+				return j
+			}
 			continue
 		}
 		d, ok := s.next()
 		if !ok {
 			s.drained = true
 			s.ready.Broadcast()
+			if j := s.again(math.MaxUint64); j != nil {
+				return j
+			}
 			continue
 		}
 		if len(q.jobs) == 0 {
@@ -131,9 +186,23 @@ func (q *queue) takeFrom(only *source) *job {
 	return nil
 }
 
+// again takes the first run that is to be made again and need not wait for others, after so many finished ones.
+func (s *source) again(finished uint64) *job {
+	for i, j := range s.retry {
+		if j.after <= finished {
+			s.retry = slices.Delete(s.retry, i, i+1)
+			return j
+		}
+	}
+	return nil
+}
+
 func (q *queue) deliver(j *job, r result) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if r.err == nil && r.cause == nil {
+		q.through.add(j)
+	}
 	s := j.src
 	if s.closed {
 		return
@@ -158,25 +227,50 @@ func (q *queue) abort(j *job, err error) { q.deliver(j, result{err: err}) }
 
 // lose takes back a run that was lost at a statement: it will be made again, or its draw is given up.
 // With blame the simulator itself failed there (and not, say, its neighbour on the same machine).
-// It tells whether it was given up.
-func (q *queue) lose(j *job, err error, statement int, blame bool) (givenUp bool) {
+func (q *queue) lose(j *job, err error, statement int, blame bool) {
 	j.tries++
 	if blame {
+		j.blamed++
 		if statement != j.lastAt {
 			j.lastAt, j.sameAt = statement, 0
 		}
-		j.sameAt++
+		if j.sameAt++; j.sameAt > 1 {
+			j.after = q.finished.Load() + waitForOthers
+		}
 	}
-	most := maxLossesAtOneStatement
-	if errors.Is(err, ppx.ErrFailed) { // its model has said so, given the same values
-		most = maxFailures
+	q.mu.Lock()
+	enough := q.through.hopeless(j.sameAt)
+	q.mu.Unlock()
+	switch {
+	case errors.Is(err, ppx.ErrFailed): // its model has said so, given the same values
+		enough = j.sameAt >= maxFailures
+	case errors.Is(err, ppx.ErrInvalid), !j.src.limit: // so have its parameters; or it was found before
+		enough = j.sameAt >= minLosses
 	}
-	if j.tries >= maxTries || j.sameAt >= most {
+	if j.tries >= maxTries || enough {
 		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, err), cause: err})
-		return true
+		return
 	}
 	q.lost.Add(1)
 	q.giveBack(j)
+}
+
+// works tells whether any run has ever got through.
+func (q *queue) works() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.through.all.made > 0
+}
+
+// wanting tells whether there is a run to make at present.
+func (q *queue) wanting() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.sources {
+		if !s.closed && (len(s.retry) > 0 || !s.drained && s.tail-s.head < windowRuns && s.bytes <= windowBytes) {
+			return true
+		}
+	}
 	return false
 }
 
@@ -244,8 +338,9 @@ func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) it
 			if !yield(r.trace, nil) {
 				return
 			}
-			if limit && tooMany(givenUp, delivered) {
-				yield(nil, fmt.Errorf("%w: %d of %d draws were given up (more than %d, and clearly more than one in a hundred); the last: %w", ErrGivenUp, givenUp, delivered, maxGivenUp, lastCause))
+			if share := cmp.Or(q.allowed, MaxFailed); limit && tooMany(givenUp, delivered, share) {
+				yield(nil, fmt.Errorf("%w: %d of %d draws were given up, more than %d and clearly more than %g %% (--max-failed %g); the last: %w",
+					ErrGivenUp, givenUp, delivered, maxGivenUp, 100*share, share, lastCause))
 				return
 			}
 		}
@@ -253,8 +348,8 @@ func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) it
 }
 
 // tooMany tells whether a stream is to end: not for bad luck among its first draws.
-func tooMany(givenUp, delivered int) bool {
-	expected := float64(delivered) / 100
+func tooMany(givenUp, delivered int, share float64) bool {
+	expected := float64(delivered) * share
 	return givenUp > maxGivenUp && float64(givenUp) > expected+4*math.Sqrt(expected)
 }
 

@@ -57,6 +57,12 @@ type Layer interface {
 	Choose(r *Run, s *Site) (c Choice, ok bool, err error)
 }
 
+// Giver is a layer that has values of its own for some statements, whatever their distributions.
+type Giver interface {
+	// Given is Choose for those alone.
+	Given(r *Run, s *Site) (c Choice, ok bool, err error)
+}
+
 // Stack is the layers of one run, asked from the first to the last.
 type Stack []Layer
 
@@ -272,9 +278,13 @@ type Recorder struct {
 	logLikelihood float64
 	trusted       bool // a whole run that the simulator made by itself has been drawn again and compared
 
+	// InvalidObserve scores an Observe whose parameters are invalid, and whose value is given, as impossible.
+	InvalidObserve bool
+
 	own     Later         // for runs that wait for nobody
 	defers  bool          // whoever drives the recorder flushes, and asks again
 	waiting bool          // for the answer to a request of the present statement
+	invalid error         // what is wrong with the parameters of the present statement
 	entry   tracing.Entry // the present one
 }
 
@@ -442,6 +452,9 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 		}
 	}
 	site, e := &r.site, r.entry
+	if r.invalid != nil {
+		return r.impossible(site, e)
+	}
 	c, err := r.choose(site)
 	for !r.defers && errors.Is(err, ErrLater) {
 		if err = r.own.flush(); err == nil {
@@ -492,8 +505,11 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 
 // prepare makes site and entry for a statement.
 func (r *Recorder) prepare(s *ppx.Statement) (err error) {
-	if err := s.Dist.Check(); err != nil {
-		return fmt.Errorf("%w: %s%s at %s: %w", ppx.ErrInvalid, s.Op, named(s.Name), ppx.Quote(s.Address), err)
+	if r.invalid = s.Dist.Check(); r.invalid != nil {
+		var number *dist.ParamError // and not a shape
+		if !r.InvalidObserve || s.Op != ppx.Observe || !errors.As(r.invalid, &number) {
+			return r.refuse(s)
+		}
 	}
 	if err := r.room(s); err != nil {
 		return err
@@ -518,6 +534,34 @@ func (r *Recorder) prepare(s *ppx.Statement) (err error) {
 		r.run.audit = !r.trusted || r.run.Draw.audited(site.Index)
 	}
 	return nil
+}
+
+// refuse is the error of a statement with invalid parameters.
+func (r *Recorder) refuse(s *ppx.Statement) error {
+	return fmt.Errorf("%w: %s%s at %s: %w", ppx.ErrInvalid, s.Op, named(s.Name), ppx.Quote(s.Address), r.invalid)
+}
+
+// impossible records an Observe whose parameters are no distribution: the data, if they are given, have no chance.
+func (r *Recorder) impossible(site *Site, e tracing.Entry) (v ppx.Tensor, err error) {
+	for _, l := range r.stack {
+		g, ok := l.(Giver)
+		if !ok {
+			continue
+		}
+		c, ok, err := g.Given(&r.run, site)
+		if err != nil {
+			return v, err
+		}
+		if !ok {
+			continue
+		}
+		v = ppx.Tensor{Data: c.Value, Shape: site.Shape}
+		e.Kind, e.Origin, e.LogP = site.Dist.Kind, c.Origin, math.Inf(-1)
+		r.logWeight, r.logLikelihood = e.LogP, e.LogP
+		r.b.Add(e, v, &site.Dist)
+		return v, nil
+	}
+	return v, r.refuse(site.Statement)
 }
 
 // atTheEnds tells whether v lies in the closed support of d.

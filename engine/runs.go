@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -17,7 +18,7 @@ type runs struct {
 	todo      []task
 	at        int       // the present one
 	began     time.Time // the present one
-	asked     time.Time // all of them
+	askedAt   time.Time // all of them
 	plan      Plan
 	draws     []uint64
 	batch     int  // how many to ask for next time
@@ -55,7 +56,26 @@ func (m *member) Finish(result ppx.Tensor, seconds float64) error {
 	m.at++
 	m.began = time.Now()
 	m.begin()
+	if m.at == len(m.todo) {
+		m.present.set(Draw{}, time.Time{})
+	} else {
+		m.present.set(m.todo[m.at].job.draw, m.began)
+	}
 	return nil
+}
+
+// present is the run that a member makes, for others to look at.
+type present struct {
+	mu    sync.Mutex
+	draw  Draw
+	began time.Time // zero: none
+}
+
+// set notes a run, or none.
+func (p *present) set(d Draw, began time.Time) {
+	p.mu.Lock()
+	p.draw, p.began = d, began
+	p.mu.Unlock()
 }
 
 // late is by how much the end of the run before may have been reported late.
@@ -207,7 +227,7 @@ func (l *loop) done(m *member) {
 	}
 	m.discard = false
 	if n := len(m.todo); n >= m.batch {
-		switch took := time.Since(m.asked); {
+		switch took := time.Since(m.askedAt); {
 		case took < shortBatch:
 			m.batch = min(2*n, maxBatch)
 		case took > longBatch:
@@ -245,9 +265,10 @@ func (l *loop) next(m *member) {
 		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
 		return
 	}
-	m.phase = running
-	m.asked = time.Now()
-	m.began, m.heard = m.asked, m.asked
+	m.phase, m.asked = running, true
+	m.askedAt = time.Now()
+	m.began, m.heard = m.askedAt, m.askedAt
+	m.present.set(m.todo[0].job.draw, m.began)
 }
 
 // gather takes work for a member from the queue. This is where it is decided whether the simulator makes
@@ -318,6 +339,7 @@ func (l *loop) gather(m *member) bool {
 // returns the error with the draw's number.
 func (l *loop) drop(m *member, err error, gone bool) error {
 	m.waits = false
+	m.present.set(Draw{}, time.Time{})
 	if m.at >= len(m.todo) || m.discard {
 		m.todo = m.todo[:0]
 		return err
@@ -349,9 +371,10 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 		l.p.q.abort(j, err)
 		return err
 	}
-	if l.p.q.lose(j, err, m.Statements(), blame) && !j.src.limit {
-		l.p.deaths.Store(-1) // draws that are known to fail may do nothing else; the present death apart
-	}
+	// A draw that is fatal is made many times before it is given up: if others get through, only its first death speaks against
+	// the simulator; one that is known to fail, and tried again, none.
+	m.known = j.tries > 0 && l.p.q.works() || !j.src.limit
+	l.p.q.lose(j, err, m.Statements(), blame)
 	return err
 }
 

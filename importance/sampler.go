@@ -38,6 +38,9 @@ type Config struct {
 	TargetESS float64       // stop once it is reached; 0: no
 	MaxTime   time.Duration // stop after it; 0: no
 
+	// Remark takes what a user should hear at once, while the run goes on; nil: nobody.
+	Remark func(string)
+
 	// Progress is called at most every Every, and at the end, from the goroutine that called Run.
 	Progress func(Progress)
 	Every    time.Duration
@@ -133,6 +136,9 @@ func (c *Config) Temper(t *tracing.Trace) *tracing.Trace {
 	return &tempered
 }
 
+// EarlyCheck is after how many traces a name in the data that was not met is worth a remark: it may still come.
+const EarlyCheck = 20
+
 // NameCheck is after how many traces a name in the data that was never met is an error.
 const NameCheck = 1000
 
@@ -143,7 +149,22 @@ var ErrName = errors.New("no such name in the simulator")
 type Outcome struct {
 	Drawn    uint64 // draws delivered, those before From not included
 	Stopped  string // why it ended before N: "target ESS", "time limit"; else ""
+	Cut      Cut    // the longest run that was going on when it ended early
 	Warnings []string
+}
+
+// unfinished is an executor that knows what it is doing.
+type unfinished interface{ Unfinished() []engine.Unfinished }
+
+// cut looks at the runs that are given up now.
+func cut(x engine.Executor, mean time.Duration) (c Cut) {
+	c.Mean = mean
+	if u, ok := x.(unfinished); ok {
+		if list := u.Unfinished(); len(list) > 0 {
+			c.Draw, c.Running = list[0].Draw.Index, list[0].Running
+		}
+	}
+	return c
 }
 
 // Run draws traces and hands each to sink and to the summary, in the order of draws. It ends after N
@@ -172,8 +193,12 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 		c.Progress(p)
 	}
 	defer func() { out.Warnings = append(out.Warnings, names.Warnings()...) }()
+	seconds := 0.0 // of the runs
 	for t, err := range c.stream(ctx, x) {
 		if err != nil {
+			if ctx.Err() != nil {
+				out.Cut = cut(x, time.Duration(seconds/float64(max(1, out.Drawn))*float64(time.Second)))
+			}
 			report(true)
 			if errors.Is(err, errMaxTime) {
 				out.Stopped = "time limit"
@@ -185,6 +210,7 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 			return out, err
 		}
 		out.Drawn++
+		seconds += t.Seconds
 		if err := names.Add(t); err != nil {
 			return out, err
 		}
@@ -250,12 +276,14 @@ type Names struct {
 	ignored    map[string]bool // data names met at a Tag only
 	known      map[uint64]bool // (name, op, origin) seen before
 	condition  bool
+	scored     bool // something was
+	remark     func(string)
 }
 
 // NewNames returns a watch for these data.
 func NewNames(c *Config) *Names {
 	return &Names{data: c.Data, all: len(c.Data) == 0, condition: c.Condition, met: map[string]bool{}, seen: map[string]bool{},
-		unanswered: map[string]bool{}, ignored: map[string]bool{}, known: map[uint64]bool{}}
+		unanswered: map[string]bool{}, ignored: map[string]bool{}, known: map[uint64]bool{}, remark: c.Remark}
 }
 
 // Add looks at a trace; an ErrName when the first NameCheck traces have shown that a name is wrong.
@@ -285,14 +313,31 @@ func (n *Names) Add(t *tracing.Trace) error {
 			n.unanswered[name] = true
 		}
 		n.seen[name] = true
+		n.scored = n.scored || e.Origin == tracing.FromData || e.Origin == tracing.FromModel
 		if e.Origin == tracing.FromData {
 			n.mark(t, i, name)
 		}
 	}
-	if n.traces == NameCheck {
+	switch n.traces {
+	case EarlyCheck:
+		n.early()
+	case NameCheck:
 		return n.Final()
 	}
 	return nil
+}
+
+// early says at once what will probably be an error, or is no inference.
+func (n *Names) early() {
+	if n.remark == nil {
+		return
+	}
+	if err := n.Final(); err != nil {
+		n.remark(err.Error() + "; going on, in case it comes later")
+	}
+	if n.condition && !n.scored && len(n.data) == 0 {
+		n.remark("no data are given (--observe), and the simulator observes none of its own: this draws from the prior, as \"ppx prior\" does")
+	}
 }
 
 // mark notes which entry of the data answered entry i.
@@ -370,31 +415,21 @@ func (n *Names) Warnings() []string {
 	return w
 }
 
-// Warnings are remarks on the quality of the figures, in words: what it means and what to do.
-func (s *Summary) Warnings(conditioned bool) []string {
+// Warnings are remarks on the quality of the figures, in words, besides those of Judge.
+func (s *Summary) Warnings() []string {
 	var out []string
 	w := s.Weights
 	if w.Bad > 0 {
 		out = append(out, fmt.Sprintf("%d of %d weights are NaN or +Inf (at %s): they count as zero; look at the densities there",
 			w.Bad, w.N, strings.Join(s.BadAt, ", ")))
 	}
+	if s.Invalid > 0 {
+		out = append(out, fmt.Sprintf("in %d of %d traces the parameters of an Observe were invalid (%s): they count as impossible (--invalid-observe zero)",
+			s.Invalid, w.N, strings.Join(s.InvalidAt, ", ")))
+	}
 	if s.Failed > 0 {
-		out = append(out, fmt.Sprintf("%d draws were given up, the simulator failed there: the result is conditional on its surviving", s.Failed))
-	}
-	if w.N == 0 {
-		return out
-	}
-	if w.Zero+w.Bad == w.N {
-		return append(out, "every weight is zero: the data are impossible under this model, at "+strings.Join(s.ZeroAt, ", "))
-	}
-	if !conditioned {
-		return out
-	}
-	if ess := w.ESS(); ess < 100 && ess < 0.5*float64(w.N) {
-		out = append(out, fmt.Sprintf("the effective sample size is only %.3g of %d traces: the figures rest on few traces; draw more (-n), or use a better proposal", ess, w.N))
-	}
-	if k := w.Khat(); k > KhatLimit(w.N) {
-		out = append(out, fmt.Sprintf("k̂ = %.2f is above %.2f: a few weights dominate and the standard errors cannot be trusted; draw more, or use a better proposal", k, KhatLimit(w.N)))
+		out = append(out, fmt.Sprintf("%d draws were given up, the simulator failed there: the result is conditional on its surviving (%.3g %% of the draws did)",
+			s.Failed, 100*float64(w.N)/float64(w.N+s.Failed)))
 	}
 	return out
 }

@@ -57,6 +57,9 @@ type Summary struct {
 	BadAt []string
 	// ZeroAt are the sites that made weights zero, as long as all of them were.
 	ZeroAt []string
+	// Invalid is how many traces have an Observe with invalid parameters, and InvalidAt where the first few have.
+	Invalid   uint64
+	InvalidAt []string
 	// Full lists the elements of tensors of any size.
 	Full bool
 
@@ -109,6 +112,9 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 	} else if math.IsInf(lw, -1) && s.Weights.s1 == 0 {
 		s.ZeroAt = note(s.ZeroAt, siteOf(t, func(sum float64) bool { return math.IsInf(sum, -1) }))
 	}
+	if math.IsInf(lw, -1) {
+		s.invalid(t)
+	}
 	for _, n := range s.touched {
 		s.seen[n] = 0
 	}
@@ -137,6 +143,21 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 	}
 	s.add(t, groupKey{result: true}, "", t.Result, lw)
 	return nil
+}
+
+// invalid notes a trace whose weight is zero because the parameters of an Observe are no distribution.
+func (s *Summary) invalid(t *tracing.Trace) {
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		if e.Op != ppx.Observe || !math.IsInf(e.LogP, -1) {
+			continue
+		}
+		if d := t.Dist(i); d.Check() != nil {
+			s.Invalid++
+			s.InvalidAt = note(s.InvalidAt, "at "+ppx.Quote(t.Table.Name(e.Name)))
+			return
+		}
+	}
 }
 
 // IsVariable tells whether a named entry is listed: Samples, Tags, and Observes that were drawn because

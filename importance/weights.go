@@ -72,6 +72,14 @@ func (w *Weights) ESS() float64 {
 	return w.s1 * w.s1 / w.s2
 }
 
+// Largest is the share of the largest weight; NaN when no weight is positive.
+func (w *Weights) Largest() float64 {
+	if w.s1 == 0 {
+		return math.NaN()
+	}
+	return 1 / w.s1
+}
+
 // LogEvidence is log((1/N)·Σ w); −Inf when no weight is positive, NaN without traces.
 func (w *Weights) LogEvidence() float64 {
 	if w.N == 0 {
@@ -81,6 +89,14 @@ func (w *Weights) LogEvidence() float64 {
 		return math.Inf(-1)
 	}
 	return w.max + math.Log(w.s1/float64(w.N))
+}
+
+// LogSum is log Σ w; −Inf when no weight is positive.
+func (w *Weights) LogSum() float64 {
+	if w.s1 == 0 {
+		return math.Inf(-1)
+	}
+	return w.max + math.Log(w.s1)
 }
 
 // LogEvidenceSE is the standard error of LogEvidence by the delta method: √(1/ESS − 1/N).

@@ -244,7 +244,7 @@ func TestWrongUse(t *testing.T) {
 		{args(words("infer --observe x=@text.npy"), gum), "not a valid .npy file"},
 		{args(words("infer --observe-file dup.json"), gum), "x is given twice"},
 		{args(words("infer --observe-file ragged.json"), gum), "rows of different lengths"},
-		{args(words("infer --observe-file text.json"), gum), "eight is not a number"},
+		{args(words("infer --observe-file text.json"), gum), `"eight" is not a number`},
 		{args(words("infer --observe-file list.json"), gum), "want a JSON object"},
 		{args(words("infer --observe-file bad.csv"), gum), "line 2, column b: two is not a number"},
 		{args(words("infer --observe-file empty.csv"), gum), "at least one line of values"},
@@ -320,7 +320,7 @@ func TestImpossibleData(t *testing.T) {
 	if r["log_evidence"] != nil || r["ess"] != 0.0 || !strings.Contains(fmt.Sprint(r["warnings"]), "every weight is zero") || !strings.Contains(fmt.Sprint(r["warnings"]), "obs (") {
 		t.Error(out)
 	}
-	if out, stderr := s.run(0, args(words("infer -n 50 --observe obs=-1"), s.sim("branching"))...); !strings.Contains(stderr, "warning: every weight is zero") || !strings.Contains(out, "–") {
+	if out, stderr := s.run(0, args(words("infer -n 50 --observe obs=-1"), s.sim("branching"))...); !strings.Contains(stderr, "do not trust this result: every weight is zero") || !strings.Contains(out, "DO NOT TRUST") {
 		t.Error(out, stderr)
 	}
 }

@@ -40,6 +40,8 @@ type job struct {
 	observe     []string
 	files       []string
 	missing     string
+	invalid     string
+	strict      bool
 	show        shown
 	guide       guidance
 }
@@ -116,10 +118,12 @@ words when they are bad.`,
 	f.StringArrayVar(&j.observe, "observe", nil, "an observation: NAME=8, NAME=[1,2,3] or NAME=@FILE.npy; NAME@2 is its second occurrence (repeatable)")
 	f.StringArrayVar(&j.files, "observe-file", nil, "observations from a .json object or a .csv file (repeatable)")
 	f.StringVar(&j.missing, "missing", "refuse", "elements of observed values that are null or NaN: refuse, or ok (they are drawn, and not scored: right if it is chance that they are missing)")
+	f.StringVar(&j.invalid, "invalid-observe", "fail", "an Observe whose parameters are invalid (NaN, say): fail (the run), or zero (the trace has no weight)")
 	f.StringVar(&j.method, "method", "is", "inference method: is (importance sampling), or ic (the same, guided by a network)")
 	f.StringVar(&j.guide.file, "network", "", "network file for ic, from ppx train")
 	f.Float64Var(&j.guide.defensive, "defensive", 0.01, "ic: probability of a trace that is drawn from the prior, which bounds the weights")
 	j.register(c)
+	f.BoolVar(&j.strict, "strict", false, "exit with 1 unless the result can be trusted: the verdict \"good\"")
 	f.Float64Var(&j.cfg.LikelihoodImportance, "likelihood-importance", 1, "exponent of the likelihood: below 1 for a tempered posterior")
 	return c
 }
@@ -155,7 +159,7 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 		}
 	}
 	ctx := c.Context()
-	o.WorkDir = j.out + ".workers"
+	o.WorkDir, o.InvalidObserve = j.out+".workers", j.invalid == "zero"
 	pool, err := engine.Open(ctx, o)
 	if err != nil {
 		return err
@@ -171,6 +175,7 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	}
 	sum := importance.NewSummary()
 	sum.Full = j.show.full
+	j.cfg.Remark = remark
 	names := importance.NewNames(&j.cfg)
 	w, manifest, err := j.directory(ctx, pool, command, sum, names)
 	if err != nil {
@@ -196,6 +201,8 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--prior-inflation does not go with --method ic")
 	case j.missing != "" && j.missing != "refuse" && j.missing != "ok":
 		return usagef("--missing %s: want refuse or ok", ppx.Quote(j.missing))
+	case j.invalid != "" && j.invalid != "fail" && j.invalid != "zero":
+		return usagef("--invalid-observe %s: want fail or zero", ppx.Quote(j.invalid))
 	case j.cfg.N == 0:
 		return usagef("-n must be at least 1")
 	case j.cfg.MaxTime < 0 || !(j.cfg.TargetESS >= 0):
@@ -206,7 +213,7 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--resume continues the run in --out DIR")
 	}
 	if j.resume {
-		for _, name := range []string{"seed", "observe", "observe-file", "missing", "prior-inflation", "likelihood-importance", "keep-values", "defensive"} {
+		for _, name := range []string{"seed", "observe", "observe-file", "missing", "invalid-observe", "prior-inflation", "likelihood-importance", "keep-values", "defensive"} {
 			if f.Changed(name) {
 				return usagef("--%s: a resumed run takes it from its run.json", name)
 			}
@@ -267,7 +274,7 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 	}
 	j.cfg.Data = control.Data(data)
 	j.cfg.Seed, j.cfg.Inflation, j.cfg.LikelihoodImportance = m.Seed, m.Inflation, m.LikelihoodImportance
-	j.keepValues = m.KeepValues
+	j.keepValues, j.invalid = m.KeepValues, m.InvalidObserve
 	j.cfg.Condition = j.conditioned || j.keepValues
 	return m, nil
 }
@@ -299,6 +306,9 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 		m := &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
 			Method: j.method, Conditioned: j.conditioned || j.keepValues, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
 			LikelihoodImportance: beta, Seed: j.cfg.Seed, N: j.cfg.N, Network: j.guide.manifest()}
+		if j.invalid == "zero" {
+			m.InvalidObserve = j.invalid
+		}
 		if j.method == "ic" {
 			m.Defensive = j.guide.defensive
 		}
@@ -408,6 +418,9 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	w.Update(func(m *rundir.Manifest) {
 		m.Counts.LostAndRedrawn += pool.Stats().Lost
 		m.Systems = pool.Systems()
+		if c := outcome.Cut; c.Matters() {
+			m.Cut = &rundir.Cut{Draw: c.Draw, Running: c.Running.Seconds(), Mean: c.Mean.Seconds()}
+		}
 		if outcome.Stopped != "" {
 			m.N = j.cfg.From + outcome.Drawn
 		}
@@ -425,14 +438,16 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 		}
 		return err
 	}
-	r := newResult(j.out, m, sum)
-	r.Warnings = append(append(r.Warnings, outcome.Warnings...), codeAddresses(pool.Table())...)
-	r.Warnings = append(r.Warnings, j.guide.unseen.warnings()...)
+	r := newResult(j.out, m, sum, &j.guide.unseen)
+	r.remark(append(outcome.Warnings, codeAddresses(pool.Table())...)...)
 	if outcome.Stopped != "" {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("stopped at %s draws: %s", thousands(m.N), outcome.Stopped))
+		r.remark(fmt.Sprintf("stopped at %s draws: %s", thousands(m.N), outcome.Stopped))
 	}
 	if err := r.print(out, &j.show, sum); err != nil {
 		return err
+	}
+	if j.strict && r.Trust.Verdict != importance.Good && state != rundir.Interrupted {
+		return fmt.Errorf("--strict: the result is not good (%s): %s", r.Trust.Verdict, r.Trust.Reasons[0].Text)
 	}
 	if state == rundir.Interrupted {
 		return fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", errInterrupted, thousands(j.cfg.From+outcome.Drawn), thousands(j.cfg.N), j.out, j.out)

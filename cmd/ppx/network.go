@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -67,14 +69,19 @@ func (g *guidance) Write(_ context.Context, t *tracing.Trace) error {
 // unseen counts what a network did not know.
 type unseen struct {
 	traces, hit uint64
-	addresses   map[string]uint64 // how often
+	all, with   *importance.Weights // of all traces, and of those that came to such addresses
+	addresses   map[string]uint64   // how often
 }
 
 func (u *unseen) add(t *tracing.Trace) {
 	if t.Status != tracing.OK {
 		return
 	}
+	if u.all == nil {
+		u.all, u.with = importance.NewWeights(), importance.NewWeights()
+	}
 	u.traces++
+	u.all.Add(t.LogWeight)
 	hit := false
 	for i := range t.Entries {
 		e := &t.Entries[i]
@@ -92,7 +99,16 @@ func (u *unseen) add(t *tracing.Trace) {
 	}
 	if hit {
 		u.hit++
+		u.with.Add(t.LogWeight)
 	}
+}
+
+// share is the part of the weight that came to unseen addresses.
+func (u *unseen) share() float64 {
+	if u.hit == 0 || math.IsInf(u.with.LogSum(), -1) {
+		return 0
+	}
+	return math.Min(1, math.Exp(u.with.LogSum()-u.all.LogSum()))
 }
 
 // warnings says in words what was not seen.
@@ -118,6 +134,6 @@ func (u *unseen) warnings() []string {
 	for i, n := range names {
 		names[i] = fmt.Sprintf("%s (%s times)", clip(n, 60), thousands(u.addresses[n]))
 	}
-	return []string{fmt.Sprintf("%s of %s traces came to addresses that the network did not meet in training, and drew from the prior there: %s%s; train it with more traces",
-		thousands(u.hit), thousands(u.traces), strings.Join(names, ", "), more)}
+	return []string{fmt.Sprintf("%s of %s traces came to addresses that the network did not meet in training, with %.3g %% of the weight, and drew from the prior there: %s%s; train it with more traces",
+		thousands(u.hit), thousands(u.traces), 100*u.share(), strings.Join(names, ", "), more)}
 }

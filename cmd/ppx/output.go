@@ -48,6 +48,9 @@ func styled(w any) style { return style(isTerminal(w) && os.Getenv("NO_COLOR") =
 
 func (s style) bold(t string) string { return s.wrap("1", t) }
 func (s style) dim(t string) string  { return s.wrap("2", t) }
+
+// alarm is for what nobody must miss.
+func (s style) alarm(t string) string { return s.wrap("1;31", t) }
 func (s style) wrap(code, t string) string {
 	if !s || t == "" {
 		return t

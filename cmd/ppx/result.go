@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -18,26 +19,53 @@ import (
 // result is what prior, infer and summary print. Other programs read the JSON: fields may be added, none
 // changes or goes away within a schema number.
 type result struct {
-	Schema          int        `json:"schema"`
-	Run             string     `json:"run"`
-	Method          string     `json:"method"`
-	Seed            uint64     `json:"seed"`
-	N               uint64     `json:"n"`
-	Traces          uint64     `json:"traces"`
-	Failed          uint64     `json:"failed"`
-	BadWeights      uint64     `json:"bad_weights"`
-	ESS             number     `json:"ess"`
-	Khat            number     `json:"khat"`
-	LogEvidence     number     `json:"log_evidence"`
-	LogEvidenceSE   number     `json:"log_evidence_se"`
-	Seconds         number     `json:"seconds"`
-	TracesPerSecond number     `json:"traces_per_second"`
-	Warnings        []string   `json:"warnings"`
-	Variables       []variable `json:"variables"`
+	Schema          int    `json:"schema"`
+	Run             string `json:"run"`
+	Method          string `json:"method"`
+	Seed            uint64 `json:"seed"`
+	N               uint64 `json:"n"`
+	Traces          uint64 `json:"traces"`
+	Failed          uint64 `json:"failed"`
+	BadWeights      uint64 `json:"bad_weights"`
+	ESS             number `json:"ess"`
+	Khat            number `json:"khat"`
+	LogEvidence     number `json:"log_evidence"`
+	LogEvidenceSE   number `json:"log_evidence_se"`
+	Seconds         number `json:"seconds"`
+	TracesPerSecond number `json:"traces_per_second"`
+	// LikelihoodImportance is the exponent of the likelihood: 1 is the posterior.
+	LikelihoodImportance number     `json:"likelihood_importance"`
+	Trust                trust      `json:"trust"`
+	Warnings             []string   `json:"warnings"`
+	Variables            []variable `json:"variables"`
 
 	model       string
 	conditioned bool
-	beta        float64
+	remarks     []string // warnings besides the reasons of trust
+}
+
+// trust is how far a result, or a variable, can be relied on.
+type trust struct {
+	Verdict importance.Verdict `json:"verdict"`
+	Reasons []reason           `json:"reasons"`
+}
+
+type reason struct {
+	Code     string  `json:"code"`
+	Text     string  `json:"text"`
+	Variable *string `json:"variable"` // null: the result as a whole
+}
+
+func trustJSON(t importance.Trust) trust {
+	out := trust{t.Verdict, []reason{}}
+	for _, r := range t.Reasons {
+		x := reason{Code: r.Code, Text: r.Text}
+		if r.Variable != "" {
+			x.Variable = &r.Variable
+		}
+		out.Reasons = append(out.Reasons, x)
+	}
+	return out
 }
 
 type variable struct {
@@ -54,17 +82,35 @@ type variable struct {
 	Q50SE   number      `json:"q50_se"`
 	Q95SE   number      `json:"q95_se"`
 	ESS     number      `json:"ess"`
+	Trust   trust       `json:"trust"`
 	Mode    *number     `json:"mode,omitempty"`
 	Values  [][3]number `json:"values,omitempty"` // value, probability, standard error
 	Shape   []int32     `json:"shape,omitempty"`
 }
 
-func newResult(path string, m *rundir.Manifest, sum *importance.Summary) *result {
+// newResult judges and collects the figures of a run; unknown is what a network did not know in it.
+func newResult(path string, m *rundir.Manifest, sum *importance.Summary, unknown *unseen) *result {
 	w := sum.Weights
+	facts := importance.Facts{Conditioned: m.Conditioned, Unseen: unknown.share(), UnseenText: strings.Join(unknown.warnings(), "; ")}
+	if c := m.Cut; c != nil {
+		facts.Cut = importance.Cut{Draw: c.Draw, Running: seconds(c.Running), Mean: seconds(c.Mean)}
+	}
+	t := sum.Judge(facts)
 	r := &result{Schema: 1, Run: path, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: sum.Failed, BadWeights: w.Bad,
 		ESS: number(w.ESS()), Khat: number(w.Khat()), LogEvidence: number(w.LogEvidence()), LogEvidenceSE: number(w.LogEvidenceSE()),
-		Seconds: number(m.Seconds), Warnings: append([]string{}, sum.Warnings(m.Conditioned)...), Variables: []variable{},
-		model: m.Model, conditioned: m.Conditioned, beta: m.LikelihoodImportance}
+		Seconds: number(m.Seconds), LikelihoodImportance: number(cmp.Or(m.LikelihoodImportance, 1)), Trust: trustJSON(t), Warnings: []string{},
+		Variables: []variable{}, model: m.Model, conditioned: m.Conditioned}
+	for _, x := range t.Reasons {
+		r.Warnings = append(r.Warnings, x.Text)
+	}
+	r.remark(sum.Warnings()...)
+	if facts.UnseenText != "" && !slices.ContainsFunc(t.Reasons, func(x importance.Reason) bool { return x.Code == importance.UnseenAddress }) {
+		r.remark(facts.UnseenText)
+	}
+	nan := number(math.NaN())
+	if t.Verdict == importance.None {
+		r.LogEvidenceSE = nan
+	}
 	if m.Seconds > 0 {
 		r.TracesPerSecond = number(float64(w.N) / m.Seconds)
 	}
@@ -72,16 +118,63 @@ func newResult(path string, m *rundir.Manifest, sum *importance.Summary) *result
 		x := variable{Name: v.Name, Kind: v.Kind, Present: number(v.Present), Mean: number(v.Mean), MeanSE: number(v.MeanSE), SD: number(v.SD),
 			Q05: number(v.Q05), Q50: number(v.Q50), Q95: number(v.Q95), Q05SE: number(v.Q05SE), Q50SE: number(v.Q50SE), Q95SE: number(v.Q95SE),
 			ESS: number(v.ESS), Shape: v.Shape}
+		own := t.Of(&v)
+		if x.Trust = trustJSON(own); own.Verdict == importance.None {
+			x.MeanSE, x.Q05SE, x.Q50SE, x.Q95SE = nan, nan, nan, nan
+		}
 		if v.Kind == importance.Discrete {
 			mode := number(v.Mode)
 			x.Mode = &mode
 			for _, p := range v.Values {
-				x.Values = append(x.Values, [3]number{number(p.Value), number(p.Probability), number(p.SE)})
+				se := number(p.SE)
+				if own.Verdict == importance.None {
+					se = nan
+				}
+				x.Values = append(x.Values, [3]number{number(p.Value), number(p.Probability), se})
 			}
 		}
 		r.Variables = append(r.Variables, x)
 	}
 	return r
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// remark adds warnings that say nothing of trust.
+func (r *result) remark(texts ...string) {
+	r.remarks = append(r.remarks, texts...)
+	r.Warnings = append(r.Warnings, texts...)
+}
+
+// figures is the line of effective sample size and evidence.
+func (r *result) figures() string {
+	evidence := withError(float64(r.LogEvidence), float64(r.LogEvidenceSE))
+	if r.Trust.Verdict == importance.None && !math.IsNaN(float64(r.LogEvidence)) && !math.IsInf(float64(r.LogEvidence), 0) {
+		evidence += " (error unknown)"
+	}
+	text := fmt.Sprintf("effective sample size %s   k̂ %s   log evidence %s", figure(float64(r.ESS)), khat(float64(r.Khat)), evidence)
+	if r.LikelihoodImportance != 1 {
+		text += fmt.Sprintf(" (of the likelihood to the power of %g)", float64(r.LikelihoodImportance))
+	}
+	return text
+}
+
+// judgement is what there is to say of trust, a line each.
+func (r *result) judgement() (lines []string) {
+	if len(r.Trust.Reasons) == 0 {
+		return nil
+	}
+	label := "doubtful: "
+	if r.Trust.Verdict == importance.None {
+		label = "DO NOT TRUST THIS RESULT: "
+	}
+	for i, x := range r.Trust.Reasons {
+		if i > 0 {
+			label = "also: "
+		}
+		lines = append(lines, label+x.Text)
+	}
+	return lines
 }
 
 // print writes the JSON object, or the table and the plots.
@@ -100,12 +193,13 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 	}
 	fmt.Fprintln(w)
 	if r.conditioned {
-		fmt.Fprintf(w, "effective sample size %s   k̂ %s   log evidence %s", figure(float64(r.ESS)), khat(float64(r.Khat)),
-			withError(float64(r.LogEvidence), float64(r.LogEvidenceSE)))
-		if r.beta != 1 && r.beta != 0 {
-			fmt.Fprintf(w, " (of the likelihood to the power of %g)", r.beta)
+		fmt.Fprintln(w, r.figures())
+	}
+	for i, line := range r.judgement() {
+		if i == 0 && r.Trust.Verdict == importance.None {
+			line = s.alarm(line)
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintln(w, line)
 	}
 	fmt.Fprintln(w)
 	r.table().print(w)
@@ -119,7 +213,10 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 		fmt.Fprintln(w)
 		plot(w, name, h)
 	}
-	for _, x := range r.Warnings {
+	if r.Trust.Verdict == importance.None { // here too, for those who keep the table in a file
+		fmt.Fprintln(os.Stderr, "ppx: warning: do not trust this result: "+r.Trust.Reasons[0].Text)
+	}
+	for _, x := range r.remarks {
 		fmt.Fprintln(os.Stderr, "ppx: warning: "+x)
 	}
 	if _, err := fmt.Fprintf(w, "\n%s\n", s.dim("recorded in "+r.Run)); err != nil {
@@ -163,6 +260,10 @@ func (r *result) table() *table {
 		mode := ""
 		if v.Mode != nil {
 			mode = figure(float64(*v.Mode))
+		}
+		if v.Trust.Verdict == importance.None && !(v.ESS >= 2) { // a spread of one draw is none
+			t.add(name, figure(float64(v.Mean)), "–", "–", "–", "–", mode, present)
+			continue
 		}
 		t.add(name, withError(float64(v.Mean), float64(v.MeanSE)), figure(float64(v.SD)), figure(float64(v.Q05)), figure(float64(v.Q50)),
 			figure(float64(v.Q95)), mode, present)

@@ -28,6 +28,7 @@ func (s *simulator) register(f *pflag.FlagSet, many bool) {
 		return
 	}
 	f.StringVar(&s.workers, "workers", "auto", "copies to launch; auto adds copies as long as that helps")
+	f.Float64Var(&s.o.MaxFailed, "max-failed", engine.MaxFailed, "end when more than ten draws, and clearly more than this share, fail for good; 1: never")
 	f.DurationVar(&s.o.RunTimeout, "run-timeout", 0, "longest time for one run; 0: none")
 	f.IntVar(&s.o.RestartEvery, "restart-every", 0, "restart a copy after so many runs; 0: never")
 	f.BoolVar(&s.o.CwdPerWorker, "cwd-per-worker", false, "give each copy a working folder of its own, below OUT.workers")
@@ -46,6 +47,8 @@ func (s *simulator) options(c *cobra.Command, command []string, log func(string)
 		return o, usagef("which simulator? Give a command after -- (with {endpoint} in it), or --connect ENDPOINT")
 	case o.Timeout < 0 || o.RunTimeout < 0 || o.StartTimeout <= 0:
 		return o, usagef("timeouts must not be negative")
+	case c.Flags().Changed("max-failed") && !(o.MaxFailed > 0 && o.MaxFailed <= 1):
+		return o, usagef("--max-failed %g: want a share above 0, at most 1", o.MaxFailed)
 	case o.RestartEvery < 0:
 		return o, usagef("--restart-every %d must not be negative", o.RestartEvery)
 	}

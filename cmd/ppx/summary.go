@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -83,18 +84,17 @@ func summarise(ctx context.Context, path string, show *shown) (*summarised, erro
 			guide.add(t)
 		}
 	}
-	res := newResult(path, r.Manifest, sum)
-	res.Warnings = append(res.Warnings, guide.warnings()...)
+	res := newResult(path, r.Manifest, sum, &guide)
 	switch r.Manifest.State {
 	case rundir.Complete:
 	case rundir.Running:
-		res.Warnings = append(res.Warnings, "the run is not finished: it is being written, or was killed (--resume continues it)")
+		res.remark("the run is not finished: it is being written, or was killed (--resume continues it)")
 	default:
 		w := "the run is " + r.Manifest.State
 		if r.Manifest.Error != "" {
 			w += ": " + r.Manifest.Error
 		}
-		res.Warnings = append(res.Warnings, w)
+		res.remark(w)
 	}
 	return &summarised{res, sum}, nil
 }
@@ -112,9 +112,15 @@ func compare(w io.Writer, runs []*summarised, truths map[string]float64) error {
 		x := r.result
 		fmt.Fprintf(w, "%s %s: %s traces, method %s", s.bold(n), ppx.Printable(x.Run), thousands(x.Traces), x.Method)
 		if x.conditioned {
-			fmt.Fprintf(w, ", effective sample size %s, k̂ %s, log evidence %s", figure(float64(x.ESS)), khat(float64(x.Khat)), withError(float64(x.LogEvidence), float64(x.LogEvidenceSE)))
+			fmt.Fprint(w, ", ", strings.ReplaceAll(x.figures(), "   ", ", "))
 		}
 		fmt.Fprintln(w)
+		for _, line := range x.judgement() {
+			if x.Trust.Verdict == importance.None {
+				line = s.alarm(line)
+			}
+			fmt.Fprintln(w, "    "+line)
+		}
 	}
 	fmt.Fprintln(w)
 	var names []string

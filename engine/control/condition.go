@@ -36,9 +36,9 @@ func (d Data) Index() *ppx.Data {
 }
 
 // Partial tells whether elements of a value are missing: NaN.
-func Partial(t ppx.Tensor) bool {
-	return slices.ContainsFunc(t.Data, func(x float64) bool { return x != x })
-}
+func Partial(t ppx.Tensor) bool { return slices.ContainsFunc(t.Data, isNaN) }
+
+func isNaN(x float64) bool { return x != x }
 
 // Condition answers statements whose name is in the data: an Observe is scored against the data, a Sample
 // is answered with them and scored, never proposed. With Own, an Observe that is not in the data but
@@ -52,7 +52,10 @@ type Condition struct {
 	steer   atomic.Bool // a Sample has missing elements: a simulator cannot draw those alone
 }
 
-var _ engine.Planner = (*Condition)(nil)
+var (
+	_ engine.Planner = (*Condition)(nil)
+	_ engine.Giver   = (*Condition)(nil)
+)
 
 // NewCondition returns the layer for some data, which must not change any more.
 func NewCondition(d Data, own bool) *Condition {
@@ -77,13 +80,19 @@ func (c *Condition) Plan(p *engine.Plan) bool { return p.Condition(c.told) && !c
 
 // Choose implements engine.Layer.
 func (c *Condition) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	choice, ok, err := c.Given(r, s)
+	if c.partial && ok && err == nil && choice.Origin == tracing.FromData && slices.ContainsFunc(choice.Value, isNaN) {
+		return c.complete(r, s, choice.Value)
+	}
+	return choice, ok, err
+}
+
+// Given implements engine.Giver; missing elements are NaN.
+func (c *Condition) Given(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
 	if v, ok := c.data.Find(s.Name, s.Occurrence); ok {
 		if !ppx.Answers(v, s.Shape, s.Len) {
 			return engine.Choice{}, false, fmt.Errorf("%w: the value given for %s has shape %s (%d elements), the simulator's has shape %s (%d elements)",
 				engine.ErrData, ppx.Quote(s.Name), dist.ShapeString(v.Shape), len(v.Data), dist.ShapeString(s.Shape), s.Len)
-		}
-		if c.partial && Partial(v) {
-			return c.complete(r, s, v.Data)
 		}
 		return engine.Choice{Value: v.Data, Origin: tracing.FromData}, true, nil
 	}

@@ -41,6 +41,7 @@ type Manifest struct {
 	// Conditioned tells that traces carry the likelihood of data in their weights.
 	Conditioned          bool             `json:"conditioned"`
 	KeepValues           bool             `json:"keep_values,omitempty"`
+	InvalidObserve       string           `json:"invalid_observe,omitempty"` // "zero": an Observe with invalid parameters has weight zero
 	Inflation            float64          `json:"inflation"`
 	LikelihoodImportance float64          `json:"likelihood_importance"`
 	Network              *NetworkFile     `json:"network,omitempty"`
@@ -54,6 +55,14 @@ type Manifest struct {
 	Ended                *time.Time       `json:"ended,omitempty"`
 	Seconds              float64          `json:"seconds"` // at work, sessions added up
 	Host                 Host             `json:"host"`
+	Cut                  *Cut             `json:"cut,omitempty"` // of a run that ended early
+}
+
+// Cut is the longest run that was going on when a job ended early, and is not among the traces.
+type Cut struct {
+	Draw    uint64  `json:"draw"`
+	Running float64 `json:"running"` // seconds
+	Mean    float64 `json:"mean"`    // seconds that a run takes
 }
 
 // NetworkFile is the network that has guided a run.

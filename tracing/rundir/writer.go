@@ -186,7 +186,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 			w.Pending = append(w.Pending, t)
 		}
 	}
-	m.State, m.Error, m.Ended = Running, "", nil
+	m.State, m.Error, m.Ended, m.Cut = Running, "", nil, nil
 	if err := m.write(path); err != nil {
 		return nil, nil, 0, err
 	}

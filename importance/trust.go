@@ -1,0 +1,167 @@
+package importance
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Verdict is how far a result can be relied on. Good never claims that no mode was missed: no figure of a run can.
+type Verdict string
+
+// The verdicts, from good to bad.
+const (
+	Good     Verdict = "good"
+	Doubtful Verdict = "doubtful"
+	None     Verdict = "none" // the figures mean nothing
+)
+
+func (v Verdict) rank() int { return map[Verdict]int{Good: 0, Doubtful: 1, None: 2}[v] }
+
+// Worse is the worse of two verdicts.
+func (v Verdict) Worse(w Verdict) Verdict {
+	if w.rank() > v.rank() {
+		return w
+	}
+	return v
+}
+
+// Codes of reasons.
+const (
+	FewDraws      = "few-draws"
+	LowESS        = "low-ess"
+	NoWeight      = "no-weight"
+	HighKhat      = "high-khat"
+	LargeWeight   = "large-weight"
+	FailedDraws   = "failed-draws"
+	UnseenAddress = "unseen-addresses"
+	CutOff        = "cut-off"
+)
+
+// Reason is one thing that speaks against a result: a code that stays, a sentence that says what it means and what to do,
+// and the variable that it is about, "" for the result as a whole.
+type Reason struct {
+	Code     string
+	Text     string
+	Variable string
+	Verdict  Verdict // what it makes of the result
+}
+
+// Trust is the judgement of a result, or of one variable; the reasons are the worst first.
+type Trust struct {
+	Verdict Verdict
+	Reasons []Reason
+}
+
+// add notes a reason; worse ones stand before others.
+func (t *Trust) add(v Verdict, code, variable, format string, args ...any) {
+	r := Reason{code, fmt.Sprintf(format, args...), variable, v}
+	at := len(t.Reasons)
+	for at > 0 && t.Reasons[at-1].Verdict.rank() < v.rank() {
+		at--
+	}
+	t.Reasons = append(t.Reasons[:at], append([]Reason{r}, t.Reasons[at:]...)...)
+	t.Verdict = t.Verdict.Worse(v)
+}
+
+// The bounds of the verdicts.
+const (
+	fewDraws    = 10
+	noESS       = 10.0  // below, figures rest on a handful of draws
+	lowESS      = 100.0 // below, standard errors are rough
+	noKhat      = 1.0   // above, the weights have no mean
+	largeWeight = 0.10  // share of one draw
+	smallShare  = 0.01  // of failed draws, or of the weight of what a network does not know
+	cutOffMeans = 10.0  // a run that had taken so many times the mean when it was cut off
+)
+
+// Facts are what there is to know of a run besides its weights.
+type Facts struct {
+	Conditioned bool    // the weights carry a likelihood
+	Unseen      float64 // share of the weight of traces that came to addresses which the network does not know
+	UnseenText  string  // what there is to say of that
+	Cut         Cut
+}
+
+// Cut is a run that had not ended when a job did.
+type Cut struct {
+	Draw    uint64
+	Running time.Duration // 0: there is none
+	Mean    time.Duration // that a run takes
+}
+
+// Matters tells that runs of that kind are under-represented.
+func (c Cut) Matters() bool {
+	return c.Running > 100*time.Millisecond && c.Running.Seconds() > cutOffMeans*c.Mean.Seconds()
+}
+
+// Judge tells how far the figures of s can be relied on: the one function that table, JSON, pictures and exit codes show. The
+// bounds of k̂ are those of A. Vehtari et al., "Pareto smoothed importance sampling" (2024).
+func (s *Summary) Judge(f Facts) Trust {
+	t := Trust{Verdict: Good}
+	w := s.Weights
+	ess := w.ESS()
+	switch {
+	case w.N == 0:
+		t.add(None, FewDraws, "", "there is no draw")
+		return t
+	case w.Zero+w.Bad == w.N:
+		where := ""
+		if len(s.ZeroAt) > 0 {
+			where = ", at " + strings.Join(s.ZeroAt, ", ")
+		}
+		t.add(None, NoWeight, "", "every weight is zero: the data are impossible under this model%s", where)
+		return t
+	case w.N < fewDraws:
+		t.add(None, FewDraws, "", "%d draws are too few for any figure; draw more (-n)", w.N)
+	case ess < noESS && f.Conditioned:
+		t.add(None, LowESS, "", "the effective sample size is %.3g of %d traces: the figures rest on %s; draw many more (-n), or use a better proposal", ess, w.N, few(ess))
+	case ess < lowESS && f.Conditioned:
+		t.add(Doubtful, LowESS, "", "the effective sample size is only %.3g of %d traces: the figures rest on few traces; draw more (-n), or use a better proposal", ess, w.N)
+	case ess < lowESS:
+		t.add(Doubtful, LowESS, "", "%d draws are few: the figures are rough; draw more (-n)", w.N)
+	}
+	if f.Conditioned {
+		if k := w.Khat(); k > noKhat {
+			t.add(None, HighKhat, "", "k̂ = %.2f is above 1: the weights have no mean, and neither figures nor standard errors mean anything; use a better proposal", k)
+		} else if k > KhatLimit(w.N) {
+			t.add(Doubtful, HighKhat, "", "k̂ = %.2f is above %.2f: a few weights dominate and the standard errors cannot be trusted; draw more, or use a better proposal", k, KhatLimit(w.N))
+		}
+		// A draw of w̄ = 10 % leaves an ESS of at most 100 only in company: the share is said where the ESS does not say it all.
+		if share := w.Largest(); share > largeWeight && t.Verdict != None {
+			t.add(Doubtful, LargeWeight, "", "one draw carries %.0f %% of the weight; draw more, or use a better proposal", 100*share)
+		}
+	}
+	if share := float64(s.Failed) / float64(s.Failed+w.N); s.Failed > 0 && share > smallShare {
+		t.add(Doubtful, FailedDraws, "", "%.3g %% of the draws failed: the result is that of the draws that the simulator survives", 100*share)
+	}
+	if f.Unseen > smallShare {
+		t.add(Doubtful, UnseenAddress, "", "%s", f.UnseenText)
+	}
+	if f.Cut.Matters() {
+		t.add(Doubtful, CutOff, "", "draw %d had been running for %.3g s, where a run takes %.2g s, and is not counted: long runs are under-represented", f.Cut.Draw, f.Cut.Running.Seconds(), f.Cut.Mean.Seconds())
+	}
+	return t
+}
+
+// few says how few draws an effective sample size below noESS is.
+func few(ess float64) string {
+	if ess < 1.5 {
+		return "a single trace"
+	}
+	return fmt.Sprintf("some %.0f traces", ess)
+}
+
+// Of is the judgement of one variable: that of the result, and its own effective sample size.
+func (t Trust) Of(v *Variable) Trust {
+	out := Trust{Verdict: t.Verdict, Reasons: append([]Reason{}, t.Reasons...)}
+	switch {
+	case math.IsNaN(v.ESS): // nothing is said of it anyway, or it is a tensor
+	case v.ESS < noESS:
+		out.add(None, LowESS, v.Name, "%s rests on an effective sample size of %.3g", v.Name, v.ESS)
+	case v.ESS < lowESS:
+		out.add(Doubtful, LowESS, v.Name, "%s rests on an effective sample size of only %.3g", v.Name, v.ESS)
+	}
+	return out
+}
