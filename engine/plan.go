@@ -59,7 +59,7 @@ func (p *Plan) Prior() bool { return p.at(planPrior) }
 
 // plan is how the simulator can make the run of a draw by itself; !ok: it cannot.
 func plan(d Draw, s Stack) (p Plan, ok bool) {
-	p.Mode, p.Seed, p.Stream = ppx.Delegate, d.Seed, uint64(d.Chain)
+	p.Mode, p.Seed, p.Stream = ppx.Delegate, d.Seed, d.Stream()
 	for _, l := range s {
 		if x, ok := l.(Planner); !ok || !x.Plan(&p) {
 			return p, false

@@ -93,13 +93,14 @@ const membersPerLoop = 32
 // many of them on one thread: it takes every message that has come, lets the recorders answer, and sends
 // the replies.
 type Pool struct {
-	q     queue
-	o     Options
-	token uint64
-	t     *ppx.Transport
-	dir   string
-	l     *launcher
-	lock  []*os.File // of user-given endpoints
+	q       queue
+	o       Options
+	token   uint64
+	t       *ppx.Transport
+	dir     string
+	dirLock *os.File // others see by it that the folder is in use
+	l       *launcher
+	lock    []*os.File // of user-given endpoints
 
 	mu      sync.Mutex
 	loops   []*loop
@@ -141,7 +142,7 @@ func Open(ctx context.Context, o Options) (p *Pool, err error) {
 	}
 	n := len(o.Connect)
 	if n == 0 {
-		if p.dir, err = os.MkdirTemp("", "ppx-"); err != nil {
+		if p.dir, p.dirLock, err = socketFolder(); err != nil {
 			return p, err
 		}
 		if p.l, err = newLauncher(o, p.dir); err != nil {
@@ -426,9 +427,39 @@ func (p *Pool) shutDown() error {
 		errs = append(errs, p.t.Close())
 	}
 	if p.dir != "" {
-		errs = append(errs, os.RemoveAll(p.dir))
+		errs = append(errs, os.RemoveAll(p.dir), p.dirLock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// socketFolder makes a private folder for the sockets of launched simulators, and removes those of engines that were killed.
+func socketFolder() (dir string, lock *os.File, err error) {
+	const inUse = "in-use"
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "ppxs-*"))
+	for _, d := range old {
+		f, err := os.OpenFile(filepath.Join(d, inUse), os.O_RDWR, 0)
+		if err != nil { // somebody else's, or just being made
+			continue
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.RemoveAll(d)
+		}
+		f.Close()
+	}
+	if dir, err = os.MkdirTemp("", "ppxs-"); err != nil {
+		return "", nil, err
+	}
+	// Locked before it has the name by which others look for it.
+	path := filepath.Join(dir, inUse)
+	if lock, err = os.Create(path + ".new"); err == nil {
+		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			err = os.Rename(path+".new", path)
+		}
+	}
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, lock, nil
 }
 
 // scale adds workers as long as that makes the whole faster: more simulators than cores pay because each

@@ -28,7 +28,11 @@ type Draw struct {
 	Seed  uint64
 	Index uint64 // number of the draw, or of the step of a chain
 	Chain uint32 // 0 for independent draws, else the chain's number from 1
+	Kind  dist.StreamKind
 }
+
+// Stream is the number of the draw's stream of random numbers.
+func (d *Draw) Stream() uint64 { return d.Kind.Stream(d.Chain) }
 
 // Site is a Sample or Observe that waits for its value. It and all it refers to are valid until the
 // layer returns.
@@ -152,14 +156,17 @@ type Stats struct {
 type Source func() (d Draw, ok bool)
 
 // Draws is the n independent draws of a seed that begin with number from.
-func Draws(seed, from, n uint64) Source {
+func Draws(seed, from, n uint64) Source { return DrawsOf(dist.StreamInference, seed, from, n) }
+
+// DrawsOf is Draws of another kind of stream.
+func DrawsOf(kind dist.StreamKind, seed, from, n uint64) Source {
 	i := from
 	return func() (Draw, bool) {
 		if i == from+n {
 			return Draw{}, false
 		}
 		i++
-		return Draw{Seed: seed, Index: i - 1}, true
+		return Draw{Seed: seed, Index: i - 1, Kind: kind}, true
 	}
 }
 
@@ -184,7 +191,7 @@ type Run struct {
 // Rand returns the random numbers of a statement for a purpose (dist.PurposeValue, …), from their
 // beginning. It is valid until the next call.
 func (r *Run) Rand(statement int, purpose uint64) *dist.Stream {
-	r.stream = dist.NewStream(r.Draw.Seed, uint64(r.Draw.Chain), uint64(statement), r.Draw.Index, purpose)
+	r.stream = dist.NewStream(r.Draw.Seed, r.Draw.Stream(), uint64(statement), r.Draw.Index, purpose)
 	return &r.stream
 }
 

@@ -12,11 +12,12 @@ import (
 // Single is one simulator as a bare connection, for those who speak the protocol themselves.
 type Single struct {
 	*ppx.Socket
-	t    *ppx.Transport
-	l    *launcher
-	dir  string
-	proc *process
-	lock *os.File
+	t       *ppx.Transport
+	l       *launcher
+	dir     string
+	dirLock *os.File
+	proc    *process
+	lock    *os.File
 }
 
 // OpenSingle launches or connects one simulator; nothing has been said to it.
@@ -43,7 +44,7 @@ func OpenSingle(o Options) (s *Single, err error) {
 			return s, err
 		}
 	} else {
-		if s.dir, err = os.MkdirTemp("", "ppx-"); err != nil {
+		if s.dir, s.dirLock, err = socketFolder(); err != nil {
 			return s, err
 		}
 		if s.l, err = newLauncher(o, s.dir); err != nil {
@@ -125,7 +126,7 @@ func (s *Single) Close() error {
 		errs = append(errs, s.t.Close())
 	}
 	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
+		errs = append(errs, os.RemoveAll(s.dir), s.dirLock.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -182,7 +182,7 @@ func (n *Network[T]) build() error {
 func (n *Network[T]) uniform(name string) func() float64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name)) // never fails
-	s := dist.NewStream(n.Seed, 1<<32, 0, h.Sum64(), 0)
+	s := dist.NewStream(n.Seed, dist.StreamTraining.Stream(1), 0, h.Sum64(), 0)
 	return s.Float64
 }
 

@@ -20,8 +20,9 @@ import (
 // Config says which traces to draw.
 type Config struct {
 	Seed uint64
-	N    uint64 // number of draws, those before From included
-	From uint64 // first draw to make: what comes before was recorded earlier
+	Kind dist.StreamKind // of random numbers
+	N    uint64          // number of draws, those before From included
+	From uint64          // first draw to make: what comes before was recorded earlier
 
 	Data control.Data
 	// Condition scores Observes that bring their own value and are not in Data at that value. Without it
@@ -52,7 +53,7 @@ type Config struct {
 
 // stream is the traces from From to N: those at hand, the others from x.
 func (c *Config) stream(ctx context.Context, x engine.Executor) iter.Seq2[*tracing.Trace, error] {
-	all := engine.Draws(c.Seed, c.From, c.N-c.From)
+	all := engine.DrawsOf(c.Kind, c.Seed, c.From, c.N-c.From)
 	at := map[uint64]bool{}
 	for _, t := range c.Have {
 		at[t.Draw] = true

@@ -138,7 +138,7 @@ func (l *local) Sample(s *ppx.Statement) (Tensor, error) {
 	if cap(l.room) < n {
 		l.room = make([]float64, n)
 	}
-	stream := dist.NewStream(l.seed, dist.StreamDraws, l.statement-1, l.run, dist.PurposeValue)
+	stream := dist.NewStream(l.seed, dist.StreamInference.Stream(0), l.statement-1, l.run, dist.PurposeValue)
 	err = s.Dist.Sample(&stream, l.room[:n])
 	return Tensor{Data: l.room[:n], Shape: shape}, err
 }

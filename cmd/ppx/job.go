@@ -22,6 +22,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -36,6 +37,7 @@ type job struct {
 	out         string
 	resume      bool
 	retryFailed bool
+	force       bool
 	keepValues  bool
 	observe     []string
 	files       []string
@@ -68,6 +70,7 @@ func (j *job) register(c *cobra.Command) {
 	f.Uint64Var(&j.cfg.Seed, "seed", 0, "random seed (default: from the system; printed and recorded)")
 	f.StringVar(&j.out, "out", "", "run directory (default ppx-runs/<UTC time>-"+j.verb+")")
 	f.BoolVar(&j.resume, "resume", false, "continue the run in --out; a larger -n extends it")
+	f.BoolVar(&j.force, "force", false, "with --resume: go on though the simulator does not do what it did")
 	f.BoolVar(&j.retryFailed, "retry-failed", false, "with --resume: try draws again that were given up")
 	f.DurationVar(&j.cfg.MaxTime, "max-time", 0, "stop after this time")
 	f.Float64Var(&j.cfg.TargetESS, "target-ess", 0, "stop once the effective sample size is reached")
@@ -173,6 +176,11 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	if j.resume && pool.Model() != manifest.Model {
 		return usagef("%s was made with the model %s; this simulator is %s", j.out, ppx.Quote(manifest.Model), ppx.Quote(pool.Model()))
 	}
+	if j.resume && !j.force {
+		if err := j.sameSimulator(ctx, pool); err != nil {
+			return err
+		}
+	}
 	sum := importance.NewSummary()
 	sum.Full = j.show.full
 	j.cfg.Remark = remark
@@ -209,6 +217,8 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--max-time and --target-ess must not be negative")
 	case j.retryFailed && !j.resume:
 		return usagef("--retry-failed goes with --resume")
+	case j.force && !j.resume:
+		return usagef("--force goes with --resume")
 	case j.resume && j.out == "":
 		return usagef("--resume continues the run in --out DIR")
 	}
@@ -233,6 +243,9 @@ func (j *job) check(c *cobra.Command) error {
 func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 	j.cfg.Condition = j.conditioned || j.keepValues
 	if !j.resume {
+		if !j.conditioned {
+			j.cfg.Kind = dist.StreamPrior
+		}
 		var err error
 		if j.cfg.Data, err = parseData(j.observe, j.files, j.missing == "ok"); err != nil {
 			return nil, err
@@ -273,7 +286,7 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 		return nil, err
 	}
 	j.cfg.Data = control.Data(data)
-	j.cfg.Seed, j.cfg.Inflation, j.cfg.LikelihoodImportance = m.Seed, m.Inflation, m.LikelihoodImportance
+	j.cfg.Seed, j.cfg.Kind, j.cfg.Inflation, j.cfg.LikelihoodImportance = m.Seed, dist.StreamKind(m.StreamKind), m.Inflation, m.LikelihoodImportance
 	j.keepValues, j.invalid = m.KeepValues, m.InvalidObserve
 	j.cfg.Condition = j.conditioned || j.keepValues
 	return m, nil
@@ -305,7 +318,7 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 		}
 		m := &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
 			Method: j.method, Conditioned: j.conditioned || j.keepValues, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
-			LikelihoodImportance: beta, Seed: j.cfg.Seed, N: j.cfg.N, Network: j.guide.manifest()}
+			LikelihoodImportance: beta, Seed: j.cfg.Seed, StreamKind: uint32(j.cfg.Kind), N: j.cfg.N, Network: j.guide.manifest()}
 		if j.invalid == "zero" {
 			m.InvalidObserve = j.invalid
 		}
@@ -359,7 +372,7 @@ func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, fa
 			return engine.Draw{}, false
 		}
 		i++
-		return engine.Draw{Seed: j.cfg.Seed, Index: failed[i-1]}, true
+		return engine.Draw{Seed: j.cfg.Seed, Kind: j.cfg.Kind, Index: failed[i-1]}, true
 	}
 	again := map[uint64]*tracing.Trace{}
 	var ended error

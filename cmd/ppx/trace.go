@@ -448,7 +448,7 @@ simulator's own output, and to see whether the simulator still does the same.`,
 			if err != nil {
 				return err
 			}
-			diff := inspect.Compare(recorded, t)
+			diff := inspect.Compare(recorded, t, 0)
 			w := c.OutOrStdout()
 			if v.json {
 				list := []string{}

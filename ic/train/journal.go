@@ -112,8 +112,12 @@ func (j *Journal) resume() (t *Trainer, err error) {
 }
 
 func (j *Journal) open() (err error) {
-	j.lock, err = disk.Lock(filepath.Join(j.Dir, ".lock"))
-	return err
+	if j.lock, err = disk.Lock(filepath.Join(j.Dir, ".lock")); err != nil {
+		return err
+	}
+	disk.Sweep(j.Dir, "*")
+	disk.Sweep(filepath.Dir(j.Network), filepath.Base(j.Network))
+	return nil
 }
 
 // Point adds a point to the loss curve.

@@ -119,7 +119,7 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 	for epoch := uint64(0); ; epoch++ {
 		used := false
 		order := slices.Clone(parts)
-		shuffle(order, dist.NewStream(r.Config.Seed, 1<<32, 1, epoch, 0))
+		shuffle(order, dist.NewStream(r.Config.Seed, dist.StreamTraining.Stream(2), 1, epoch, 0))
 		for i, p := range order {
 			traces, err := r.Runs[p.run].Part(uint64(p.k))
 			if errors.Is(err, fs.ErrNotExist) {
@@ -140,7 +140,7 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 				bytes += e.Bytes()
 				used = true
 				if len(window) >= windowBatches*r.Config.Batch || bytes > windowBytes {
-					if window, err = r.send(ctx, window, dist.NewStream(r.Config.Seed, 1<<32, 2+uint64(i), epoch, uint64(t.Draw)), &skip); err != nil {
+					if window, err = r.send(ctx, window, dist.NewStream(r.Config.Seed, dist.StreamTraining.Stream(2), 2+uint64(i), epoch, uint64(t.Draw)), &skip); err != nil {
 						return err
 					}
 					bytes = 0

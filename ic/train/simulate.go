@@ -54,7 +54,7 @@ func (s *Simulators) maker(d engine.Draw) engine.Stack {
 // Open implements Source.
 func (s *Simulators) Open(ctx context.Context, n *ic.Network[float32]) (_ *ic.Network[float32], held []*ic.Example, warnings []string, err error) {
 	var first []*tracing.Trace
-	for t, err := range s.X.Stream(ctx, engine.Draws(s.Config.Seed, 0, uint64(s.Config.Validation)), s.maker) {
+	for t, err := range s.X.Stream(ctx, engine.DrawsOf(dist.StreamTraining, s.Config.Seed, 0, uint64(s.Config.Validation)), s.maker) {
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -104,7 +104,7 @@ func (s *Simulators) begin(ctx context.Context, from uint64) {
 		defer close(s.done)
 		defer close(s.ready)
 		n := uint64(math.MaxUint64>>11) - from
-		for t, err := range s.X.Stream(ctx, engine.Draws(s.Config.Seed, from, n), s.maker) {
+		for t, err := range s.X.Stream(ctx, engine.DrawsOf(dist.StreamTraining, s.Config.Seed, from, n), s.maker) {
 			if err != nil {
 				s.err = err
 				return
@@ -172,7 +172,7 @@ func (s *Simulators) repeat(ctx context.Context, skip uint64) (batch []*ic.Examp
 				}
 				s.epoch++
 				s.again = slices.Clone(s.keep)
-				shuffle(s.again, dist.NewStream(s.Config.Seed, 1<<32, 1, s.epoch, 0))
+				shuffle(s.again, dist.NewStream(s.Config.Seed, dist.StreamTraining.Stream(2), 1, s.epoch, 0))
 			}
 			n := min(size, len(s.again))
 			batch, s.again = s.again[:n:n], s.again[n:]

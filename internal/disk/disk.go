@@ -12,7 +12,7 @@ import (
 
 // Replace makes a file appear as a whole: written beside, synced, renamed, and the folder synced.
 func Replace(path string, write func(*os.File) error) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	tmp, err := os.CreateTemp(filepath.Dir(path), temporary(filepath.Base(path)))
 	if err != nil {
 		return err
 	}
@@ -37,6 +37,18 @@ func Replace(path string, write func(*os.File) error) (err error) {
 	}
 	defer dir.Close()
 	return dir.Sync()
+}
+
+// temporary is the pattern of the names of files that are to become the named one.
+func temporary(name string) string { return ".tmp-" + name + "-*" }
+
+// Sweep removes what a Replace of the named file ("*": of any) in a folder has left that was killed in its middle. Whoever
+// calls it is the only writer of these files.
+func Sweep(dir, name string) {
+	left, _ := filepath.Glob(filepath.Join(dir, temporary(name)))
+	for _, f := range left {
+		_ = os.Remove(f)
+	}
 }
 
 // WriteJSON is Replace with a value as indented JSON.

@@ -16,12 +16,25 @@ type Stream struct {
 	left int
 }
 
-// Streams of a seed, the second word of the key.
+// StreamKind is what a seed's random numbers are used for. Uses with numbers of their own never share one: data that were
+// simulated with a seed can be inverted with the same seed, and nothing of what is drawn knows the truth.
+type StreamKind uint32
+
+// The kinds of streams (docs/random.md has the same table).
 const (
-	StreamDraws    = 0       // independent draws
-	StreamChains   = 1       // chain c uses StreamChains + c
-	StreamTraining = 1 << 32 // training of networks
+	StreamInference   StreamKind = iota // independent draws (index 0), and chains (1 + c)
+	StreamTraining                      // of networks: simulations (index 0), initial weights (1), shuffling (2)
+	StreamPrior                         // draws from the prior for their own sake: simulated data
+	StreamTruths                        // the truths of a calibration
+	StreamCalibration                   // its inferences
+	StreamParticles
+	StreamPrediction
+	StreamRounds // of sequential methods, and of approximate Bayesian computation
+	NumStreamKinds
 )
+
+// Stream is the number of a stream, the second word of the key.
+func (k StreamKind) Stream(index uint32) uint64 { return uint64(k)<<32 | uint64(index) }
 
 // Purposes, the fourth word of the counter.
 const (

@@ -47,6 +47,7 @@ type Manifest struct {
 	Network              *NetworkFile     `json:"network,omitempty"`
 	Defensive            float64          `json:"defensive,omitempty"` // probability of a trace from the prior, with a network
 	Seed                 uint64           `json:"seed"`
+	StreamKind           uint32           `json:"stream_kind"` // of random numbers: docs/random.md
 	N                    uint64           `json:"n"`
 	PartSize             uint64           `json:"part_size"` // draws per part, 0 while not yet decided
 	Data                 map[string]Datum `json:"data"`

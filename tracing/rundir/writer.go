@@ -47,6 +47,7 @@ type Writer struct {
 	enc      encoder
 	open     []*tracing.Trace // of part number part
 	part     uint64
+	closed   Counts // of the parts before
 	unsaved  bool
 	lastSync time.Time
 	cost     time.Duration // of the last sync
@@ -134,6 +135,9 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 			disk.Unlock(mine)
 		}
 	}()
+	for _, dir := range []string{"", "draws", "sites", "addresses"} { // what a kill has left
+		disk.Sweep(filepath.Join(path, dir), "*")
+	}
 	r, err := Open(path, table)
 	if err != nil {
 		return nil, nil, 0, err
@@ -145,6 +149,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 		w.ids[addressKey{a.Base, a.Op}] = int32(id)
 	}
 	m.Counts.Traces, m.Counts.Failed, m.Counts.BadWeights = 0, 0, 0
+	var last Counts // without the last part
 	for k := uint64(0); ; k++ {
 		traces, err := r.Part(k)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -161,16 +166,16 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 				return nil, nil, 0, damaged(partName(path, "draws", k), fmt.Errorf("draw %d where %d was expected", t.Draw, next))
 			}
 			next++
-			w.count(t)
 			if err := each(t); err != nil {
 				return nil, nil, 0, err
 			}
 		}
-		w.part = k
-		w.open = traces
+		w.part, w.open, last = k, traces, m.Counts
+		m.Counts.add(traces...)
 	}
+	w.closed = last
 	if m.PartSize > 0 && uint64(len(w.open)) == m.PartSize {
-		w.part, w.open = w.part+1, nil
+		w.part, w.open, w.closed = w.part+1, nil, m.Counts
 	}
 	// The open part is written again with the addresses that it brought.
 	if rows, err := readAddressPart(path, w.part); err == nil {
@@ -228,7 +233,6 @@ func (w *Writer) Write(_ context.Context, t *tracing.Trace) error {
 	}
 	w.open = append(w.open, t)
 	w.unsaved = true
-	w.count(t)
 	w.err = w.closeParts()
 	if w.err == nil && w.due() {
 		w.err = w.save()
@@ -236,16 +240,26 @@ func (w *Writer) Write(_ context.Context, t *tracing.Trace) error {
 	return w.err
 }
 
-func (w *Writer) count(t *tracing.Trace) {
-	c := &w.m.Counts
-	if t.Status == tracing.Failed {
-		c.Failed++
-		return
+// add counts traces.
+func (c *Counts) add(traces ...*tracing.Trace) {
+	for _, t := range traces {
+		if t.Status == tracing.Failed {
+			c.Failed++
+			continue
+		}
+		c.Traces++
+		if t.Bad() {
+			c.BadWeights++
+		}
 	}
-	c.Traces++
-	if t.Bad() {
-		c.BadWeights++
-	}
+}
+
+// tally makes the manifest count what is on disk, when the open part has been written.
+func (w *Writer) tally() {
+	c := w.closed
+	c.add(w.open...)
+	c.LostAndRedrawn = w.m.Counts.LostAndRedrawn
+	w.m.Counts = c
 }
 
 // choosePartSize looks at the first draws: as many as it takes for a decision, 0 while there are too few. The
@@ -306,6 +320,7 @@ func (w *Writer) closePart() error {
 		return err
 	}
 	w.part++
+	w.closed = w.m.Counts
 	w.open, w.fresh = rest, nil
 	w.unsaved = len(rest) > 0
 	return nil
@@ -317,6 +332,7 @@ func (w *Writer) save() error {
 	if err := w.saveFiles(); err != nil {
 		return err
 	}
+	w.tally()
 	w.m.Seconds = w.before + time.Since(w.started).Seconds()
 	if err := w.m.write(w.Path); err != nil {
 		return err
@@ -404,25 +420,29 @@ func (w *Writer) Replace(r *Reader, by map[uint64]*tracing.Trace) error {
 				return err
 			}
 		}
+		var before, after Counts
+		before.add(traces...)
 		for i, t := range traces {
 			if n, ok := by[t.Draw]; ok {
 				traces[i] = n
-				if t.Status == tracing.Failed {
-					w.m.Counts.Failed--
-				}
-				w.count(n)
 			}
 		}
+		after.add(traces...)
 		w.part, w.open, w.fresh = k, traces, fresh
-		if err := w.save(); err != nil {
+		if err := w.saveFiles(); err != nil {
 			return err
 		}
 		if k == keep.part {
 			keep.open, keep.fresh = w.open, w.fresh
+		} else {
+			w.closed.Traces += after.Traces - before.Traces
+			w.closed.Failed += after.Failed - before.Failed
+			w.closed.BadWeights += after.BadWeights - before.BadWeights
 		}
 	}
 	w.part, w.open, w.fresh = keep.part, keep.open, keep.fresh
-	return nil
+	w.tally()
+	return w.m.write(w.Path)
 }
 
 func (w *Writer) partOf(draw uint64) uint64 {
@@ -447,17 +467,29 @@ func (w *Writer) Close(state string, reason error) error {
 	}
 	w.m.Seconds = w.before + time.Since(w.started).Seconds()
 	if w.err != nil {
-		w.m.State, w.m.Error = Failed, w.err.Error()
-		_ = w.m.write(w.Path) // the disk may be full; the parts are readable without
-		return w.err
+		return w.fail(w.err)
 	}
 	if err := w.closeParts(); err != nil {
-		return err
+		return w.fail(err)
 	}
 	if len(w.open) > 0 || w.part == 0 {
-		return w.save()
+		if err := w.save(); err != nil {
+			return w.fail(err)
+		}
+		return nil
 	}
 	return w.m.write(w.Path)
+}
+
+// fail notes in the manifest that the run has failed, and what of it is there. The disk may be full: then run.json stays as
+// it was, and the parts are readable without.
+func (w *Writer) fail(err error) error {
+	w.m.State, w.m.Error = Failed, err.Error()
+	if _, e := os.Stat(partName(w.Path, "draws", 0)); e != nil { // somebody has removed the folder, or it never was
+		w.m.Counts = Counts{LostAndRedrawn: w.m.Counts.LostAndRedrawn}
+	}
+	_ = w.m.write(w.Path)
+	return err
 }
 
 func host() Host {

@@ -1,0 +1,285 @@
+package inspect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/inspect"
+)
+
+var (
+	ctx = context.Background()
+	nan = math.NaN()
+)
+
+// list is a Reader of traces in memory, with an error at the end if there is one.
+type list struct {
+	traces []*tracing.Trace
+	err    error
+}
+
+func (l list) All(context.Context) iter.Seq2[*tracing.Trace, error] {
+	return func(yield func(*tracing.Trace, error) bool) {
+		for _, t := range l.traces {
+			if !yield(t, nil) {
+				return
+			}
+		}
+		if l.err != nil {
+			yield(nil, l.err)
+		}
+	}
+}
+
+// visit is a statement of a test's trace.
+type visit struct {
+	address string
+	op      ppx.Type
+	name    string
+	control bool
+	value   ppx.Tensor
+	logP    float64
+}
+
+func (v visit) in(t *tracing.Table, seen map[uint32]uint32) tracing.Entry {
+	id := t.Intern(v.address, v.op, dist.Normal)
+	seen[id]++
+	return tracing.Entry{Key: tracing.Key{Address: id, Instance: seen[id]}, Name: t.InternName(v.name), Op: v.op, Control: v.control, LogP: v.logP}
+}
+
+// trace makes a trace of some statements.
+func trace(table *tracing.Table, draw uint64, logWeight float64, result ppx.Tensor, visits ...visit) *tracing.Trace {
+	var b tracing.Builder
+	b.Reset(table, draw, 0)
+	seen := map[uint32]uint32{}
+	for _, v := range visits {
+		b.Add(v.in(table, seen), v.value, nil)
+	}
+	return b.Finish(result, logWeight, 0)
+}
+
+func sample(address, name string, values ...float64) visit {
+	v := visit{address: address, op: ppx.Sample, name: name, control: true, value: dist.Vector(values...)}
+	if len(values) == 1 {
+		v.value.Shape = nil
+	}
+	return v
+}
+
+// What stands in the list of addresses, for two traces with known answers: a loop, a branch, a tensor, a Tag.
+func TestAddresses(t *testing.T) {
+	table := tracing.NewTable()
+	table.Intern("never visited", ppx.Sample, dist.Normal)
+	table.Intern("branch", ppx.Sample, dist.Normal) // numbered before the others
+	fixed := sample("loop", "x", 9)
+	fixed.control = false
+	tag := visit{address: "branch", op: ppx.Tag, name: "t"}
+	traces := []*tracing.Trace{
+		trace(table, 0, 0, ppx.Tensor{}, sample("loop", "x", 1), sample("loop", "y", 2), sample("loop", "x", 4), sample("image", "", 5, 6, 7)),
+		tracing.FailedTrace(table, 1, 0, errors.New("lost")),
+		trace(table, 2, 0, ppx.Tensor{}, fixed, sample("branch", "z", -3), tag),
+	}
+	got, err := inspect.Addresses(ctx, list{traces: traces})
+	if err != nil {
+		t.Fatal(err)
+	}
+	show := func(a inspect.Address) string {
+		return fmt.Sprint(a.ID, a.Base, a.Op, a.Names, a.Control, a.Traces, a.Visits, a.Instances, a.Mean, a.SD)
+	}
+	// 1, 2, 4, 9 have mean 4 and variance (9 + 4 + 0 + 25)/4.
+	for i, want := range []string{
+		fmt.Sprint(0, "loop", ppx.Sample, []string{"x", "y"}, true, 2, 4, 3, 4.0, math.Sqrt(9.5)),
+		fmt.Sprint(1, "image", ppx.Sample, []string{}, true, 1, 1, 1, nan, nan),
+		fmt.Sprint(2, "branch", ppx.Sample, []string{"z"}, true, 1, 1, 1, -3.0, 0.0),
+		fmt.Sprint(3, "branch", ppx.Tag, []string{"t"}, false, 1, 1, 1, nan, nan),
+	} {
+		if i >= len(got) || show(got[i]) != want {
+			t.Errorf("address %d of %d is\n%s, want\n%s", i, len(got), show(got[min(i, len(got)-1)]), want)
+		}
+	}
+	if len(got) != 4 {
+		t.Errorf("%d addresses", len(got))
+	}
+}
+
+// An address that is visited under a new name each time does not fill the memory with them.
+func TestNamesOfAnAddressAreBounded(t *testing.T) {
+	table := tracing.NewTable()
+	var visits []visit
+	var first []string
+	for i := range 100 {
+		name := fmt.Sprint("x", i/2) // each twice
+		visits = append(visits, sample("a", name, 1))
+		if i%2 == 0 && i < 40 {
+			first = append(first, name)
+		}
+	}
+	got, err := inspect.Addresses(ctx, list{traces: []*tracing.Trace{trace(table, 0, 0, ppx.Tensor{}, visits...)}})
+	if err != nil || !slices.Equal(got[0].Names, first) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Mean and deviation are those of the values also where they are far from zero.
+func TestMomentsOfAnAddress(t *testing.T) {
+	table := tracing.NewTable()
+	var traces []*tracing.Trace
+	const n, far = 1000, 1e9
+	for i := range uint64(n) {
+		traces = append(traces, trace(table, i, 0, ppx.Tensor{}, sample("a", "", far+float64(i%2))))
+	}
+	got, err := inspect.Addresses(ctx, list{traces: traces})
+	// A value at 1e9 has a rounding of 1e-7; there are 1,000.
+	if err != nil || math.Abs(got[0].Mean-far-0.5) > n*far*0x1p-53 || math.Abs(got[0].SD-0.5) > n*far*0x1p-53 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Trace types, with their shares of the weight, which may be too large or too small for a number.
+func TestTypes(t *testing.T) {
+	for _, scale := range []float64{0, 5000, -5000} {
+		table := tracing.NewTable()
+		a, b := sample("a", "", 1), sample("b", "", 2)
+		b.control = false
+		tag := visit{address: "t", op: ppx.Tag}
+		observe := visit{address: "y", op: ppx.Observe, control: true}
+		traces := []*tracing.Trace{
+			trace(table, 3, scale+math.Log(4), ppx.Tensor{}, a, b, observe),
+			trace(table, 4, scale+math.Log(1), ppx.Tensor{}, a),
+			tracing.FailedTrace(table, 5, 0, errors.New("lost")),
+			trace(table, 6, scale+math.Log(2), ppx.Tensor{}, a, tag), // tags apart, as draw 4
+			trace(table, 7, nan, ppx.Tensor{}, a),
+			trace(table, 8, math.Inf(-1), ppx.Tensor{}, b, a),
+			trace(table, 9, math.Inf(1), ppx.Tensor{}, a, b, observe),
+			trace(table, 10, scale+math.Log(9), ppx.Tensor{}, a, a, a),
+		}
+		got, err := inspect.Types(ctx, list{traces: traces})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []inspect.Type{
+			{Traces: 3, Weight: 3. / 16, Length: 1, First: 4, Controlled: 1},
+			{Traces: 2, Weight: 4. / 16, Length: 3, First: 3, Controlled: 1},
+			{Traces: 1, Weight: 0, Length: 2, First: 8, Controlled: 1},
+			{Traces: 1, Weight: 9. / 16, Length: 3, First: 10, Controlled: 3},
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%d types: %+v", len(got), got)
+		}
+		for i, w := range want {
+			g := got[i]
+			// The log weights have roundings of 5000 × 2⁻⁵³ each.
+			if math.Abs(g.Weight-w.Weight) > 8*5000*0x1p-53 || g.Traces != w.Traces || g.Length != w.Length || g.First != w.First || g.Controlled != w.Controlled {
+				t.Errorf("log weights around %g: type %d is %+v, want %+v", scale, i, g, w)
+			}
+			if id := traces[w.First-3].Type(); g.ID != id {
+				t.Errorf("type %d is %x, want %x", i, g.ID, id)
+			}
+		}
+	}
+}
+
+// A list that cannot be read to its end is an error, not a shorter list.
+func TestReadersErrorIsReported(t *testing.T) {
+	broken := errors.New("truncated")
+	r := list{[]*tracing.Trace{trace(tracing.NewTable(), 0, 0, ppx.Tensor{}, sample("a", "", 1))}, broken}
+	if got, err := inspect.Addresses(ctx, r); !errors.Is(err, broken) || got != nil {
+		t.Errorf("addresses: %v, %v", got, err)
+	}
+	if got, err := inspect.Types(ctx, r); !errors.Is(err, broken) || got != nil {
+		t.Errorf("types: %v, %v", got, err)
+	}
+	if got, err := inspect.Addresses(ctx, list{}); err != nil || len(got) != 0 {
+		t.Errorf("no traces: %v, %v", got, err)
+	}
+	if got, err := inspect.Types(ctx, list{}); err != nil || len(got) != 0 {
+		t.Errorf("no traces: %v, %v", got, err)
+	}
+}
+
+// Traces that are the same are that also with other numbers for addresses and names, and with NaN in them.
+func TestSameTracesDoNotDiffer(t *testing.T) {
+	visits := []visit{sample("a", "x", nan, 1), sample("a", "y", 2), {address: "t", op: ppx.Tag, name: "t", control: true, value: dist.Scalar(3), logP: nan}}
+	here, there := tracing.NewTable(), tracing.NewTable()
+	there.Intern("t", ppx.Tag, dist.Normal)
+	there.InternName("y")
+	a := trace(here, 1, 0, dist.Vector(nan, 4), visits...)
+	visits[2].control = false // of a Tag it means nothing
+	b := trace(there, 2, 5, dist.Vector(nan, 4), visits...)
+	if d := inspect.Compare(a, b, 0); len(d) > 0 {
+		t.Errorf("%v", d)
+	}
+}
+
+// Every way to differ is told, with its place.
+func TestDifferences(t *testing.T) {
+	first, second, third := sample("a", "x", 1), sample("b", "y", 2), visit{address: "c", op: ppx.Observe, name: "z", value: dist.Scalar(3), logP: -1}
+	same := []visit{first, second, third}
+	with := func(i int, f func(*visit)) []visit {
+		v := slices.Clone(same)
+		f(&v[i])
+		return v
+	}
+	result := dist.Vector(1, 2)
+	for name, c := range map[string]struct {
+		got    []visit
+		result ppx.Tensor
+		want   []string
+	}{
+		"name":    {with(1, func(v *visit) { v.name = "w" }), result, []string{`statement 1: name "w", recorded was "y"`}},
+		"no name": {with(1, func(v *visit) { v.name = "" }), result, []string{`statement 1: name "", recorded was "y"`}},
+		"control": {with(0, func(v *visit) { v.control = false }), result, []string{"statement 0: x: control false, recorded was true"}},
+		"value":   {with(2, func(v *visit) { v.value = dist.Scalar(3.5) }), result, []string{"statement 2: z: value 3.5, recorded was 3"}},
+		"NaN":     {with(2, func(v *visit) { v.value = dist.Scalar(nan) }), result, []string{"statement 2: z: value NaN, recorded was 3"}},
+		"no value": {with(2, func(v *visit) { v.value = ppx.Tensor{} }), result,
+			[]string{fmt.Sprintf("statement 2: z: value %v, recorded was 3", ppx.Tensor{})}},
+		"density":     {with(2, func(v *visit) { v.logP = -1.25 }), result, []string{"statement 2: z: log density -1.25, recorded was -1"}},
+		"density NaN": {with(2, func(v *visit) { v.logP = nan }), result, []string{"statement 2: z: log density NaN, recorded was -1"}},
+		"two things": {with(2, func(v *visit) { v.name, v.logP = "w", 0 }), result,
+			[]string{`statement 2: name "w", recorded was "z"`, "statement 2: z: log density 0, recorded was -1"}},
+		// What follows another address is another story.
+		"address": {with(1, func(v *visit) { v.address, v.value = "b\n", dist.Scalar(7) }), result, []string{`statement 1: Sample at b\x0a, recorded was Sample at b`}},
+		"type":    {with(1, func(v *visit) { v.op = ppx.Tag }), result, []string{"statement 1: Tag at b, recorded was Sample at b"}},
+		"visit":   {with(1, func(v *visit) { v.address = "a" }), result, []string{"statement 1: Sample at a__2, recorded was Sample at b"}},
+		"shorter": {same[:2], result, []string{"2 statements, recorded were 3"}},
+		// Who differs before may well have another number of statements.
+		"name, and shorter": {with(1, func(v *visit) { v.name = "w" })[:2], result, []string{`statement 1: name "w", recorded was "y"`}},
+		"longer":            {append(slices.Clone(same), third), result, []string{"4 statements, recorded were 3"}},
+		"result":            {same, dist.Vector(1, 3), []string{fmt.Sprintf("result %v, recorded was %v", dist.Vector(1, 3), result)}},
+		"no result":         {same, ppx.Tensor{}, []string{fmt.Sprintf("result %v, recorded was %v", ppx.Tensor{}, result)}},
+		"and result": {with(1, func(v *visit) { v.op = ppx.Tag }), dist.Scalar(0),
+			[]string{"statement 1: Tag at b, recorded was Sample at b", fmt.Sprintf("result 0, recorded was %v", result)}},
+	} {
+		var got []string
+		for _, d := range inspect.Compare(trace(tracing.NewTable(), 0, 0, result, same...), trace(tracing.NewTable(), 0, 0, c.result, c.got...), 0) {
+			got = append(got, d.String())
+			if at := strings.HasPrefix(d.String(), "statement "); at != (d.Index >= 0) {
+				t.Errorf("%s: index %d of %q", name, d.Index, d)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
+}
+
+// The list of differences is bounded: it is for people.
+func TestDifferencesAreBounded(t *testing.T) {
+	var a, b []visit
+	for i := range 100 {
+		a, b = append(a, sample("a", "x", 1)), append(b, sample("a", "x", float64(i+2)))
+	}
+	d := inspect.Compare(trace(tracing.NewTable(), 0, 0, ppx.Tensor{}, a...), trace(tracing.NewTable(), 0, 0, ppx.Tensor{}, b...), 0)
+	if len(d) != 10 || d[0].Index != 0 || d[9].Index != 9 {
+		t.Errorf("%d differences: %v", len(d), d)
+	}
+}
