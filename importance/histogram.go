@@ -63,6 +63,23 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 	return slices.Clip(out), nil
 }
 
+// Sticks are the heaviest single values of a variable, at most so many: what there is to show where a histogram would
+// pretend to a shape.
+func (s *Summary) Sticks(name string, most int) []Bin {
+	a := s.byLabel[name]
+	if a == nil || a.m.w == 0 {
+		return nil
+	}
+	top, sum := a.s.total()
+	points := slices.Clone(a.s.points)
+	slices.SortFunc(points, func(x, y point) int { return descending(x.lw, y.lw) })
+	var out []Bin
+	for _, p := range points[:min(most, len(points))] {
+		out = append(out, Bin{p.x, p.x, math.Exp(p.lw-top) / sum})
+	}
+	return out
+}
+
 // niceStep is the smallest of 1, 2, 2.5 and 5 times a power of ten that is not below x.
 func niceStep(x float64) float64 {
 	p := math.Pow(10, math.Floor(math.Log10(x)))

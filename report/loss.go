@@ -2,8 +2,11 @@
 package report
 
 import (
+	"fmt"
 	"image/color"
 	"math"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +17,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgpdf"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // The colours of all pictures: distinct for people who see no red or no green too (Okabe and Ito).
@@ -105,7 +110,7 @@ func grid() *plotter.Grid {
 // LossPoint is a point of a loss curve. NaN: none.
 type LossPoint struct{ Traces, Loss, Validation float64 }
 
-// LossCurve draws the loss over the traces, both in thousands and nats.
+// LossCurve draws the loss, in nats, over the number of training traces.
 func LossCurve(path, title string, points []LossPoint) error {
 	p := newPlot(title, "training traces", "loss per trace (nats)")
 	p.Add(grid())
@@ -154,8 +159,32 @@ func LossCurve(path, title string, points []LossPoint) error {
 	return save(path, 6.4*vg.Inch, 3.8*vg.Inch, func(c draw.Canvas) { p.Draw(draw.Crop(c, 10, -14, 8, -8)) })
 }
 
-// save draws into a PNG file.
+// Formats are the endings of the files that can be written.
+var Formats = []string{".png", ".pdf", ".svg"}
+
+// CheckPath reports a file whose ending names no format.
+func CheckPath(path string) error {
+	if !slices.Contains(Formats, strings.ToLower(filepath.Ext(path))) {
+		return fmt.Errorf("%s: the ending says the format: want %s", path, strings.Join(Formats, ", "))
+	}
+	return nil
+}
+
+// save draws into a file of the format that its name ends in.
 func save(path string, width, height vg.Length, f func(draw.Canvas)) error {
+	if err := CheckPath(path); err != nil {
+		return err
+	}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".pdf":
+		c := vgpdf.New(width, height)
+		f(draw.NewCanvas(c, width, height))
+		return write(path, c)
+	case ".svg":
+		c := vgsvg.New(width, height)
+		f(draw.NewCanvas(c, width, height))
+		return write(path, c)
+	}
 	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(160), vgimg.UseBackgroundColor(color.White))
 	f(draw.New(img))
 	return write(path, vgimg.PngCanvas{Canvas: img})

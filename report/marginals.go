@@ -6,6 +6,7 @@ import (
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -18,6 +19,10 @@ type Marginal struct {
 	Name  string
 	Runs  [][]Bin
 	Truth float64 // NaN: unknown
+	// Sparse, if it is given, tells which runs rest on so few draws that their bins are single values and drawn as such; the first
+	// such run's Warning is written across the picture.
+	Sparse  []bool
+	Warning string
 }
 
 // Marginals draws histograms side by side; labels name the runs.
@@ -69,13 +74,16 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 		if len(bins) == 0 {
 			continue
 		}
+		c := runColors[i%len(runColors)]
+		if i < len(m.Sparse) && m.Sparse[i] {
+			continue // when the others have shown how high the picture is
+		}
 		outline, top := steps(bins)
 		most = math.Max(most, top)
 		line, err := plotter.NewLine(outline)
 		if err != nil {
 			return nil, err
 		}
-		c := runColors[i%len(runColors)]
 		line.Color, line.Width = c, vg.Points(1.5)
 		if i == 0 {
 			fill := c
@@ -86,6 +94,25 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 			line.Dashes = []vg.Length{vg.Points(4), vg.Points(2)}
 		}
 		p.Add(line)
+	}
+	if most == 0 {
+		most = 1
+	}
+	for i, bins := range m.Runs {
+		if i >= len(m.Sparse) || !m.Sparse[i] {
+			continue
+		}
+		s, err := sticks(bins, most)
+		if err != nil {
+			return nil, err
+		}
+		for _, line := range s {
+			line.Color, line.Width = runColors[i%len(runColors)], vg.Points(1.5)
+			p.Add(line)
+		}
+	}
+	if m.Warning != "" {
+		p.Add(across(m.Warning))
 	}
 	p.Y.Min, p.Y.Max = 0, most*1.15
 	p.Y.Tick.Marker = plot.ConstantTicks(nil)
@@ -98,6 +125,33 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 		p.Add(line)
 	}
 	return p, nil
+}
+
+// sticks are single values, the highest as high as the picture.
+func sticks(bins []Bin, height float64) (out []*plotter.Line, err error) {
+	most := 0.0
+	for _, b := range bins {
+		most = math.Max(most, b.Probability)
+	}
+	for _, b := range bins {
+		x := (b.Low + b.High) / 2
+		line, err := plotter.NewLine(plotter.XYs{{X: x, Y: 0}, {X: x, Y: height * b.Probability / most}})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, line)
+	}
+	return out, nil
+}
+
+// across is a text over the middle of a picture.
+type across string
+
+// Plot implements plot.Plotter.
+func (a across) Plot(c draw.Canvas, _ *plot.Plot) {
+	style := newPlot("", "", "").Title.TextStyle
+	style.Color, style.Font.Size, style.XAlign, style.YAlign = orange, 15, text.XCenter, text.YCenter
+	c.FillText(style, c.Center(), string(a))
 }
 
 func premultiply(c, a uint8) uint8 { return uint8(uint16(c) * uint16(a) / 255) }

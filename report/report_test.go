@@ -310,7 +310,7 @@ func TestLongNames(t *testing.T) {
 	if err := report.Tensor(path, name, []float64{1, 2, 3, 4}, []int{2, 2}); err != nil {
 		t.Error(err)
 	}
-	open(t, path, 3.1, 3.4)
+	open(t, path, 3.8, 3.4)
 }
 
 // A file that cannot be written is an error, and leaves nothing.
@@ -343,16 +343,21 @@ func tensor(t *testing.T, data []float64, shape ...int) *picture {
 	if err := report.Tensor(path, title, data, shape); err != nil {
 		t.Fatal(err)
 	}
-	size := map[int][2]float64{1: {6, 3.4}, 2: {3.1, 3.4}, 3: {8.9, 3.4}}[len(shape)]
+	size := map[int][2]float64{1: {6, 3.4}, 2: {3.8, 3.4}, 3: {11, 3.4}}[len(shape)]
 	return open(t, path, size[0], size[1])
 }
 
-// blueness of the middle of a cell of a matrix that fills a region, its rows from the bottom to the top as the axis
-// says: 0 is white, more is more.
+// blueness of the middle of a cell of a matrix that fills a region, the first row uppermost: 0 is white, more is more.
 func (p *picture) blueness(in image.Rectangle, row, column, rows, columns int) int {
 	x := in.Min.X + in.Dx()*(2*column+1)/(2*columns)
-	y := in.Max.Y - in.Dy()*(2*row+1)/(2*rows)
+	y := in.Min.Y + in.Dy()*(2*row+1)/(2*rows)
 	return 255 - int(p.pix[4*(y*p.width+x)]) // from white over light to dark blue, red falls all the way
+}
+
+// withoutBar leaves the colour bar, 9 points wide and 8 from the image, out of the region of an image's colours.
+func withoutBar(in image.Rectangle) image.Rectangle {
+	in.Max.X -= 17*dpi/72 + 1
+	return in
 }
 
 // A matrix is an image, each cell the darker the larger it is; small ones are drawn cell by cell, large ones as a raster.
@@ -368,9 +373,9 @@ func TestMatrixIsAnImage(t *testing.T) {
 			}
 		}
 		p := tensor(t, data, rows, columns)
-		box := p.region(blue, p.all())
-		if box.Dx() < p.width/2 || box.Dy() < p.height/2 {
-			t.Errorf("%d × %d: the image is %v", rows, columns, box)
+		box := withoutBar(p.region(blue, p.all()))
+		if box.Dx() < p.width/2 || math.Abs(float64(box.Dx())/float64(box.Dy())-4.0/3) > 0.03 {
+			t.Errorf("%d × %d: the image is %v, its cells are no squares", rows, columns, box)
 		}
 		for r, row := range cells {
 			for c, v := range row {
@@ -387,16 +392,17 @@ func TestMatrixIsAnImage(t *testing.T) {
 	}
 }
 
-// A matrix with both signs is red above zero and blue below; little noise below zero is none.
+// A matrix with both signs is red above zero and blue below, the colour bar too; however little is below zero is seen to be so.
 func TestMatrixWithSigns(t *testing.T) {
 	p := tensor(t, []float64{-1, 0, 0, 1}, 2, 2)
-	below, above := p.region(blue, p.all()), p.region(orange, p.all())
-	if below.Empty() || above.Empty() || below.Max.X > above.Min.X+1 || below.Min.Y < above.Max.Y-1 {
+	box := withoutBar(p.region(blue, p.all()).Union(p.region(orange, p.all())))
+	below, above := p.region(blue, box), p.region(orange, box)
+	if below.Empty() || above.Empty() || below.Max.X > above.Min.X+1 || below.Max.Y > above.Min.Y+1 {
 		t.Errorf("−1 is drawn at %v, 1 at %v", below, above)
 	}
-	p = tensor(t, []float64{-0.1, 0, 0, 1}, 2, 2)
-	if red := p.region(orange, p.all()); !red.Empty() {
-		t.Errorf("noise below zero makes red at %v", red)
+	bar := image.Rect(box.Max.X+2, 0, p.width, p.height)
+	if low, high := p.region(blue, bar), p.region(orange, bar); low.Empty() || high.Empty() || high.Max.Y > low.Min.Y+1 {
+		t.Errorf("the colour bar is blue at %v, red at %v", low, high)
 	}
 }
 
@@ -418,7 +424,7 @@ func TestVolumeIsThreeProjections(t *testing.T) {
 		{b, a, map[[2]int]float64{{0, 0}: 2, {1, 0}: 4, {1, 1}: 2, {2, 1}: 3}},
 		{a, c, map[[2]int]float64{{0, 0}: 2, {0, 2}: 4, {1, 2}: 2, {1, 3}: 3}},
 	} {
-		box := p.region(blue, image.Rect(p.width*i/3, 0, p.width*(i+1)/3, p.height))
+		box := withoutBar(p.region(blue, image.Rect(p.width*i/3, 0, p.width*(i+1)/3, p.height)))
 		for r := range view.rows {
 			for k := range view.columns {
 				got, sum := p.blueness(box, r, k, view.rows, view.columns), view.sums[[2]int{r, k}]

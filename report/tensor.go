@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/palette/moreland"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -51,40 +52,87 @@ func Tensor(path, title string, data []float64, shape []int) error {
 	return fmt.Errorf("a tensor of shape %v cannot be drawn: want 1 to 3 dimensions", shape)
 }
 
-// field is an image for gonum's heat map.
+// field is an image for gonum's heat map, whose y axis points upwards: the first row is the uppermost, as of a matrix on paper
+// and of a camera's image.
 type field struct {
 	data       []float64
 	rows, cols int
 }
 
 func (f field) Dims() (c, r int)   { return f.cols, f.rows }
-func (f field) Z(c, r int) float64 { return f.data[r*f.cols+c] }
+func (f field) Z(c, r int) float64 { return f.data[(f.rows-1-r)*f.cols+c] }
 func (f field) X(c int) float64    { return float64(c) }
 func (f field) Y(r int) float64    { return float64(r) }
 
-func images(path, title string, fields []field, axes [][2]string) error {
-	var plots []*plot.Plot
-	names := []string{"seen from the front", "from the side", "from above"}
-	for i, f := range fields {
-		low, high := math.Inf(1), math.Inf(-1)
-		for _, v := range f.data {
+// rowTicks numbers the rows from the top.
+type rowTicks struct{ rows int }
+
+// Ticks implements plot.Ticker.
+func (t rowTicks) Ticks(low, high float64) []plot.Tick {
+	last := float64(t.rows - 1)
+	all := ticks{}.Ticks(last-high, last-low)
+	for i := range all {
+		all[i].Value = last - all[i].Value
+	}
+	return all
+}
+
+// scale is the colours of an image's values.
+type scale struct {
+	low, high float64
+	colors    []color.Color
+}
+
+// scaleOf finds the colours for values: white for 0 and dark for the largest; or, where some are negative, blue below and
+// red above 0, which then is in the middle. NaN and infinities have none.
+func scaleOf(values []float64) scale {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, v := range values {
+		if !math.IsInf(v, 0) && v == v {
 			low, high = math.Min(low, v), math.Max(high, v)
 		}
-		if !(high > low) {
-			high = low + 1
-		}
-		var heat *plotter.HeatMap
-		if low >= -0.6*high { // one sign, but for noise
-			heat = plotter.NewHeatMap(f, fromWhite{})
-			heat.Min, heat.Max, heat.Underflow = math.Max(low, 0), high, color.White
-		} else {
-			colors := moreland.SmoothBlueRed()
-			most := math.Max(-low, high)
-			colors.SetMin(-most)
-			colors.SetMax(most)
-			heat = plotter.NewHeatMap(f, colors.Palette(256))
-			heat.Min, heat.Max = -most, most
-		}
+	}
+	switch {
+	case !(low <= high): // no number at all
+		low, high = 0, 1
+	case low < 0:
+		most := math.Max(-low, math.Abs(high))
+		m := moreland.SmoothBlueRed()
+		m.SetMin(-most)
+		m.SetMax(most)
+		return scale{-most, most, m.Palette(255).Colors()}
+	case low == high && low == 0:
+		high = 1
+	case low > 0.5*high: // differences would not show from 0 on
+	default:
+		low = 0
+	}
+	if low == high {
+		low = 0
+	}
+	return scale{low, high, fromWhite{}.Colors()}
+}
+
+// Colors implements palette.Palette.
+func (s scale) Colors() []color.Color { return s.colors }
+
+const (
+	// barSpace is what a colour bar and its numbers take at the right of an image.
+	barSpace = 52 * vg.Length(1)
+	barWidth = 9 * vg.Length(1)
+	// Cells are squares, unless an image were more than so many times longer than wide.
+	mostStretched = 6
+)
+
+func images(path, title string, fields []field, axes [][2]string) error {
+	var plots []*plot.Plot
+	var scales []scale
+	names := []string{"seen from the front", "from the side", "from above"}
+	for i, f := range fields {
+		sc := scaleOf(f.data)
+		heat := plotter.NewHeatMap(f, sc)
+		heat.Min, heat.Max = sc.low, sc.high
+		heat.Underflow, heat.Overflow, heat.NaN = pale, pale, pale
 		heat.Rasterized = f.cols*f.rows > 4000
 		p := newPlot("", axes[i][0], axes[i][1])
 		if len(fields) > 1 {
@@ -92,17 +140,65 @@ func images(path, title string, fields []field, axes [][2]string) error {
 			p.Title.TextStyle.Font.Size = 11
 		}
 		p.X.LineStyle.Color, p.Y.LineStyle.Color = color.Transparent, color.Transparent
+		p.Y.Tick.Marker = rowTicks{f.rows}
 		p.Add(heat)
-		plots = append(plots, p)
+		plots, scales = append(plots, p), append(scales, sc)
 	}
-	width := vg.Length(len(plots))*2.9*vg.Inch + 0.2*vg.Inch
+	width := vg.Length(len(plots))*3.6*vg.Inch + 0.2*vg.Inch
 	return save(path, width, 3.4*vg.Inch, func(c draw.Canvas) {
-		t := draw.Tiles{Rows: 1, Cols: len(plots), PadX: vg.Points(16), PadTop: vg.Points(32), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(12)}
+		t := draw.Tiles{Rows: 1, Cols: len(plots), PadX: vg.Points(10), PadTop: vg.Points(32), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(4)}
 		for i, p := range plots {
-			p.Draw(t.At(c, i, 0))
+			tile := t.At(c, i, 0)
+			at := draw.Crop(tile, 0, -barSpace, 0, 0)
+			in := square(p.DataCanvas(at).Rectangle, fields[i])
+			data := p.DataCanvas(at).Rectangle
+			at = draw.Crop(at, 0, in.Max.X-data.Max.X, in.Min.Y-data.Min.Y, 0)
+			p.Draw(at)
+			scales[i].bar(c, p.DataCanvas(at).Rectangle)
 		}
 		header(c, title, nil, nil)
 	})
+}
+
+// square is the part of a rectangle, at its upper left, in which the cells of an image are squares.
+func square(r vg.Rectangle, f field) vg.Rectangle {
+	w, h := r.Max.X-r.Min.X, r.Max.Y-r.Min.Y
+	if f.rows == 0 || f.cols == 0 {
+		return r
+	}
+	ratio := vg.Length(math.Min(mostStretched, math.Max(1.0/mostStretched, float64(f.rows)/float64(f.cols))))
+	if w*ratio > h {
+		w = h / ratio
+	} else {
+		h = w * ratio
+	}
+	return vg.Rectangle{Min: vg.Point{X: r.Min.X, Y: r.Max.Y - h}, Max: vg.Point{X: r.Min.X + w, Y: r.Max.Y}}
+}
+
+// bar draws the colours with their values at the right of an image.
+func (s scale) bar(c draw.Canvas, image vg.Rectangle) {
+	x, height := image.Max.X+8, image.Max.Y-image.Min.Y
+	step := height / vg.Length(len(s.colors))
+	for i, col := range s.colors {
+		y := image.Min.Y + vg.Length(i)*step
+		top := math.Min(float64(y+1.5*step), float64(image.Max.Y)) // no gaps by rounding
+		c.FillPolygon(col, []vg.Point{{X: x, Y: y}, {X: x + barWidth, Y: y}, {X: x + barWidth, Y: vg.Length(top)}, {X: x, Y: vg.Length(top)}})
+	}
+	style := newPlot("", "", "").X.Tick.Label
+	style.XAlign, style.YAlign = text.XLeft, text.YCenter
+	for _, v := range []float64{s.low, (s.low + s.high) / 2, s.high} {
+		y := image.Min.Y + height*vg.Length((v-s.low)/(s.high-s.low))
+		c.FillText(style, vg.Point{X: x + barWidth + 4, Y: y}, label(rounded(v, s.high-s.low)))
+	}
+}
+
+// rounded is v to three digits of a width.
+func rounded(v, width float64) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(width))-2)
+	if !(unit > 0) || math.IsInf(unit, 0) {
+		return v
+	}
+	return math.Round(v/unit) * unit
 }
 
 // fromWhite is colours from white over light blue to dark blue.

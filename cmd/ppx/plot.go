@@ -34,8 +34,8 @@ func newPlotMarginals() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			if out == "" {
-				return usagef("which file? Give -o FILE.png")
+			if err := picture(out); err != nil {
+				return err
 			}
 			truths := map[string]float64{}
 			if truth != "" {
@@ -55,11 +55,22 @@ func newPlotMarginals() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&out, "output", "o", "", "PNG file to write")
+	f.StringVarP(&out, "output", "o", "", "file to write: .png, .pdf or .svg")
 	f.StringArrayVar(&vars, "var", nil, "variable to draw (repeatable; default: the first nine named ones)")
 	f.StringArrayVar(&given, "truth", nil, "true value to mark, NAME=NUMBER (repeatable)")
 	f.StringVar(&truth, "truth-from", "", "mark the values of a recorded trace, RUN:DRAW")
 	return c
+}
+
+// picture checks the name of the file to write.
+func picture(path string) error {
+	if path == "" {
+		return usagef("which file? Give -o FILE.png (or .pdf, .svg)")
+	}
+	if err := report.CheckPath(path); err != nil {
+		return usagef("-o %w", err)
+	}
+	return nil
 }
 
 // truthsOf reads the named values of a trace.
@@ -87,6 +98,8 @@ func truthsOf(where string, into map[string]float64) error {
 func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64) error {
 	var labels []string
 	var sums []*importance.Summary
+	var sparse []bool
+	warning := ""
 	model := ""
 	for _, path := range paths {
 		r, err := summarise(ctx, path, &shown{})
@@ -105,13 +118,21 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 			label += fmt.Sprintf(", ESS %s", figure(math.Round(r.sum.Weights.ESS()*10)/10))
 		}
 		labels = append(labels, label)
+		thin := r.result.conditioned && r.sum.Weights.ESS() < sticksBelow
+		sparse = append(sparse, thin)
+		if r.result.Trust.Verdict == importance.None && warning == "" {
+			warning = "not to be trusted"
+			if thin {
+				warning = "ESS " + figure(math.Round(r.sum.Weights.ESS()*10)/10)
+			}
+		}
 	}
 	if len(vars) == 0 {
 		vars = plottable(sums[0])
 	}
 	var ms []report.Marginal
 	for _, name := range vars {
-		m := report.Marginal{Name: ppx.Printable(name), Truth: math.NaN()}
+		m := report.Marginal{Name: ppx.Printable(name), Truth: math.NaN(), Sparse: sparse, Warning: warning}
 		if v, ok := truths[name]; ok {
 			m.Truth = v
 		}
@@ -119,6 +140,9 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 			h, err := sum.Histogram(name, 30)
 			if err != nil {
 				return usagef("%s: %w", paths[i], err)
+			}
+			if sparse[i] {
+				h = sum.Sticks(name, 50)
 			}
 			var bins []report.Bin
 			for _, b := range h {
@@ -133,6 +157,9 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 	}
 	return report.Marginals(out, "marginals of "+ppx.Printable(model), labels, ms)
 }
+
+// sticksBelow is the effective sample size below which a histogram would pretend to a shape.
+const sticksBelow = 10
 
 // plottable is the variables that are drawn unless told otherwise.
 func plottable(sum *importance.Summary) (names []string) {
@@ -152,8 +179,8 @@ func newPlotTensor() *cobra.Command {
 		Example: `  ppx plot tensor prior 17 image -o image.png`,
 		Args:    exactArgs(3, "a run directory, the number of a draw, and the name of a statement"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if out == "" {
-				return usagef("which file? Give -o FILE.png")
+			if err := picture(out); err != nil {
+				return err
 			}
 			_, t, err := recorded(args[:2])
 			if err != nil {
@@ -181,6 +208,6 @@ func newPlotTensor() *cobra.Command {
 			return usagef("draw %s has no statement named %s (it has %s)", args[1], ppx.Quote(args[2]), ppx.Printable(strings.Join(names, ", ")))
 		},
 	}
-	c.Flags().StringVarP(&out, "output", "o", "", "PNG file to write")
+	c.Flags().StringVarP(&out, "output", "o", "", "file to write: .png, .pdf or .svg")
 	return c
 }

@@ -165,7 +165,10 @@ func (r *result) judgement() (lines []string) {
 		return nil
 	}
 	label := "doubtful: "
-	if r.Trust.Verdict == importance.None {
+	switch {
+	case !r.conditioned: // draws from the prior are what they are, if only for the figures too few
+		label = "note: "
+	case r.Trust.Verdict == importance.None:
 		label = "DO NOT TRUST THIS RESULT: "
 	}
 	for i, x := range r.Trust.Reasons {
@@ -196,7 +199,7 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 		fmt.Fprintln(w, r.figures())
 	}
 	for i, line := range r.judgement() {
-		if i == 0 && r.Trust.Verdict == importance.None {
+		if i == 0 && r.Trust.Verdict == importance.None && r.conditioned {
 			line = s.alarm(line)
 		}
 		fmt.Fprintln(w, line)
@@ -213,7 +216,7 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 		fmt.Fprintln(w)
 		plot(w, name, h)
 	}
-	if r.Trust.Verdict == importance.None { // here too, for those who keep the table in a file
+	if r.Trust.Verdict == importance.None && r.conditioned { // here too, for those who keep the table in a file
 		fmt.Fprintln(os.Stderr, "ppx: warning: do not trust this result: "+r.Trust.Reasons[0].Text)
 	}
 	for _, x := range r.remarks {
