@@ -128,6 +128,9 @@ words when they are bad.`,
 	j.register(c)
 	f.BoolVar(&j.strict, "strict", false, "exit with 1 unless the result can be trusted: the verdict \"good\"")
 	f.Float64Var(&j.cfg.LikelihoodImportance, "likelihood-importance", 1, "exponent of the likelihood: below 1 for a tempered posterior")
+	completes(c, "method", "is\timportance sampling from the prior", "ic\tthe same, guided by a network (--network)")
+	completes(c, "missing", "refuse", "ok")
+	completes(c, "invalid-observe", "fail", "zero")
 	return c
 }
 

@@ -13,8 +13,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
@@ -101,11 +103,61 @@ goes), or connected where it runs already (--connect).`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var bad *pflag.InvalidValueError
+		if errors.As(err, &bad) {
+			name := "--" + bad.GetFlag().Name
+			if short := bad.GetFlag().Shorthand; short != "" {
+				name = "-" + short
+			}
+			return usagef("%s %s: want %s (see %s --help)", name, ppx.Quote(bad.GetValue()), wanted(bad.GetFlag()), c.CommandPath())
+		}
 		return usagef("%w (see %s --help)", err, c.CommandPath())
 	})
+	root.Version = versionString()
+	root.SetVersionTemplate(versionLine())
 	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newPlot(), newTrace(), newCheck(), newVersion())
 	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" { // which prints its help for a shell that it does not know
+			c.Args = func(c *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return usagef("completion knows no shell %s; it knows bash, fish, powershell and zsh", ppx.Quote(args[0]))
+				}
+				return nil
+			}
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	return root
+}
+
+// wanted says in words what a flag takes.
+func wanted(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "uint64", "uint":
+		return "a whole number, 0 or more"
+	case "int":
+		return "a whole number"
+	case "float64":
+		return "a number"
+	case "duration":
+		return "a time, such as 90s, 5m or 2h"
+	case "bool":
+		return "true or false"
+	}
+	return "a " + f.Value.Type()
+}
+
+// completes offers the values of a flag to shells.
+func completes(c *cobra.Command, flag string, values ...string) {
+	// The error is that of a flag that does not exist.
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err)
+	}
+}
+
+func versionLine() string {
+	return fmt.Sprintf("ppx %s (PPX 1.0, run format %d)\n", versionString(), rundir.Format)
 }
 
 func newVersion() *cobra.Command {
@@ -118,8 +170,8 @@ func newVersion() *cobra.Command {
 			if asJSON {
 				return printJSON(c.OutOrStdout(), map[string]any{"schema": 1, "version": versionString(), "protocol": "PPX 1.0", "run_format": rundir.Format})
 			}
-			fmt.Fprintf(c.OutOrStdout(), "ppx %s (PPX 1.0, run format %d)\n", versionString(), rundir.Format)
-			return nil
+			_, err := fmt.Fprint(c.OutOrStdout(), versionLine())
+			return err
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")

@@ -57,19 +57,35 @@ func parseData(observe, files []string, missing bool) (control.Data, error) {
 		}
 	}
 	for _, o := range observe {
-		name, text, ok := strings.Cut(o, "=")
-		if !ok {
-			return nil, usagef("--observe %s: want NAME=VALUE", ppx.Quote(o))
-		}
-		t, err := parseValue(text)
+		name, t, err := parseObservation(o)
 		if err != nil {
-			return nil, usagef("--observe %s: %w", ppx.Quote(name), err)
+			return nil, err
 		}
 		if err := add("--observe", name, t); err != nil {
 			return nil, err
 		}
 	}
 	return data, nil
+}
+
+// parseObservation reads NAME=VALUE. A name may hold "=" itself: the first place after which a value stands parts them.
+func parseObservation(o string) (name string, t ppx.Tensor, err error) {
+	for at, c := range o {
+		if c != '=' {
+			continue
+		}
+		v, e := parseValue(o[at+1:])
+		if e == nil {
+			return o[:at], v, nil
+		}
+		if err == nil {
+			err = usagef("--observe %s: %w", ppx.Quote(o[:at]), e)
+		}
+	}
+	if err == nil {
+		err = usagef("--observe %s: want NAME=VALUE", ppx.Quote(o))
+	}
+	return "", t, err
 }
 
 // elementName names element i of a value: x, or x[1,2].

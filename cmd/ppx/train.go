@@ -79,6 +79,7 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	f.Float64Var(&t.cfg.Rate, "lr", 3e-3, "learning rate")
 	f.Float64Var(&t.cfg.EndRate, "lr-end", 0, "learning rate in the end (default: a hundredth)")
 	f.StringVar(&t.cfg.Schedule, "schedule", train.Cosine, "learning-rate schedule: constant, polynomial, cosine or plateau")
+	completes(c, "schedule", train.Constant, train.Polynomial, train.Cosine, train.Plateau)
 	f.Float64Var(&t.cfg.Power, "power", 2, "power of the polynomial schedule")
 	f.Float64Var(&t.cfg.Decay, "weight-decay", 0, "weight decay (AdamW)")
 	f.Float64Var(&t.cfg.Clip, "clip", 10, "largest norm of a gradient; negative: none")
@@ -337,6 +338,9 @@ func showTraining(show *progress, p train.Progress) {
 	text := done + " traces  loss " + figure(p.Loss)
 	if !math.IsNaN(p.Validation) {
 		text += "  validation " + figure(p.Validation)
+		if p.Traces > p.Validated { // it is made now and then: say of when it is
+			text += " at " + thousands(p.Validated)
+		}
 		if p.BestAt < p.Traces && p.Best < p.Validation {
 			text += " (best " + figure(p.Best) + ")"
 		}
@@ -363,6 +367,7 @@ type trained struct {
 	Loss            number   `json:"loss"`
 	Validation      number   `json:"validation"`
 	BestAt          uint64   `json:"best_at"`
+	Gain            number   `json:"gain"` // over the prior, in nats per trace
 	Addresses       int      `json:"addresses"`
 	Weights         int      `json:"weights"`
 	Seconds         number   `json:"seconds"`
@@ -379,7 +384,7 @@ func (t *training) print(w io.Writer, j *train.Journal, x *train.Trainer, warnin
 		warnings = append(warnings, fmt.Sprintf("%d draws were given up, the simulator failed there: the network knows only what it survives", m.Failed))
 	}
 	r := trained{Schema: 1, Network: t.network, Run: t.dir, Seed: x.Config.Seed, Traces: x.Traces, Failed: m.Failed, Loss: number(x.PointLoss),
-		Validation: number(x.BestLoss), BestAt: x.BestAt, Addresses: m.Places, Weights: m.Weights, Seconds: number(x.Seconds),
+		Validation: number(x.BestLoss), BestAt: x.BestAt, Gain: number(x.Gain()), Addresses: m.Places, Weights: m.Weights, Seconds: number(x.Seconds),
 		TracesPerSecond: number(perSecond), Warnings: append([]string{}, warnings...)}
 	if t.json {
 		return printJSON(w, r)
@@ -387,7 +392,8 @@ func (t *training) print(w io.Writer, j *train.Journal, x *train.Trainer, warnin
 	s := styled(w)
 	fmt.Fprintf(w, "%s of %s: %s traces in %s (%s traces/s)\n", s.bold("network"), s.bold(ppx.Printable(x.Network.Model)), thousands(x.Traces),
 		shortDuration(time.Duration(x.Seconds*float64(time.Second))), figure(round(perSecond)))
-	fmt.Fprintf(w, "loss %s nats per trace on held-out traces (%s before training), best after %s traces\n", figure(x.BestLoss), figure(x.First), thousands(x.BestAt))
+	fmt.Fprintf(w, "gained %s nats per trace over the prior: loss %s on held-out traces, best after %s traces, %s before training\n", figure(x.Gain()), figure(x.BestLoss),
+		thousands(x.BestAt), figure(x.First))
 	fmt.Fprintf(w, "%s weights for %d addresses\n", thousands(uint64(m.Weights)), m.Places)
 	for _, text := range warnings {
 		fmt.Fprintln(os.Stderr, "ppx: warning: "+text)

@@ -117,6 +117,7 @@ type Progress struct {
 	BestAt     uint64 // traces
 	Rate       float64
 	Norm       float64 // of the last gradient, before it was clipped
+	Validated  uint64 // traces at the last validation
 	PerSecond  float64
 	Elapsed    time.Duration // with earlier sessions of a resumed job
 	Left       time.Duration // 0 while unknown
@@ -264,11 +265,19 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 			return warnings, err
 		}
 	}
-	if t.BestLoss >= t.First {
-		warnings = append(warnings, "the network is no better than the prior: train it with more traces, and look at the loss curve")
+	if gain := t.Gain(); !(gain > littleGain) {
+		warnings = append(warnings, fmt.Sprintf("the network has gained %.2g nats per trace over the prior, next to nothing: its proposals are as good as the prior's. Either the data say nothing of the latents, or it needs more traces, or other settings: look at the loss curve", gain))
 	}
 	return warnings, h.Save(t)
 }
+
+// Gain is by how much the network's proposals are better than the prior on what was held out: the mean of
+// log q(z|x) − log p(z) over its traces, in nats. It is what the data say of the latents (their mutual information), as far as
+// it was learned.
+func (t *Trainer) Gain() float64 { return t.First - t.BestLoss }
+
+// littleGain is what a network has learned that has learned nothing.
+const littleGain = 0.02
 
 func (t *Trainer) elapsed() time.Duration { return t.base + time.Since(t.start) }
 
@@ -416,7 +425,7 @@ func (t *Trainer) validate(h Hooks) error {
 }
 
 func (t *Trainer) progress(loss, norm float64, r *rate) Progress {
-	p := Progress{Traces: t.Traces, N: t.Config.N, Step: t.Step, Loss: loss, Validation: t.Last, Best: t.BestLoss, BestAt: t.BestAt,
+	p := Progress{Traces: t.Traces, N: t.Config.N, Step: t.Step, Loss: loss, Validation: t.Last, Validated: t.Validated, Best: t.BestLoss, BestAt: t.BestAt,
 		Rate: t.adam.Rate, Norm: norm, Elapsed: t.elapsed(), PerSecond: r.perSecond(time.Now(), t.Traces), Places: len(t.Network.Places())}
 	if t.Last == math.MaxFloat64 {
 		p.Validation = math.NaN()
