@@ -15,11 +15,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
+// The test binary is also the simulators of models: with PPX_TEST_SIM it runs one of them.
 func TestMain(m *testing.M) {
+	if name := os.Getenv("PPX_TEST_SIM"); name != "" {
+		gosim.Main(name, models[name])
+		return
+	}
 	code := m.Run()
 	testbed.Clean()
 	os.Exit(code)
@@ -250,7 +258,7 @@ func TestWrongUse(t *testing.T) {
 		{args(words("infer --observe-file empty.csv"), gum), "at least one line of values"},
 		{args(words("infer --method magic"), gum), "--method magic"},
 		{args(words("infer -n 0"), gum), "at least 1"},
-		{args(words("infer -n few"), gum), "invalid argument"},
+		{args(words("infer -n few"), gum), "-n few: want a whole number"},
 		{args(words("infer --workers many"), gum), "want auto or a number"},
 		{args(words("infer --prior-inflation 1"), gum), "must lie in [0, 1)"},
 		{args(words("infer --likelihood-importance 0"), gum), "must be positive"},
@@ -399,55 +407,43 @@ func contents(t *testing.T, path string) string {
 // kill -9 at any moment: what is on disk can be read, and --resume ends with the same run as undisturbed.
 func TestKilledAndResumed(t *testing.T) {
 	s := newSession(t)
-	const n = "16000"
-	base := args(words("infer --quiet --json --seed 4 --observe obs0=8 --observe obs1=9 -n " + n))
-	sim := s.sim("marsaglia")
+	base := args(words("infer --quiet --json --save-every 300ms --seed 4 --workers 4 --observe obs0=8 --observe obs1=9 -n 16000"))
+	sim := model("steady")
 	s.run(0, args(base, words("--out whole"), sim)...)
 	want := contents(t, filepath.Join(s.dir, "whole"))
-	cmd := s.command(args(base, words("--out killed"), sim)...)
-	kills := 0
-	for tries := 0; ; tries++ {
+	path := filepath.Join(s.dir, "killed")
+	recorded := func() uint64 {
+		m, err := rundir.ReadManifest(path)
+		if err != nil {
+			return 0
+		}
+		return m.Counts.Traces
+	}
+	command := args(base, words("--out killed"), sim)
+	for kill := range 2 {
+		before := recorded()
+		cmd := s.command(command...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan error, 1)
-		go func() { done <- cmd.Wait() }()
-		wait := 2200 * time.Millisecond
-		if tries == 0 {
-			wait = 2600 * time.Millisecond
+		testbed.Wait(t, "traces on disk", func() bool { return recorded() > before })
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if n := rows(t, path); n == 0 || n >= 16000 {
+			t.Errorf("kill %d found %d traces: it was none in the middle of a run", kill, n)
 		}
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-time.After(wait):
-			_ = cmd.Process.Kill()
-			<-done
-			kills++
-			if out, _ := s.run(0, "summary", "--json", "killed"); posterior(t, out)["traces"] == 0.0 {
-				t.Error("nothing was recorded before the kill")
-			}
-			if tries > 40 {
-				t.Fatal("the run makes no progress")
-			}
-			cmd = s.command(args(words("infer --quiet --json --resume --out killed"), sim)...)
-			continue
-		}
-		break
+		command = args(words("infer --quiet --json --save-every 300ms --resume --out killed"), sim)
 	}
-	if kills == 0 {
-		t.Log("the run was over before the first kill")
-	}
-	if got := contents(t, filepath.Join(s.dir, "killed")); got != want {
-		t.Errorf("after %d kills the run differs from the undisturbed one", kills)
+	s.run(0, command...)
+	if got := contents(t, path); got != want {
+		t.Error("the run differs from the undisturbed one")
 	}
 }
 
 // Ctrl-C and SIGTERM finish cleanly with what there is; --resume goes on; a larger -n extends.
 func TestInterruptedResumedAndExtended(t *testing.T) {
 	s := newSession(t)
-	base := args(words("infer --quiet --json --seed 4 --observe obs0=8 --observe obs1=9"))
+	base := args(words("infer --quiet --json --save-every 300ms --seed 4 --observe obs0=8 --observe obs1=9"))
 	sim := s.sim("gum")
 	s.run(0, args(base, words("-n 20000 --out whole"), sim)...)
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
@@ -458,7 +454,10 @@ func TestInterruptedResumedAndExtended(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(700 * time.Millisecond)
+		testbed.Wait(t, "traces on disk", func() bool {
+			m, err := rundir.ReadManifest(filepath.Join(s.dir, out))
+			return err == nil && m.Counts.Traces > 0
+		})
 		_ = cmd.Process.Signal(sig)
 		_ = cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 130 {
@@ -610,15 +609,23 @@ ppxsim.main(model, name="slow")
 		b, _ := os.ReadFile(filepath.Join(s.dir, "runs.log"))
 		return strings.Fields(string(b))
 	}
-	cmd := s.command(args(words("infer --quiet --seed 1 -n 200 --workers 2 --likelihood-importance 0.5 --observe y=1 --out run"), sim)...)
+	cmd := s.command(args(words("infer --quiet --save-every 300ms --seed 1 -n 200 --workers 2 --likelihood-importance 0.5 --observe y=1 --out run"), sim)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(40 * time.Second)
-	for len(runs()) < 199 && time.Now().Before(deadline) {
-		time.Sleep(50 * time.Millisecond)
-	}
-	time.Sleep(4500 * time.Millisecond) // two of the writer's beats
+	// All but the slow one are on disk, in the run or waiting beside it.
+	testbed.Wait(t, "199 traces on disk", func() bool {
+		most := int64(0)
+		for _, pattern := range []string{"run", "run/pending-*"} {
+			parts, _ := filepath.Glob(filepath.Join(s.dir, pattern, "draws", "part-00000.parquet"))
+			n := int64(0)
+			for _, p := range parts { // of two folders one is about to go
+				n = max(n, rowsOf(p))
+			}
+			most += n
+		}
+		return most >= 199
+	})
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	out, _ := s.run(0, args(words("infer --json --resume --out run"), sim)...)
@@ -639,6 +646,24 @@ ppxsim.main(model, name="slow")
 	}
 }
 
+// rowsOf is the number of rows of a Parquet file, 0 while there is none.
+func rowsOf(path string) int64 {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	p, err := parquet.OpenFile(f, info.Size())
+	if err != nil {
+		return 0
+	}
+	return p.NumRows()
+}
+
 func TestTwoEnginesThroughTheCommand(t *testing.T) {
 	s := newSession(t)
 	endpoint := testbed.Abstract(t)
@@ -652,7 +677,7 @@ func TestTwoEnginesThroughTheCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = first.Process.Kill(); _ = first.Wait() }()
-	time.Sleep(500 * time.Millisecond)
+	testbed.Wait(t, "the first engine", func() bool { _, err := os.Stat(filepath.Join(s.dir, "a", "run.json")); return err == nil })
 	// Both must look for locks in the same folder.
 	cmd := s.command(words("prior -n 10 --out b --connect " + endpoint)...)
 	cmd.Env = first.Env

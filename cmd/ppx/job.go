@@ -38,6 +38,7 @@ type job struct {
 	resume      bool
 	retryFailed bool
 	force       bool
+	save        time.Duration
 	keepValues  bool
 	observe     []string
 	files       []string
@@ -72,6 +73,7 @@ func (j *job) register(c *cobra.Command) {
 	f.BoolVar(&j.resume, "resume", false, "continue the run in --out; a larger -n extends it")
 	f.BoolVar(&j.force, "force", false, "with --resume: go on though the simulator does not do what it did")
 	f.BoolVar(&j.retryFailed, "retry-failed", false, "with --resume: try draws again that were given up")
+	f.DurationVar(&j.save, "save-every", rundir.DefaultSync, "how old a trace gets before it is on disk: what a power cut costs")
 	f.DurationVar(&j.cfg.MaxTime, "max-time", 0, "stop after this time")
 	f.Float64Var(&j.cfg.TargetESS, "target-ess", 0, "stop once the effective sample size is reached")
 	f.Float64Var(&j.cfg.Inflation, "prior-inflation", 0, "draw a trace's latents from widened priors with this probability (reweighted)")
@@ -216,6 +218,8 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--invalid-observe %s: want fail or zero", ppx.Quote(j.invalid))
 	case j.cfg.N == 0:
 		return usagef("-n must be at least 1")
+	case j.save <= 0:
+		return usagef("--save-every %v must be positive", j.save)
 	case j.cfg.MaxTime < 0 || !(j.cfg.TargetESS >= 0):
 		return usagef("--max-time and --target-ess must not be negative")
 	case j.retryFailed && !j.resume:
@@ -407,6 +411,7 @@ func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, fa
 
 // sample draws, and reports however it ends.
 func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *rundir.Writer, m *rundir.Manifest, sum *importance.Summary, names *importance.Names) error {
+	w.SyncEvery(j.save)
 	p := newProgress(j.show.quiet, j.conditioned, func() string {
 		s := pool.Stats()
 		text := fmt.Sprintf("%d simulators", s.Workers)
@@ -506,7 +511,7 @@ func (j *job) keepWaiting(pool *engine.Pool, w *rundir.Writer, delivered *atomic
 	}
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		tick := time.NewTicker(2 * time.Second)
+		tick := time.NewTicker(j.save)
 		defer tick.Stop()
 		var err error
 		for last := uint64(math.MaxUint64); err == nil; {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // train runs a training of a small network.
@@ -82,11 +83,14 @@ func TestGuidedRunsDoNotDependOnWorkers(t *testing.T) {
 			t.Errorf("%s: other traces than with one worker", flags)
 		}
 	}
-	cmd := s.command(args(words("infer --json --seed 5 -n 200000 --network hmm.net --out broken"), data, simulator)...)
+	cmd := s.command(args(words("infer --json --save-every 300ms --seed 5 -n 200000 --network hmm.net --out broken"), data, simulator)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(4 * time.Second)
+	testbed.Wait(t, "traces on disk", func() bool {
+		m, err := rundir.ReadManifest(filepath.Join(s.dir, "broken"))
+		return err == nil && m.Counts.Traces > 0
+	})
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +148,12 @@ func TestKilledTrainingThroughTheCommand(t *testing.T) {
 	s.train("whole.net", "branching", "cpp", flags...)
 	simulator := append([]string{"--"}, testbed.Simulator(t, "branching", "cpp")...)
 	command := args(words("train --json --quiet --seed 3 --threads 2 --lstm 32 --head 32 --validation 64 -o broken.net"), flags)
+	checkpoint := filepath.Join(s.dir, "broken.net.train", "checkpoint.safetensors")
+	last := time.Time{}
 	for i := range 3 {
+		if info, err := os.Stat(checkpoint); err == nil {
+			last = info.ModTime()
+		}
 		more := command
 		if i > 0 {
 			more = words("train --resume --quiet --checkpoint-every 100ms -o broken.net")
@@ -153,16 +162,21 @@ func TestKilledTrainingThroughTheCommand(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for start := time.Now(); time.Since(start) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
-			if _, err := os.Stat(filepath.Join(s.dir, "broken.net.train", "train.json")); err == nil {
-				break
-			}
+		// In its middle: a new checkpoint has come, and the training goes on.
+		testbed.Wait(t, "a checkpoint", func() bool {
+			info, err := os.Stat(checkpoint)
+			return err == nil && info.ModTime().After(last)
+		})
+		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Fatalf("kill %d: the training is over: %v", i, err)
 		}
-		time.Sleep(time.Duration(300+200*i) * time.Millisecond)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
+		if cmd.ProcessState.Success() {
+			t.Fatalf("kill %d came too late", i)
+		}
 	}
 	s.run(0, args(words("train --resume --json --quiet -o broken.net"), simulator)...)
 	a, err := os.ReadFile(filepath.Join(s.dir, "whole.net"))

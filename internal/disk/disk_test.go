@@ -140,6 +140,37 @@ func TestWriteJSON(t *testing.T) {
 	}
 }
 
+// What a Replace has left that was killed in its middle is swept, of the file that is named; nothing else is.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	var left []string // as a Replace names it
+	for _, name := range []string{"one", "two"} {
+		if err := disk.Replace(filepath.Join(dir, name), func(f *os.File) error {
+			left = append(left, f.Name())
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The temporary files have become the files; another process would have been killed before.
+	for _, path := range left {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	files := func() int { all, _ := os.ReadDir(dir); return len(all) }
+	disk.Sweep(dir, "one")
+	if there(left[0]) || !there(left[1]) || files() != 3 {
+		t.Errorf("one was swept: %v, two: %v, of %d files", !there(left[0]), !there(left[1]), files())
+	}
+	disk.Sweep(dir, "*")
+	if there(left[1]) || files() != 2 {
+		t.Errorf("everything was swept, and %d files are there, want one and two", files())
+	}
+	disk.Sweep(filepath.Join(dir, "missing"), "*")
+}
+
 // A lock is one owner's until it is given back.
 func TestLock(t *testing.T) {
 	dir := t.TempDir()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Root is the project's folder.
@@ -79,6 +80,16 @@ func Python(t testing.TB) string {
 func CPP(t testing.TB, path string) string {
 	t.Helper()
 	return need(t, filepath.Join(Root(), "build", path), "run make cpp")
+}
+
+// Wait waits until a condition holds; the test fails when that takes minutes: no test is to depend on the machine being fast.
+func Wait(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for start := time.Now(); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 3*time.Minute {
+			t.Fatalf("%s: not within three minutes", what)
+		}
+	}
 }
 
 // Languages a simulator can be written in.

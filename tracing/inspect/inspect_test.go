@@ -283,3 +283,72 @@ func TestDifferencesAreBounded(t *testing.T) {
 		t.Errorf("%d differences: %v", len(d), d)
 	}
 }
+
+// drawn makes a trace of one Sample with a distribution.
+func drawn(t *testing.T, d ppx.Dist, value, result ppx.Tensor) *tracing.Trace {
+	t.Helper()
+	logP, err := d.LogProb(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := tracing.NewTable()
+	var b tracing.Builder
+	b.Reset(table, 0, 0)
+	b.Add(tracing.Entry{Key: tracing.Key{Address: table.Intern("a__Normal", ppx.Sample, dist.Normal), Instance: 1}, Name: table.InternName("x"), Op: ppx.Sample, LogP: logP}, value, &d)
+	return b.Finish(result, 0, 0)
+}
+
+// Another distribution is a difference also where the value has the same density under it; a parameter that is written
+// once and one that is written for each element are the same.
+func TestDistributionsAreCompared(t *testing.T) {
+	normal := func(mean ...float64) ppx.Dist {
+		return ppx.Dist{Kind: dist.Normal, Params: [2]ppx.Tensor{dist.Vector(mean...), dist.Scalar(1)}}
+	}
+	value := dist.Vector(1, 1)
+	recorded := drawn(t, normal(0, 0), value, value)
+	short := drawn(t, normal(0), value, value)
+	if a, b := inspect.Compare(recorded, short, 0), inspect.Compare(short, recorded, 0); len(a)+len(b) > 0 {
+		t.Errorf("%v, %v", a, b)
+	}
+	for _, mean := range []float64{2, 3} { // 1 is as far from 0 as from 2; from 3 it is not, which follows and is not told
+		d := inspect.Compare(recorded, drawn(t, normal(0, mean), value, value), 0)
+		if want := fmt.Sprintf("statement 0: x: %s, recorded was %s", normal(0, mean), normal(0, 0)); len(d) != 1 || d[0].String() != want {
+			t.Errorf("%v, want %s", d, want)
+		}
+	}
+}
+
+// With a tolerance numbers may differ by so much, relative to themselves or, for a value, to the parameters that it is
+// made of; without it by nothing, and what differs in the last digit is told to that.
+func TestNumbersWithinTheTolerance(t *testing.T) {
+	normal := dist.New(dist.Normal, 1e6, 1)
+	with := func(d ppx.Dist, value, result float64) *tracing.Trace {
+		return drawn(t, d, dist.Scalar(value), dist.Scalar(result))
+	}
+	recorded := with(normal, 2, 3)
+	const tolerance = 1e-9
+	for name, c := range map[string]struct {
+		trace *tracing.Trace
+		same  bool
+	}{
+		"a parameter, little": {with(dist.New(dist.Normal, 1e6*(1+0.9*tolerance), 1), 2, 3), true},
+		"a parameter":         {with(dist.New(dist.Normal, 1e6*(1+1.1*tolerance), 1), 2, 3), false},
+		"the other parameter": {with(dist.New(dist.Normal, 1e6, 1+1.1*tolerance), 2, 3), false},
+		"the value, little":   {with(normal, 2+0.9e6*tolerance, 3), true}, // mean + z, whose rounding is the mean's
+		"the value":           {with(normal, 2+1.1e6*tolerance, 3), false},
+		"the result, little":  {with(normal, 2, 3*(1+0.9*tolerance)), true},
+		"the result":          {with(normal, 2, 3*(1+1.1*tolerance)), false},
+		"the value, NaN":      {with(normal, nan, 3), false},
+	} {
+		if d := inspect.Compare(recorded, c.trace, tolerance); (len(d) == 0) != c.same {
+			t.Errorf("%s: %v", name, d)
+		}
+		if d := inspect.Compare(recorded, c.trace, 0); len(d) == 0 {
+			t.Errorf("%s, without a tolerance: no difference", name)
+		}
+	}
+	d := inspect.Compare(recorded, with(normal, math.Nextafter(2, 3), 3), 0)
+	if want := "statement 0: x: value 2.0000000000000004 at element 0, recorded was 2"; len(d) != 1 || d[0].String() != want {
+		t.Errorf("%v, want %s", d, want)
+	}
+}

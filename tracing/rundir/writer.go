@@ -28,8 +28,9 @@ const (
 	maxPartSize = 1 << 16
 	// The part size is chosen when this many draws have come, or partNumbers numbers.
 	sizingDraws = 64
-	// syncEvery is how old a finished trace gets before it is on disk, however slowly others follow.
-	syncEvery = 2 * time.Second
+	// DefaultSync is how old a finished trace gets before it is on disk, however slowly others follow.
+	DefaultSync = 2 * time.Second
+	syncTick    = 100 * time.Millisecond
 )
 
 //go:embed views.sql
@@ -49,6 +50,7 @@ type Writer struct {
 	part     uint64
 	closed   Counts // of the parts before
 	unsaved  bool
+	every    time.Duration // between two syncs
 	lastSync time.Time
 	cost     time.Duration // of the last sync
 	err      error
@@ -116,7 +118,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 
 func newWriter(path string, m *Manifest) *Writer {
 	return &Writer{Path: path, m: m, ids: map[addressKey]int32{}, cache: map[*tracing.Table][]int32{},
-		started: time.Now(), lastSync: time.Now(), before: m.Seconds, stop: make(chan struct{})}
+		started: time.Now(), every: DefaultSync, lastSync: time.Now(), before: m.Seconds, stop: make(chan struct{})}
 }
 
 // Resume continues a run. It calls each for every trace that is recorded, in order (they use table), and
@@ -202,7 +204,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 // begin starts the goroutine that saves the open part from time to time.
 func (w *Writer) begin() {
 	w.stopped.Go(func() {
-		tick := time.NewTicker(syncEvery / 4)
+		tick := time.NewTicker(syncTick)
 		defer tick.Stop()
 		for {
 			select {
@@ -219,9 +221,16 @@ func (w *Writer) begin() {
 	})
 }
 
+// SyncEvery sets how old a finished trace gets before it is on disk.
+func (w *Writer) SyncEvery(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.every = d
+}
+
 // due tells whether the open part is to be saved: not more than a tenth of the time goes into it.
 func (w *Writer) due() bool {
-	return w.unsaved && time.Since(w.lastSync) >= max(syncEvery, 10*w.cost)
+	return w.unsaved && time.Since(w.lastSync) >= max(w.every, 10*w.cost)
 }
 
 // Write implements tracing.Writer.

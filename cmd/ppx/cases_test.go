@@ -1,0 +1,491 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/simulators/marsaglia"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// models are simulators for the tests: the test binary is one of them where PPX_TEST_SIM names it.
+var models = map[string]gosim.Model{
+	"pair": func(r *gosim.Run) gosim.Tensor { // V tells versions apart
+		mean := 0.0
+		site := gosim.Site{Address: "x"}
+		switch os.Getenv("V") {
+		case "shifted":
+			mean = 5
+		case "moved":
+			site.Address = "x2"
+		case "random":
+			mean = float64(time.Now().UnixNano() % 1000)
+		}
+		x := r.SampleAt(site, "x", gosim.Normal(mean, 1))
+		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
+	"slow": func(r *gosim.Run) gosim.Tensor {
+		b := r.Sample("slow", gosim.Bernoulli(0.02))
+		if b == 1 {
+			time.Sleep(time.Hour)
+		}
+		r.Observe("y", gosim.Normal(b, 1))
+		time.Sleep(time.Millisecond)
+		return gosim.Scalar(b)
+	},
+	"nan-parameter": func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		mean := x
+		if x > 1 {
+			mean = math.NaN()
+		}
+		r.Observe("y", gosim.Normal(mean, 1))
+		return gosim.Scalar(x)
+	},
+	"sharp": func(r *gosim.Run) gosim.Tensor {
+		for i := range 8 {
+			x := r.SampleAt(gosim.Site{Address: fmt.Sprint("x", i)}, fmt.Sprint("x", i), gosim.Normal(0, 1))
+			r.ObserveAt(gosim.Site{Address: fmt.Sprint("y", i)}, fmt.Sprint("y", i), gosim.Normal(x, 0.3))
+		}
+		return gosim.Scalar(0)
+	},
+	"matrix": func(r *gosim.Run) gosim.Tensor {
+		m := r.Sample("m", gosim.Normal(0, 10))
+		mean := make([]float64, 6)
+		for i := range mean {
+			mean[i] = m + float64(i)
+		}
+		r.ObserveTensor(gosim.Site{}, "v", gosim.Tensors(dist.Normal, gosim.NewTensor(mean, 2, 3), gosim.Scalar(1)), gosim.Tensor{})
+		return gosim.Scalar(m)
+	},
+	"steady": func(r *gosim.Run) gosim.Tensor { // so many traces a second on any machine, or fewer
+		time.Sleep(time.Millisecond)
+		return marsaglia.Model(r)
+	},
+	"threads": func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		for _, name := range []string{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} {
+			var n float64
+			if _, err := fmt.Sscan(os.Getenv(name), &n); err != nil {
+				n = -1
+			}
+			r.Tag(name, n)
+		}
+		return gosim.Scalar(x)
+	},
+}
+
+// model is the end of a command line that launches one of models, with more of the environment.
+func model(name string, env ...string) []string {
+	return append(append([]string{"--", "/usr/bin/env", "PPX_TEST_SIM=" + name}, env...), os.Args[0], "--endpoint", "{endpoint}")
+}
+
+// verdict is what the JSON says of trust.
+type verdict struct {
+	Trust struct {
+		Verdict string
+		Reasons []struct {
+			Code, Text string
+			Variable   *string
+		}
+	}
+	ESS                  float64
+	LogEvidence          *float64 `json:"log_evidence"`
+	LogEvidenceSE        *float64 `json:"log_evidence_se"`
+	LikelihoodImportance float64  `json:"likelihood_importance"`
+	Traces, Failed       float64
+	Warnings             []string
+	Variables            []struct {
+		Name   string
+		Mean   float64
+		MeanSE *float64 `json:"mean_se"`
+		Trust  struct{ Verdict string }
+	}
+}
+
+func verdictOf(t *testing.T, out string) (v verdict) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	return v
+}
+
+func (v *verdict) has(code string) bool {
+	for _, r := range v.Trust.Reasons {
+		if r.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+// A result that rests on a few draws cannot be mistaken for a good one, by people or by programs.
+func TestTrust(t *testing.T) {
+	s := newSession(t)
+	data := words("--observe y0=2 --observe y1=2 --observe y2=2 --observe y3=2 --observe y4=-2 --observe y5=2 --observe y6=2 --observe y7=2")
+	out, _ := s.run(0, args(words("infer --json --seed 1 -n 500 --out bad"), data, model("sharp"))...)
+	v := verdictOf(t, out)
+	if v.Trust.Verdict != "none" || !v.has("low-ess") || v.LogEvidence == nil || v.LogEvidenceSE != nil {
+		t.Errorf("ESS %g: %s", v.ESS, out)
+	}
+	for _, x := range v.Variables {
+		if x.MeanSE != nil || x.Trust.Verdict != "none" {
+			t.Errorf("%s has the verdict %s", x.Name, x.Trust.Verdict)
+		}
+	}
+	table, stderr := s.run(0, "summary", "bad")
+	if !strings.Contains(table, "DO NOT TRUST THIS RESULT: the effective sample size is") || strings.Contains(table, "±") || !strings.Contains(stderr, "do not trust") {
+		t.Errorf("%s%s", table, stderr)
+	}
+	if _, stderr := s.run(1, args(words("infer --quiet --strict --seed 1 -n 500"), data, model("sharp"))...); !strings.Contains(stderr, "--strict: the result is not good (none)") {
+		t.Error(stderr)
+	}
+	good := words("infer --json --strict --seed 1 -n 2000 --likelihood-importance 0.5 --observe y=1 --out good")
+	out, _ = s.run(0, args(good, model("pair"))...)
+	if v := verdictOf(t, out); v.Trust.Verdict != "good" || len(v.Trust.Reasons) > 0 || v.LogEvidenceSE == nil || v.LikelihoodImportance != 0.5 {
+		t.Error(out)
+	}
+	out, _ = s.run(0, args(words("infer --json --seed 1 -n 120 --observe y=2.5"), model("pair"))...)
+	if v := verdictOf(t, out); v.Trust.Verdict != "doubtful" || !v.has("low-ess") {
+		t.Error(out)
+	}
+	out, _ = s.run(0, args(words("infer --json --seed 1 -n 9 --observe y=0"), model("pair"))...)
+	if v := verdictOf(t, out); v.Trust.Verdict != "none" || !v.has("few-draws") {
+		t.Error(out)
+	}
+	// Side by side the verdicts and the exponent stand with their runs.
+	table, _ = s.run(0, "summary", "good", "bad")
+	if !strings.Contains(table, "power of 0.5") || !strings.Contains(table, "DO NOT TRUST") {
+		t.Error(table)
+	}
+	for _, name := range []string{"a.png", "b.pdf", "c.svg"} {
+		s.run(0, "plot", "marginals", "good", "-o", name)
+		s.run(0, "plot", "marginals", "bad", "--var", "x0", "-o", "bad-"+name)
+		if info, err := os.Stat(filepath.Join(s.dir, "bad-"+name)); err != nil || info.Size() < 1000 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A resumed run whose simulator does another thing is refused, with the first difference.
+func TestResumedWithAnotherSimulator(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("infer --quiet --observe y=1 -n 500 --seed 3 --out run"), model("pair"))...)
+	resume := words("infer --quiet --resume -n 1000 --out run")
+	for v, says := range map[string]string{
+		"shifted": "at statement 0: x: Normal(mean=5, stddev=1), recorded was Normal(mean=0, stddev=1)",
+		"moved":   "at statement 0: Sample at x2__Normal, recorded was Sample at x__Normal",
+	} {
+		if _, stderr := s.run(2, args(resume, model("pair", "V="+v))...); !strings.Contains(stderr, "not the simulator that run was made with") || !strings.Contains(stderr, says) {
+			t.Errorf("%s: %s", v, stderr)
+		}
+	}
+	if m, err := rundir.ReadManifest(filepath.Join(s.dir, "run")); err != nil || m.Counts.Traces != 500 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if _, stderr := s.run(0, args(resume, model("pair", "V=random"))...); !strings.Contains(stderr, "not deterministic") {
+		t.Error(stderr)
+	}
+	s.run(0, args(words("infer --quiet --resume -n 1500 --out run --plain"), model("pair"))...)
+	s.run(0, args(words("infer --quiet --resume --force -n 1600 --out run"), model("pair", "V=shifted"))...)
+	s.run(2, args(words("infer --quiet --force --observe y=1"), model("pair"))...)
+}
+
+// A run that a time limit or a Ctrl-C cuts off is named: long runs are under-represented.
+func TestRunsThatAreCutOff(t *testing.T) {
+	s := newSession(t)
+	out, _ := s.run(0, args(words("infer --json --seed 1 --workers 2 --max-time 3s --timeout 0 -n 1000000 --observe y=1 --out run"), model("slow"))...)
+	v := verdictOf(t, out)
+	if v.Trust.Verdict == "good" || !v.has("cut-off") || !strings.Contains(fmt.Sprint(v.Warnings), "and is not counted: long runs are under-represented") {
+		t.Error(out)
+	}
+	out, _ = s.run(0, "summary", "--json", "run") // it is remembered
+	if v := verdictOf(t, out); !v.has("cut-off") {
+		t.Error(out)
+	}
+}
+
+// Simulated data do not come back as a draw of the inference with the same seed.
+func TestTruthIsNotAmongTheDraws(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("prior --quiet --seed 1 -n 20 --out prior"), model("sharp"))...)
+	s.run(0, args(words("infer --quiet --seed 1 -n 20 --observe y0=1 --out posterior"), model("sharp"))...)
+	seen := map[string]bool{}
+	for i, name := range []string{"prior", "posterior"} {
+		r, err := rundir.Open(filepath.Join(s.dir, name), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tr, err := range r.All(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := testbed.Bits(tr.Value(0).Float())
+			if i == 0 {
+				seen[x] = true
+			} else if seen[x] {
+				t.Errorf("draw %d of the inference is one of the prior", tr.Draw)
+			}
+		}
+	}
+	// An extended run of the prior goes on in its own stream.
+	s.run(0, args(words("prior --quiet --resume -n 40 --out prior"), model("sharp"))...)
+	s.run(0, args(words("prior --quiet --seed 1 -n 40 --out whole"), model("sharp"))...)
+	if contents(t, filepath.Join(s.dir, "prior")) != contents(t, filepath.Join(s.dir, "whole")) {
+		t.Error("the extended run differs")
+	}
+}
+
+// What will be an error at the end is told at the beginning; an inference without data says that it is none.
+func TestEarlyWords(t *testing.T) {
+	s := newSession(t)
+	if _, stderr := s.run(1, args(words("infer --quiet --seed 1 -n 100 --observe yy=1"), model("pair"))...); !strings.Contains(stderr, "yy was given, but it has x, y (20 traces); going on, in case it comes later\n") {
+		t.Error(stderr)
+	}
+	if _, stderr := s.run(0, args(words("infer --quiet --seed 1 -n 100"), model("pair"))...); !strings.Contains(stderr, "no data are given (--observe)") {
+		t.Error(stderr)
+	}
+}
+
+// Data: shapes, missing elements, resumed with them.
+func TestShapesAndMissingElementsOfData(t *testing.T) {
+	s := newSession(t)
+	infer := words("infer --json --seed 1 -n 200")
+	if _, stderr := s.run(1, args(infer, words("--observe v=[[1,2],[3,4],[5,6]]"), model("matrix"))...); !strings.Contains(stderr, "v has shape [3,2] (6 elements), the simulator's has shape [2,3]") {
+		t.Error(stderr)
+	}
+	var evidence []any
+	for _, v := range []string{"[[1,2,3],[4,5,6]]", "[1,2,3,4,5,6]", "[[[1,2,3]],[[4,5,6]]]"} {
+		out, _ := s.run(0, args(infer, words("--observe v="+v), model("matrix"))...)
+		evidence = append(evidence, posterior(t, out)["log_evidence"])
+	}
+	if evidence[0] != evidence[1] || evidence[0] != evidence[2] {
+		t.Error(evidence)
+	}
+	if _, stderr := s.run(2, args(infer, words("--observe v=[[1,2,null],[4,5,6]]"), model("matrix"))...); !strings.Contains(stderr, "v[0,2] is not a number") || !strings.Contains(stderr, "--missing ok") {
+		t.Error(stderr)
+	}
+	missing := words("--missing ok --observe v=[[1,2,null],[4,null,6]]")
+	s.run(0, args(words("infer --quiet --seed 1 -n 50 --out part"), missing, model("matrix"))...)
+	s.run(0, args(words("infer --quiet --resume -n 200 --out part"), model("matrix"))...)
+	s.run(0, args(words("infer --quiet --seed 1 -n 200 --workers 1 --plain --out whole"), missing, model("matrix"))...)
+	if contents(t, filepath.Join(s.dir, "part")) != contents(t, filepath.Join(s.dir, "whole")) {
+		t.Error("a resumed run with missing elements differs")
+	}
+	r, err := rundir.Open(filepath.Join(s.dir, "whole"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tr, err := range r.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0.0
+		for i, y := range []float64{1, 2, math.NaN(), 4, math.NaN(), 6} {
+			if z := y - tr.Result.Float() - float64(i); z == z {
+				want -= z*z/2 + 0.5*math.Log(2*math.Pi)
+			}
+		}
+		if math.Abs(tr.LogWeight-want) > 1e-9*math.Abs(want) {
+			t.Fatalf("draw %d: weight %g, that of the elements given is %g", tr.Draw, tr.LogWeight, want)
+		}
+	}
+}
+
+// Draws that fail may be allowed, or be impossible data.
+func TestFailedDraws(t *testing.T) {
+	s := newSession(t)
+	infer := words("infer --json --seed 1 -n 400 --observe y=1")
+	if _, stderr := s.run(1, args(infer, model("nan-parameter"))...); !strings.Contains(stderr, "clearly more than 1 % (--max-failed 0.01)") {
+		t.Error(stderr)
+	}
+	out, _ := s.run(0, args(infer, words("--max-failed 0.5"), model("nan-parameter"))...)
+	if v := verdictOf(t, out); v.Failed < 40 || v.Failed+v.Traces != 400 || !v.has("failed-draws") {
+		t.Error(out)
+	}
+	out, _ = s.run(0, args(infer, words("--invalid-observe zero --out zero"), model("nan-parameter"))...)
+	if v := verdictOf(t, out); v.Failed != 0 || v.Traces != 400 || !strings.Contains(fmt.Sprint(v.Warnings), "the parameters of an Observe were invalid (at y)") {
+		t.Error(out)
+	}
+	s.run(0, args(words("infer --quiet --resume -n 500 --out zero"), model("nan-parameter"))...) // it is remembered
+	s.run(2, args(infer, words("--max-failed 0"), model("nan-parameter"))...)
+	s.run(2, args(infer, words("--invalid-observe maybe"), model("nan-parameter"))...)
+}
+
+// Launched copies use one thread each, unless the user has said otherwise.
+func TestThreadsOfLaunchedCopies(t *testing.T) {
+	s := newSession(t)
+	for set, want := range map[string]string{"": "1 1 1", "OMP_NUM_THREADS=3": "3 -1 -1", "MKL_NUM_THREADS=2": "1 1 2"} {
+		cmd := s.command(args(words("prior --json --seed 1 -n 10"), model("threads"))...)
+		var env []string
+		for _, v := range cmd.Env {
+			if !strings.Contains(v, "_NUM_THREADS=") {
+				env = append(env, v)
+			}
+		}
+		cmd.Env = env
+		if set != "" {
+			cmd.Env = append(env, set)
+		}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range verdictOf(t, string(out)).Variables {
+			if strings.HasSuffix(v.Name, "_THREADS") {
+				got = append(got, fmt.Sprint(v.Mean))
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("with %q: %v, want %s", set, got, want)
+		}
+	}
+}
+
+// What is not there is not claimed: the run directory is removed while a job writes it.
+func TestRunDirectoryRemoved(t *testing.T) {
+	s := newSession(t)
+	cmd := s.command(args(words("prior --quiet --save-every 300ms --seed 1 -n 100000000 --workers 2 --out run"), model("pair"))...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Wait(t, "the first part", func() bool {
+		_, err := os.Stat(filepath.Join(s.dir, "run", "draws", "part-00000.parquet"))
+		return err == nil
+	})
+	if err := os.RemoveAll(filepath.Join(s.dir, "run")); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 1 || strings.Contains(stderr.String(), "traces drawn before that are in") || !strings.Contains(stderr.String(), "no such file or directory") {
+		t.Errorf("exit code %d: %s", cmd.ProcessState.ExitCode(), stderr.String())
+	}
+}
+
+// The count in run.json is that of the rows on disk, whatever the disk did.
+func rows(t *testing.T, path string) (traces uint64) {
+	t.Helper()
+	r, err := rundir.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tr, err := range r.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tr.Status == tracing.OK {
+			traces++
+		}
+	}
+	return traces
+}
+
+// A terminal that is closed ends a job as Ctrl-C does, and leaves no folder behind; what kill -9 has left, the next run removes.
+func TestHangupAndLeftovers(t *testing.T) {
+	s := newSession(t)
+	tmp := t.TempDir()
+	start := func(out string) *exec.Cmd {
+		cmd := s.command(args(words("prior --quiet --save-every 300ms --seed 1 -n 100000000 --workers 2 --out "+out), model("pair"))...)
+		cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		testbed.Wait(t, "traces in "+out, func() bool {
+			m, err := rundir.ReadManifest(filepath.Join(s.dir, out))
+			return err == nil && m.Counts.Traces > 0
+		})
+		return cmd
+	}
+	left := func() []string {
+		l, _ := filepath.Glob(filepath.Join(tmp, "ppxs-*"))
+		return l
+	}
+	cmd := start("hung-up")
+	_ = cmd.Process.Signal(syscall.SIGHUP)
+	_ = cmd.Wait()
+	m, err := rundir.ReadManifest(filepath.Join(s.dir, "hung-up"))
+	if err != nil || m.State != rundir.Interrupted || m.Counts.Traces != rows(t, filepath.Join(s.dir, "hung-up")) || len(left()) > 0 {
+		t.Errorf("%+v, %v; left: %v", m, err, left())
+	}
+	cmd = start("killed")
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if len(left()) == 0 {
+		t.Error("the folder of sockets is elsewhere")
+	}
+	stale := filepath.Join(s.dir, "killed", "draws", ".tmp-part-00000.parquet-123")
+	if err := os.WriteFile(stale, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd = s.command(args(words("prior --quiet --resume --out killed -n 200000000 --max-time 1s"), model("pair"))...)
+	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(stale); err == nil || len(left()) > 0 {
+		t.Errorf("left: %v, %v", left(), err)
+	}
+}
+
+// Messages in words.
+func TestMessages(t *testing.T) {
+	s := newSession(t)
+	for _, c := range []struct {
+		code int
+		args []string
+		says string
+	}{
+		{2, words("infer -n -5"), "ppx: -n -5: want a whole number, 0 or more"},
+		{2, words("infer --max-time 5"), "--max-time 5: want a time, such as 90s"},
+		{2, words("train --lr fast"), "--lr fast: want a number"},
+		{2, words("completion bsh"), "completion knows no shell bsh"},
+		{2, words("plot marginals run -o a.gif"), "want .png, .pdf, .svg"},
+		{2, words("plot marginals run"), "-o FILE.png"},
+		{2, words("infer --observe-file /dev/null -- true"), "/dev/null: it is empty"},
+		{1, []string{"prior", "--start-timeout", "300ms", "--", "/bin/sh", "-c", "sleep 60", "{endpoint}"}, "--start-timeout"},
+		{1, words("prior -- true {endpoint}"), "ppx::main, ppxsim.main or gosim.Main"},
+		{1, words("prior --connect ipc://@nobody-at-all --start-timeout 300ms"), "(waited 300ms, --start-timeout)"},
+	} {
+		_, stderr := s.run(c.code, c.args...)
+		if !strings.Contains(stderr, c.says) {
+			t.Errorf("ppx %q says %q, want %q", c.args, stderr, c.says)
+		}
+		for _, bad := range []string{"<nil>", "map[", "strconv", "invalid syntax", "EOF"} {
+			if strings.Contains(stderr, bad) {
+				t.Errorf("ppx %q says %q", c.args, stderr)
+			}
+		}
+	}
+	if out, _ := s.run(0, "--version"); !strings.HasPrefix(out, "ppx ") || !strings.Contains(out, "PPX 1.0") {
+		t.Error(out)
+	}
+	if out, _ := s.run(0, words("__complete infer --method i")...); !strings.Contains(out, "is\t") || !strings.Contains(out, "ic\t") {
+		t.Error(out)
+	}
+	// A name may hold "=".
+	if _, stderr := s.run(1, args(words("infer --quiet -n 30 --observe a=b=3"), model("pair"))...); !strings.Contains(stderr, "a=b was given") {
+		t.Error(stderr)
+	}
+	// A limit of address space is told before the runtime meets it.
+	cmd := exec.Command("/bin/sh", "-c", "ulimit -v 1000000; exec "+s.ppx+" version")
+	if out, err := cmd.CombinedOutput(); err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "limited to 976 MB") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
