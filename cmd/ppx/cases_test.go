@@ -71,6 +71,7 @@ var models = map[string]gosim.Model{
 		r.ObserveTensor(gosim.Site{}, "v", gosim.Tensors(dist.Normal, gosim.NewTensor(mean, 2, 3), gosim.Scalar(1)), gosim.Tensor{})
 		return gosim.Scalar(m)
 	},
+	"golden": goldenModel,
 	"steady": func(r *gosim.Run) gosim.Tensor { // so many traces a second on any machine, or fewer
 		time.Sleep(time.Millisecond)
 		return marsaglia.Model(r)

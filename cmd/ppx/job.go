@@ -531,11 +531,13 @@ func (j *job) keepWaiting(pool *engine.Pool, w *rundir.Writer, delivered *atomic
 	}()
 	return func(early bool) error {
 		close(stop)
-		err := <-done
-		if !early {
-			return errors.Join(err, w.SavePending(nil))
+		switch err := <-done; {
+		case err != nil:
+			return err
+		case early:
+			return save()
 		}
-		return errors.Join(err, save())
+		return w.SavePending(nil)
 	}
 }
 
