@@ -417,7 +417,7 @@ func (l *loop) lose(m *member, err error) {
 	if m.proc != nil {
 		m.phase = stopping
 		m.proc.kill()
-		l.setback(m, err)
+		l.setback(m, err, false)
 		return
 	}
 	if m.silent {
@@ -432,7 +432,7 @@ func (l *loop) lose(m *member, err error) {
 }
 
 // setback counts the failure of a launched simulator.
-func (l *loop) setback(m *member, err error) {
+func (l *loop) setback(m *member, err error, killed bool) {
 	if l.p.closing.Load() {
 		return
 	}
@@ -443,7 +443,7 @@ func (l *loop) setback(m *member, err error) {
 		return
 	}
 	if m.asked || !l.p.hasGreeted() || !m.welcomed && l.p.q.wanting() {
-		l.p.died(err)
+		l.p.died(err, killed)
 	}
 }
 
@@ -466,7 +466,7 @@ func (l *loop) exited(m *member, p *process) {
 	if m.phase != stopping {
 		err := fmt.Errorf("%w: %s", ppx.ErrGone, p.epitaph())
 		err = l.drop(m, err, true)
-		l.setback(m, err)
+		l.setback(m, err, p.killed())
 	}
 	l.hangUp(m)
 	m.proc = nil

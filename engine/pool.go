@@ -111,6 +111,7 @@ type Pool struct {
 	failed  chan struct{} // closed when q.fatal is set
 	closing atomic.Bool
 	deaths  atomic.Int64 // of simulators in a row, without a finished run between
+	kills   atomic.Int64 // the same of those that were killed from outside
 	alive   atomic.Int64 // members that are not given up
 	done    sync.WaitGroup
 	once    sync.Once
@@ -349,16 +350,28 @@ func (p *Pool) fail(err error) {
 	}
 }
 
+const (
+	// Simulators that end so often in a row, without one run between, are no use.
+	maxDeaths = 10
+	// Before a handshake they have never been of any.
+	maxStartDeaths = 3
+	// Kills from outside (the system's for want of memory, too) say less than an end of their own.
+	maxKills = 100
+)
+
 // died counts the unplanned end of a simulator, and ends everything when they do nothing but die.
-func (p *Pool) died(err error) {
-	limit := int64(10)
+func (p *Pool) died(err error, killed bool) {
+	count, limit := &p.deaths, int64(maxDeaths)
 	if !p.hasGreeted() {
-		limit = 3 // it has never got as far as a handshake
+		limit = maxStartDeaths
 		if err = withoutClient(err); !p.o.HasEndpoint() {
 			err = p.o.Hint(err)
 		}
 	}
-	if n := p.deaths.Add(1); n >= limit {
+	if killed {
+		count, limit = &p.kills, maxKills
+	}
+	if n := count.Add(1); n >= limit {
 		p.fail(fmt.Errorf("%w: it was started %d times in a row without finishing one run: %w", ErrStart, n, err))
 	}
 }

@@ -183,6 +183,16 @@ func (p *process) stop() {
 	})
 }
 
+// killed tells whether the simulator, which has ended, was killed.
+func (p *process) killed() bool {
+	var exit *exec.ExitError
+	if !errors.As(p.err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
 // epitaph tells how a simulator ended and what it said last.
 func (p *process) epitaph() string {
 	s := "simulator ended: " + p.err.Error()

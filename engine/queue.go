@@ -367,11 +367,12 @@ func (q *queue) await(ctx context.Context, s *source) (r result, more bool) {
 		if r, ok := s.results[s.head]; ok {
 			delete(s.results, s.head)
 			s.head++
+			before := s.bytes
 			if r.trace != nil {
 				s.bytes -= r.trace.Bytes()
 			}
 			// Let workers refill once there is room for a good many.
-			wake := q.refused && (len(s.results) == 0 || (s.tail-s.head)%64 == 0)
+			wake := q.refused && (len(s.results) == 0 || (s.tail-s.head)%64 == 0 || before > windowBytes/2 && s.bytes <= windowBytes/2)
 			if wake {
 				q.refused = false
 			}

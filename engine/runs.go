@@ -113,6 +113,7 @@ func (l *loop) advance(m *member, f func(h ppx.Runs) (reply []byte, done bool, e
 	reply, done, err := f(h)
 	if m.finished > before {
 		l.p.deaths.Store(0)
+		l.p.kills.Store(0)
 	}
 	if err == ErrLater {
 		if m.waits = true; len(l.waiting) == 0 {

@@ -135,6 +135,8 @@ func TestStorm(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
+	calmDown := sync.OnceFunc(func() { close(stop) })
+	defer calmDown()
 	var killer sync.WaitGroup
 	kills := 0
 	killer.Go(func() {
@@ -166,7 +168,7 @@ func TestStorm(t *testing.T) {
 		}
 		delivered++
 	}
-	close(stop)
+	calmDown()
 	killer.Wait()
 	if err := errors.Join(disk.Close(), w.Close(rundir.Complete, nil)); err != nil {
 		t.Fatal(err)

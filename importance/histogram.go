@@ -44,11 +44,20 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 	}
 	ends := a.s.quantiles(0.001, 0.999)
 	lo, hi := ends[0], ends[1]
+	if math.IsInf(lo, 0) || math.IsInf(hi, 0) || math.IsInf(hi-lo, 0) {
+		return nil, fmt.Errorf("variable %s has infinite values, or a range that has no histogram", name)
+	}
 	if lo == hi {
 		return []Bin{{lo, lo, 1}}, nil
 	}
 	// Round the width so that the edges are numbers one likes to read.
-	width := niceStep((hi - lo) / float64(bins-2))
+	width := niceStep((hi - lo) / float64(max(1, bins-2)))
+	if a.integers { // as many whole numbers in each
+		width = math.Max(1, math.Ceil(width))
+	}
+	if !(width > 0) { // narrower than numbers are apart
+		return []Bin{{lo, lo, 1}}, nil
+	}
 	lo = math.Floor(lo/width) * width
 	n := int(math.Ceil((hi - lo) / width))
 	out := make([]Bin, max(1, n))

@@ -116,10 +116,10 @@ func LossCurve(path, title string, points []LossPoint) error {
 	p.Add(grid())
 	var train, held plotter.XYs
 	for _, q := range points {
-		if !math.IsNaN(q.Loss) {
+		if finite(q.Loss) {
 			train = append(train, plotter.XY{X: q.Traces, Y: q.Loss})
 		}
-		if !math.IsNaN(q.Validation) {
+		if finite(q.Validation) {
 			held = append(held, plotter.XY{X: q.Traces, Y: q.Validation})
 		}
 	}
@@ -158,6 +158,8 @@ func LossCurve(path, title string, points []LossPoint) error {
 	p.Legend.Padding = vg.Points(3)
 	return save(path, 6.4*vg.Inch, 3.8*vg.Inch, func(c draw.Canvas) { p.Draw(draw.Crop(c, 10, -14, 8, -8)) })
 }
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // Formats are the endings of the files that can be written.
 var Formats = []string{".png", ".pdf", ".svg"}

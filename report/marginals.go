@@ -1,8 +1,11 @@
 package report
 
 import (
+	"errors"
+	"fmt"
 	"image/color"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -27,6 +30,9 @@ type Marginal struct {
 
 // Marginals draws histograms side by side; labels name the runs.
 func Marginals(path, title string, labels []string, marginals []Marginal) error {
+	if len(marginals) == 0 {
+		return errors.New("there is no variable to draw")
+	}
 	columns := min(len(marginals), 2)
 	if len(marginals) > 4 {
 		columns = 3
@@ -67,9 +73,16 @@ func Marginals(path, title string, labels []string, marginals []Marginal) error 
 }
 
 func marginal(m *Marginal) (*plot.Plot, error) {
-	p := newPlot("", m.Name, "")
+	p := newPlot("", shortened(m.Name), "")
 	p.Add(grid())
 	most := 0.0
+	for _, bins := range m.Runs {
+		for _, b := range bins {
+			if math.Abs(b.Low) > drawable || math.Abs(b.High) > drawable {
+				return nil, fmt.Errorf("%s has values beyond ±%g, which cannot be drawn", m.Name, drawable)
+			}
+		}
+	}
 	for i, bins := range m.Runs {
 		if len(bins) == 0 {
 			continue
@@ -127,6 +140,19 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 	return p, nil
 }
 
+// drawable is the largest number of which a picture can be made; coordinates are computed from differences.
+const drawable = 1e290
+
+// shortened is a name that leaves room for the picture.
+func shortened(name string) string {
+	const most = 32
+	r := []rune(strings.ReplaceAll(name, "\n", " "))
+	if len(r) <= most {
+		return string(r)
+	}
+	return string(r[:most/2]) + "…" + string(r[len(r)-most/2:])
+}
+
 // sticks are single values, the highest as high as the picture.
 func sticks(bins []Bin, height float64) (out []*plotter.Line, err error) {
 	most := 0.0
@@ -160,6 +186,9 @@ func premultiply(c, a uint8) uint8 { return uint8(uint16(c) * uint16(a) / 255) }
 // closer.
 func steps(bins []Bin) (out plotter.XYs, most float64) {
 	gap := 1.0
+	if len(bins) == 1 { // visible whatever its size
+		gap = math.Max(gap, math.Abs(bins[0].Low)*1e-3)
+	}
 	for i := 1; i < len(bins); i++ {
 		if d := bins[i].Low - bins[i-1].Low; bins[i].Low == bins[i].High && d > 0 {
 			gap = math.Min(gap, d)

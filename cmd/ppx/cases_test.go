@@ -431,7 +431,7 @@ func TestHangupAndLeftovers(t *testing.T) {
 	if len(left()) == 0 {
 		t.Error("the folder of sockets is elsewhere")
 	}
-	stale := filepath.Join(s.dir, "killed", "draws", ".tmp-part-00000.parquet-123")
+	stale := filepath.Join(s.dir, "killed", "draws", ".tmp-part-00000.parquet.123")
 	if err := os.WriteFile(stale, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}

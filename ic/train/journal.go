@@ -115,7 +115,7 @@ func (j *Journal) open() (err error) {
 	if j.lock, err = disk.Lock(filepath.Join(j.Dir, ".lock")); err != nil {
 		return err
 	}
-	disk.Sweep(j.Dir, "*")
+	disk.Sweep(j.Dir, "")
 	disk.Sweep(filepath.Dir(j.Network), filepath.Base(j.Network))
 	return nil
 }

@@ -117,7 +117,7 @@ type Progress struct {
 	BestAt     uint64 // traces
 	Rate       float64
 	Norm       float64 // of the last gradient, before it was clipped
-	Validated  uint64 // traces at the last validation
+	Validated  uint64  // traces at the last validation
 	PerSecond  float64
 	Elapsed    time.Duration // with earlier sessions of a resumed job
 	Left       time.Duration // 0 while unknown

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
 // Replace makes a file appear as a whole: written beside, synced, renamed, and the folder synced.
 func Replace(path string, write func(*os.File) error) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), temporary(filepath.Base(path)))
+	tmp, err := os.CreateTemp(filepath.Dir(path), temporary(filepath.Base(path))+"*")
 	if err != nil {
 		return err
 	}
@@ -39,15 +40,23 @@ func Replace(path string, write func(*os.File) error) (err error) {
 	return dir.Sync()
 }
 
-// temporary is the pattern of the names of files that are to become the named one.
-func temporary(name string) string { return ".tmp-" + name + "-*" }
+// temporary begins the names of files that are to become the named one; what follows has no ".": see Sweep.
+func temporary(name string) string { return ".tmp-" + name + "." }
 
-// Sweep removes what a Replace of the named file ("*": of any) in a folder has left that was killed in its middle. Whoever
-// calls it is the only writer of these files.
+// Sweep removes what a Replace of the named file in a folder has left that was killed in its middle, or of any file where
+// name is "". Whoever calls it is the only writer of these files.
 func Sweep(dir, name string) {
-	left, _ := filepath.Glob(filepath.Join(dir, temporary(name)))
-	for _, f := range left {
-		_ = os.Remove(f)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), ".tmp-")
+		if name != "" {
+			if rest, ok = strings.CutPrefix(e.Name(), temporary(name)); ok {
+				ok = !strings.Contains(rest, ".")
+			}
+		}
+		if ok && rest != "" {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
 	}
 }
 
@@ -68,15 +77,22 @@ var ErrLocked = errors.New("another process is writing it")
 
 // Lock makes this process the owner of a lock file, until Unlock or its end.
 func Lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%s: %w", filepath.Dir(path), ErrLocked)
+		}
+		// The owner before may have removed the file between our opening it and locking it: then it locks nobody out.
+		mine, err := f.Stat()
+		if there, e := os.Stat(path); err == nil && e == nil && os.SameFile(mine, there) {
+			return f, nil
+		}
 		f.Close()
-		return nil, fmt.Errorf("%s: %w", filepath.Dir(path), ErrLocked)
 	}
-	return f, nil
 }
 
 // Unlock removes the lock file.

@@ -164,11 +164,11 @@ func TestSweep(t *testing.T) {
 	if there(left[0]) || !there(left[1]) || files() != 3 {
 		t.Errorf("one was swept: %v, two: %v, of %d files", !there(left[0]), !there(left[1]), files())
 	}
-	disk.Sweep(dir, "*")
+	disk.Sweep(dir, "")
 	if there(left[1]) || files() != 2 {
 		t.Errorf("everything was swept, and %d files are there, want one and two", files())
 	}
-	disk.Sweep(filepath.Join(dir, "missing"), "*")
+	disk.Sweep(filepath.Join(dir, "missing"), "")
 }
 
 // A lock is one owner's until it is given back.

@@ -162,7 +162,7 @@ func Compare(want, got *tracing.Trace, tolerance float64) []Difference {
 			break // later statements are not comparable
 		}
 		if na, nb := want.Table.Name(a.Name), got.Table.Name(b.Name); na != nb {
-			add(i, "name %q, recorded was %q", ppx.Quote(nb), ppx.Quote(na))
+			add(i, "name \"%s\", recorded was \"%s\"", ppx.Quote(nb), ppx.Quote(na))
 		}
 		name := ""
 		if a.Name != 0 {
@@ -183,7 +183,7 @@ func Compare(want, got *tracing.Trace, tolerance float64) []Difference {
 			add(i, "%s%s, recorded was %s", name, db, da)
 		}
 		va, vb := want.Value(i), got.Value(i)
-		if !alike(va, vb, tolerance, scale) {
+		if !slices.Equal(va.Shape, vb.Shape) && len(va.Data) > 1 || !alike(va, vb, tolerance, scale) {
 			add(i, "%svalue %s", name, apart(vb, va))
 			same = false
 		}
@@ -194,7 +194,7 @@ func Compare(want, got *tracing.Trace, tolerance float64) []Difference {
 	if len(out) == 0 && len(want.Entries) != len(got.Entries) {
 		add(-1, "%d statements, recorded were %d", len(got.Entries), len(want.Entries))
 	}
-	if !alike(want.Result, got.Result, tolerance, 0) {
+	if !slices.Equal(want.Result.Shape, got.Result.Shape) && len(want.Result.Data) > 1 || !alike(want.Result, got.Result, tolerance, 0) {
 		add(-1, "result %s", apart(got.Result, want.Result))
 	}
 	return out

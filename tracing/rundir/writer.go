@@ -138,7 +138,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 		}
 	}()
 	for _, dir := range []string{"", "draws", "sites", "addresses"} { // what a kill has left
-		disk.Sweep(filepath.Join(path, dir), "*")
+		disk.Sweep(filepath.Join(path, dir), "")
 	}
 	r, err := Open(path, table)
 	if err != nil {
