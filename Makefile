@@ -1,5 +1,6 @@
 # make demo   set up, build, and infer a posterior with C++ simulators
 # make test   set up and pass every test
+# make verify longer checks; make storm: ten minutes of bad weather
 # make bench  the figures: ratios within one run
 # make install PREFIX=/usr/local DESTDIR=   ppx, and the C++ client for find_package(ppx)
 SHELL := /bin/bash
@@ -7,7 +8,7 @@ GO ?= go
 PY := .venv/bin/python
 PREFIX ?= /usr/local
 
-.PHONY: build cpp demo test bench lint install setup setup-test setup-bench clean
+.PHONY: build cpp demo test verify storm bench lint install setup setup-test setup-bench clean
 
 build: setup bin/ppx cpp
 
@@ -36,13 +37,19 @@ lint: setup-test
 	$(GO) tool depguard ./...
 	.venv/bin/mypy --config-file adapters/python/pyproject.toml adapters/python/src
 
-# Everything, from the client libraries outwards.
+# Everything, from the client libraries outwards: below six minutes on two idle cores.
 test: setup-test cpp lint
 	cd build && ctest --output-on-failure
 	$(PY) -m pytest -q adapters/python/tests
-	PPX_TEST_ALL=1 $(GO) test -race -timeout 20m ./...
-	$(GO) test -timeout 20m ./ic/train ./ic/net
-	$(GO) test -tags gonumblas ./ic/net
+	scripts/test-go.sh
+
+# What takes longer, with fixed seeds: run before a release.
+verify: setup-test cpp
+	scripts/verify.sh
+
+# A simulator in bad weather for ten minutes: garbage, hangs, kills from outside, a slow disk.
+storm: setup-test
+	PPX_STORM=1000000 $(GO) test -timeout 40m -count=1 -v -run 'TestStorm|TestFatalDraws' ./engine
 
 bench: setup-test cpp
 	scripts/bench.sh

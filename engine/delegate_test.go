@@ -132,9 +132,13 @@ func makers(t *testing.T) map[string]engine.Maker {
 // The same traces, to the bit: in process, in lockstep, delegated, from clients of before the extension, and
 // from both kinds at once.
 func TestDelegatedRunsAreTheSame(t *testing.T) {
-	const n = 150
+	n := uint64(150)
+	if testbed.Raced {
+		n = 60
+	}
 	for name, maker := range makers(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			local := engine.NewLocal(gosim.Wrap(zoo), 2)
 			defer local.Close()
 			traces, err := draw(t, local, n, maker)

@@ -106,6 +106,9 @@ func (d *slowDisk) Write(ctx context.Context, t *tracing.Trace) error {
 
 func TestStorm(t *testing.T) {
 	n := uint64(10_000)
+	if testbed.Raced {
+		n = 4000
+	}
 	if text := os.Getenv("PPX_STORM"); text != "" {
 		var err error
 		if n, err = strconv.ParseUint(text, 10, 64); err != nil {

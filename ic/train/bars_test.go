@@ -15,6 +15,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/branching"
@@ -40,9 +41,7 @@ func bench(t *testing.T) {
 // learn trains a network on a model in this process.
 func learn(t testing.TB, x engine.Executor, name string, c Config) *ic.Network[float32] {
 	t.Helper()
-	if raced {
-		t.Skip("runs without the race detector")
-	}
+	testbed.WithoutRace(t)
 	c.Threads = 2
 	if c.Seed == 0 {
 		c.Seed = 1
@@ -431,7 +430,7 @@ func TestLoopsLongerThanInTraining(t *testing.T) {
 	n := learn(t, short, "walk", Config{Network: s, N: 12800, Validation: 128, Batch: 16})
 	data, _ := simulated(t, long, 3)
 	exact := kalman(sequence(data), 5, 1)
-	const draws = 2000
+	const draws = 3000 // of which the network makes some five in a hundred count
 	w := infer(t, long, n, data, 6, draws, func(tr *tracing.Trace) {
 		for i := range tr.Entries {
 			if e := &tr.Entries[i]; e.Op == ppx.Sample && e.Origin != tracing.FromProposal {

@@ -27,13 +27,20 @@ var (
 	dir   string
 )
 
-// Go builds a package of this module and returns the program's path. The programs are removed by Clean.
+// Go builds a package of this module and returns the program's path, unless scripts/test-go.sh has built it already into
+// $PPX_TEST_BIN. The programs are removed by Clean.
 func Go(t testing.TB, pkg string) string {
 	t.Helper()
 	mu.Lock()
 	defer mu.Unlock()
+	name := filepath.Base(filepath.Dir(pkg)) + "-" + filepath.Base(pkg)
 	if p := built[pkg]; p != "" {
 		return p
+	}
+	if bin := os.Getenv("PPX_TEST_BIN"); bin != "" {
+		if p := filepath.Join(bin, name); exists(p) {
+			return p
+		}
 	}
 	if dir == "" {
 		var err error
@@ -41,7 +48,7 @@ func Go(t testing.TB, pkg string) string {
 			t.Fatal(err)
 		}
 	}
-	out := filepath.Join(dir, filepath.Base(filepath.Dir(pkg))+"-"+filepath.Base(pkg))
+	out := filepath.Join(dir, name)
 	cmd := exec.Command("go", "build", "-o", out, pkg)
 	cmd.Dir = Root()
 	if b, err := cmd.CombinedOutput(); err != nil {
@@ -49,6 +56,16 @@ func Go(t testing.TB, pkg string) string {
 	}
 	built[pkg] = out
 	return out
+}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+// WithoutRace skips a test under the race detector whose concurrency others show with less work; it runs without.
+func WithoutRace(t testing.TB) {
+	t.Helper()
+	if Raced {
+		t.Skip("runs without the race detector")
+	}
 }
 
 // Clean removes what Go has built: call it at the end of TestMain.

@@ -18,6 +18,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/hmm"
@@ -195,6 +196,7 @@ func long(r *gosim.Run) gosim.Tensor {
 
 // Cut short anywhere and resumed, the folder is the same as undisturbed.
 func TestResumedEqualsUndisturbed(t *testing.T) {
+	testbed.WithoutRace(t)
 	for name, c := range map[string]struct {
 		model gosim.Model
 		n     uint64
@@ -237,6 +239,7 @@ func TestResumedEqualsUndisturbed(t *testing.T) {
 }
 
 func TestFailedDrawsCanBeReplaced(t *testing.T) {
+	testbed.WithoutRace(t)
 	traces := run(t, long, 150, nil)
 	path := filepath.Join(t.TempDir(), "run")
 	broken := append([]*tracing.Trace(nil), traces...)
@@ -534,6 +537,7 @@ func TestCrashBetweenTheFilesOfAPart(t *testing.T) {
 
 // A part never shrinks, and its size survives a resume, also where traces are large.
 func TestPartSizeOfLargeTraces(t *testing.T) {
+	testbed.WithoutRace(t)
 	huge := func(r *gosim.Run) gosim.Tensor {
 		r.SampleTensor("", gosim.Tensors(dist.Normal, gosim.NewTensor(make([]float64, 60000), 60000), gosim.Scalar(1)))
 		return gosim.Tensor{}
@@ -571,6 +575,7 @@ func TestPartSizeOfLargeTraces(t *testing.T) {
 
 // The manifest on disk may be older than the parts: the part size is chosen again, and the same.
 func TestPartSizeLostInACrash(t *testing.T) {
+	testbed.WithoutRace(t)
 	traces := run(t, long, 150, nil)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "whole"), &rundir.Manifest{N: 150}, traces)
