@@ -502,6 +502,19 @@ func (r *Reader) heads(k uint64) (out []Head, err error) {
 	return out, nil
 }
 
+// Rows is how many draws are on disk in a run directory, also while it is being written, or in one of its folders of traces
+// that wait; what cannot be read counts for nothing.
+func Rows(path string) (n uint64) {
+	for k := uint64(0); ; k++ {
+		c, err := openColumns(partName(path, "draws", k))
+		if err != nil {
+			return n
+		}
+		n += uint64(c.rows())
+		c.Close()
+	}
+}
+
 // Has tells whether there is a part k.
 func (r *Reader) Has(k uint64) bool {
 	_, err := os.Stat(partName(r.Path, "draws", k))
