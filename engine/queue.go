@@ -244,7 +244,7 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) {
 	switch {
 	case errors.Is(err, ppx.ErrFailed): // its model has said so, given the same values
 		enough = j.sameAt >= maxFailures
-	case errors.Is(err, ppx.ErrInvalid), !j.src.limit: // so have its parameters; or it was found before
+	case errors.Is(err, ppx.ErrInvalid), errors.Is(err, ppx.ErrRule), !j.src.limit: // no chance makes such messages; or it was found before
 		enough = j.sameAt >= minLosses
 	}
 	if j.tries >= maxTries || enough {

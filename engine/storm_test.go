@@ -199,7 +199,10 @@ func TestStorm(t *testing.T) {
 
 // In the same weather draws that are fatal to their simulator are found, all of them and no others.
 func TestFatalDrawsInBadWeather(t *testing.T) {
-	const n = 6000
+	n := uint64(6000)
+	if testbed.Raced {
+		n = 2000
+	}
 	o := options("weather fatal", 4)
 	o.Timeout, o.MaxFailed = 2*time.Second, 0.05
 	p := open(t, o)
