@@ -285,6 +285,34 @@ func TestEachFamily(t *testing.T) {
 	}
 }
 
+// Priors that have much of their mass on the last doubles at the ends of their support: what a network makes of them is the prior's
+// answer, and the evidence is right. The values are the integrals of the distribution functions.
+func TestEndsOfSupports(t *testing.T) {
+	for _, c := range []struct {
+		prior    gosim.Dist
+		noise, y float64
+		logZ     float64 // to four digits
+	}{
+		{gosim.Beta(0.03, 0.05), 0.3, 0.9, -0.7287},
+		{gosim.Beta(0.001, 0.001), 0.3, 0.8, -0.594},
+		{gosim.Beta(0.1, 0.1), 0.3, 1, -0.4584},
+		{gosim.Gamma(0.001, 1), 1, 1, -1.4183},
+	} {
+		x := local(t, func(r *gosim.Run) gosim.Tensor {
+			g := r.Sample("g", c.prior)
+			r.Observe("y", gosim.Normal(g, c.noise))
+			return gosim.Scalar(g)
+		})
+		s := ic.DefaultSettings()
+		s.Hidden, s.Trunk, s.Components = 16, 16, 5
+		n := learn(t, x, "ends", Config{Network: s, N: 1280, Validation: 128})
+		w := infer(t, x, n, control.Data{"y": dist.Scalar(c.y)}, 4, 20_000, func(*tracing.Trace) {})
+		if se := w.LogEvidenceSE(); math.Abs(w.LogEvidence()-c.logZ) > 4*se+1e-4 {
+			t.Errorf("%v, y = %g: log evidence %.4f ± %.4f, want %.4f", c.prior, c.y, w.LogEvidence(), se, c.logZ)
+		}
+	}
+}
+
 // A vector of latents, each with its own prior and observation.
 func TestVectorOfLatents(t *testing.T) {
 	means, sds := []float64{0, 5, -2}, []float64{1, 2, 0.5}

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Checks that take longer than the tests, with fixed seeds: proposals at extreme parameters with more rows and draws, networks on
+# traces of 1,000 latents, bad weather for some minutes. Prints each and how it ended.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PPX_TEST_ALL=1
+echo "== proposals are exact in the limit at extreme parameters"
+PPX_VERIFY=1 go test -count=1 -timeout 30m -run TestProposalsAreExactInTheLimit ./ic/head
+echo "== networks on long traces"
+PPX_BENCH=1 go test -count=1 -timeout 60m -run 'TestLongTraces|TestEndsOfSupports' ./ic/train
+echo "== bad weather, 200,000 draws"
+PPX_STORM=200000 go test -count=1 -timeout 30m -v -run 'TestStorm|TestFatalDraws' ./engine | grep -E 'storm_test|^(---|ok|FAIL)'
