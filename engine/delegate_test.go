@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -492,11 +493,13 @@ func TestSecondEngineWaitsForTheFirst(t *testing.T) {
 	if _, err := engine.Open(context.Background(), o); !errors.Is(err, engine.ErrBusy) || !strings.Contains(err.Error(), "another engine is at this simulator") {
 		t.Errorf("beside another engine: %v", err)
 	}
-	go func() {
-		time.Sleep(500 * time.Millisecond)
-		_ = s.Send(first.Abandon(true))
-	}()
-	o.StartTimeout = 10 * time.Second
+	leave := sync.OnceFunc(func() { _ = s.Send(first.Abandon(true)) })
+	o.Log = func(text string) {
+		if strings.Contains(text, "waiting for it") {
+			leave()
+		}
+	}
+	o.StartTimeout = 60 * time.Second
 	if _, err := draw(t, open(t, o), 50, prior); err != nil {
 		t.Error(err)
 	}
