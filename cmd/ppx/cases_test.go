@@ -371,7 +371,11 @@ func TestRunDirectoryRemoved(t *testing.T) {
 		_, err := os.Stat(filepath.Join(s.dir, "run", "draws", "part-00000.parquet"))
 		return err == nil
 	})
-	if err := os.RemoveAll(filepath.Join(s.dir, "run")); err != nil {
+	// Moved away first: the job writes while files are removed one by one.
+	if err := os.Rename(filepath.Join(s.dir, "run"), filepath.Join(s.dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, "gone")); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
