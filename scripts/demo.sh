@@ -24,8 +24,8 @@ show bin/ppx train -o "$out/tau.net" --max-time "${DEMO_TRAIN:-120s}" --seed 1 -
   --embed calorimeter=cnn3d:128:16-p-32-32-p -- "${sim[@]}"
 
 title "The posterior, with the network's proposals, and with as many draws from the prior"
-show bin/ppx infer --network "$out/tau.net" --observe-file "$out/event.json" -n 4000 --seed 1 --out "$out/guided" -- "${sim[@]}" >/dev/null
-show bin/ppx infer --observe-file "$out/event.json" -n 4000 --seed 1 --quiet --out "$out/unguided" -- "${sim[@]}" >/dev/null 2>&1
+show bin/ppx infer --network "$out/tau.net" --observe-file "$out/event.json" -n 20000 --seed 1 --out "$out/guided" -- "${sim[@]}" >/dev/null
+show bin/ppx infer --observe-file "$out/event.json" -n 20000 --seed 1 --quiet --out "$out/unguided" -- "${sim[@]}" >/dev/null 2>&1
 show bin/ppx summary "$out/guided" "$out/unguided" --truth-from "$out/events:11"
 show bin/ppx plot marginals "$out/guided" "$out/unguided" --var px --var py --var pz --var channel --var visible_energy \
   --truth-from "$out/events:11" -o "$out/posterior.png"
