@@ -39,6 +39,7 @@ type job struct {
 	retryFailed bool
 	force       bool
 	save        time.Duration
+	progress    *progress
 	keepValues  bool
 	observe     []string
 	files       []string
@@ -188,7 +189,12 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	}
 	sum := importance.NewSummary()
 	sum.Full = j.show.full
-	j.cfg.Remark = remark
+	j.cfg.Remark = func(text string) {
+		if j.progress != nil {
+			j.progress.done() // the line that moves
+		}
+		remark(text)
+	}
 	names := importance.NewNames(&j.cfg)
 	w, manifest, err := j.directory(ctx, pool, command, sum, names)
 	if err != nil {
@@ -423,7 +429,7 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 		}
 		return text
 	})
-	j.cfg.Progress, j.cfg.Every = p.show, p.every()
+	j.progress, j.cfg.Progress, j.cfg.Every = p, p.show, p.every()
 	queue := tracing.NewAsync(w, 256)
 	var delivered atomic.Uint64
 	delivered.Store(j.cfg.From)

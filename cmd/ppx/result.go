@@ -88,6 +88,9 @@ type variable struct {
 	Shape   []int32     `json:"shape,omitempty"`
 }
 
+// spreadless tells that a variable rests on a single draw, or hardly more: its spread is none, whatever the figures.
+func (v *variable) spreadless() bool { return v.Trust.Verdict == importance.None && !(v.ESS >= 2) }
+
 // newResult judges and collects the figures of a run; unknown is what a network did not know in it.
 func newResult(path string, m *rundir.Manifest, sum *importance.Summary, unknown *unseen) *result {
 	w := sum.Weights
@@ -264,7 +267,7 @@ func (r *result) table() *table {
 		if v.Mode != nil {
 			mode = figure(float64(*v.Mode))
 		}
-		if v.Trust.Verdict == importance.None && !(v.ESS >= 2) { // a spread of one draw is none
+		if v.spreadless() {
 			t.add(name, figure(float64(v.Mean)), "–", "–", "–", "–", mode, present)
 			continue
 		}

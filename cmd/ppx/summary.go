@@ -155,6 +155,10 @@ func compare(w io.Writer, runs []*summarised, truths map[string]float64) error {
 				row = append(row, "–", "–", "–")
 				continue
 			}
+			if v.spreadless() {
+				row = append(row, figure(float64(v.Mean)), "–", "–")
+				continue
+			}
 			row = append(row, withError(float64(v.Mean), float64(v.MeanSE)), figure(float64(v.Q05)), figure(float64(v.Q95)))
 		}
 		t.add(row...)
