@@ -15,9 +15,11 @@ const (
 	tiny       = 0x1p-1022
 	belowOne   = 1 - 0x1p-53
 
-	logTiny     = -708.396418532264106224 // log tiny
-	logHuge     = 709.782712893383973096  // log of the largest double
-	logBelowOne = 36.736800569677101399   // log(belowOne/(1 − belowOne))
+	logTiny = -708.396418532264106224 // log tiny
+	logHuge = 709.782712893383973096  // log of the largest double
+	// The narrowest kernel has e⁻⁸ of the prior's scale: up to here doubles are a hundred times closer to each other.
+	gridded   = 1.5e10 // scales of a Normal from 0
+	lastLogit = 25     // of a Beta: 1 − x of 10⁻¹¹
 )
 
 func clamp(v, low, high float64) float64 { return math.Min(math.Max(v, low), high) }
@@ -30,7 +32,8 @@ func none(float64) float64   { return 0 }
 
 // identity is the space of a Normal.
 func identity(p *Prior) space {
-	return space{to: same, from: same, logSlope: none, location: p.A, scale: p.B, first: -math.MaxFloat64, last: math.MaxFloat64}
+	last := math.Min(gridded*p.B, math.MaxFloat64)
+	return space{to: same, from: same, logSlope: none, location: p.A, scale: p.B, first: -last, last: last}
 }
 
 // unitInterval is that of a Uniform: its support as [0, 1].
@@ -70,7 +73,7 @@ func logit(p *Prior) space {
 		logSlope: func(x float64) float64 { return -math.Log(x) - math.Log1p(-x) },
 		location: mathext.Digamma(p.A) - mathext.Digamma(p.B),
 		scale:    math.Sqrt(trigamma(p.A) + trigamma(p.B)),
-		first:    logTiny, last: logBelowOne,
+		first:    logTiny, last: lastLogit,
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 // raw locations, then k raw log scales. Kernels live in a space in which priors look alike (see space), so
 // that a row means the same whatever the prior's parameters are at this visit.
 //
-// What a kernel would draw beyond the values that doubles have is drawn from the prior instead: rounded to the last
-// double it would be an atom whose probability no density tells.
+// What a kernel would draw beyond the space's first and last u is drawn from the prior instead. There doubles end, and the
+// last one would be an atom whose probability no density tells; or they are so far apart that a narrow kernel falls between two.
 type mixture struct {
 	k      int
 	least  float64 // weight of the prior
@@ -26,7 +26,7 @@ type space struct {
 	logSlope        func(x float64) float64 // log |du/dx|
 	location, scale float64
 	low, high       float64 // ends of the support, for kernels that need them
-	first, last     float64 // the values of u that doubles have, for kernels that may go beyond; both 0: all
+	first, last     float64 // the part of it that kernels reach; both 0: all
 	fixed           bool    // the prior has all its mass at one point
 	whole           bool    // values are integers
 }
@@ -86,8 +86,12 @@ func (f mixture) LogProb(p *Prior, row []float64, x float64, grad []float64) flo
 	logPrior := f.weights(row, logW)
 	m, s := row[f.k+1:2*f.k+1], row[2*f.k+1:]
 	beyond := 0.0 // of the kernels' mass
+	reached := sp.reaches(u)
 	for j := range f.k {
-		lp, dm, ds := f.kernel.logProb(&sp, m[j], s[j], u)
+		lp, dm, ds := math.Inf(-1), 0.0, 0.0
+		if reached {
+			lp, dm, ds = f.kernel.logProb(&sp, m[j], s[j], u)
+		}
 		terms[j] = math.Log1p(-f.least) + logW[j] + lp + slope
 		if grad != nil {
 			grad[f.k+1+j], grad[2*f.k+1+j] = dm, ds
@@ -132,6 +136,11 @@ func (f mixture) LogProb(p *Prior, row []float64, x float64, grad []float64) flo
 	return total
 }
 
+// reaches tells whether kernels may draw u.
+func (sp *space) reaches(u float64) bool {
+	return sp.first == sp.last || u >= sp.first && u <= sp.last
+}
+
 // has tells whether a value of the support is at u.
 func (sp *space) has(u float64) bool {
 	return !math.IsInf(u, 0) && u == u && (sp.low == sp.high || u >= sp.low && u <= sp.high && (!sp.whole || u == math.Floor(u)))
@@ -152,7 +161,7 @@ func (f mixture) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 	t := st.Float64()
 	for j := range f.k {
 		if t -= (1 - f.least) * math.Exp(logW[j]); t < 0 {
-			if u := f.kernel.sample(&sp, row[f.k+1+j], row[2*f.k+1+j], st); sp.first == sp.last || u >= sp.first && u <= sp.last {
+			if u := f.kernel.sample(&sp, row[f.k+1+j], row[2*f.k+1+j], st); sp.reaches(u) {
 				return sp.from(u)
 			}
 			break

@@ -46,7 +46,7 @@ func normalCoarse(mean, sd float64) bool {
 }
 
 func uniformCoarse(low, high float64) bool {
-	return !(high-low > coarseGrid*math.Max(math.Abs(low), math.Abs(high))) || high-low < 1e-290
+	return !(high-low > 100*coarseGrid*math.Max(math.Abs(low), math.Abs(high))) || high-low < 1e-290
 }
 
 // logCoarse is for log x of a mean and a standard deviation, or something like them.
