@@ -90,7 +90,15 @@ func header(c draw.Canvas, title string, names []string, colors []color.RGBA) {
 	style.XAlign, style.YAlign, style.Font.Size = text.XLeft, text.YTop, 13
 	y := c.Max.Y - 9
 	c.FillText(style, vg.Point{X: 12, Y: y}, title)
+	room := c.Max.X - 14 - 12 - style.Width(title) - 12
 	style.Font.Size, style.XAlign = 10.5, text.XRight
+	wide := vg.Length(0)
+	for _, n := range names {
+		wide += style.Width(n) + 16
+	}
+	if wide > room && room > 0 { // smaller rather than over each other
+		style.Font.Size *= vg.Length(math.Max(0.5, float64(room/wide)))
+	}
 	x := c.Max.X - 14
 	for i := len(names) - 1; i >= 0; i-- {
 		style.Color = colors[i]

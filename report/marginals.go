@@ -22,8 +22,8 @@ type Marginal struct {
 	Name  string
 	Runs  [][]Bin
 	Truth float64 // NaN: unknown
-	// Sparse, if it is given, tells which runs rest on so few draws that their bins are single values and drawn as such; the first
-	// such run's Warning is written across the picture.
+	// Sparse, if it is given, tells which runs rest on so few draws that their bins are single values and drawn as such. Warning, if it is
+	// not empty, is written across the picture.
 	Sparse  []bool
 	Warning string
 }

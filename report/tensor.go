@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/palette/moreland"
@@ -64,13 +65,21 @@ func (f field) Z(c, r int) float64 { return f.data[(f.rows-1-r)*f.cols+c] }
 func (f field) X(c int) float64    { return float64(c) }
 func (f field) Y(r int) float64    { return float64(r) }
 
+// cellTicks numbers columns: by whole numbers only.
+type cellTicks struct{}
+
+// Ticks implements plot.Ticker.
+func (cellTicks) Ticks(low, high float64) []plot.Tick {
+	return slices.DeleteFunc(ticks{}.Ticks(low, high), func(t plot.Tick) bool { return t.Value != math.Trunc(t.Value) })
+}
+
 // rowTicks numbers the rows from the top.
 type rowTicks struct{ rows int }
 
 // Ticks implements plot.Ticker.
 func (t rowTicks) Ticks(low, high float64) []plot.Tick {
 	last := float64(t.rows - 1)
-	all := ticks{}.Ticks(last-high, last-low)
+	all := cellTicks{}.Ticks(last-high, last-low)
 	for i := range all {
 		all[i].Value = last - all[i].Value
 	}
@@ -140,7 +149,7 @@ func images(path, title string, fields []field, axes [][2]string) error {
 			p.Title.TextStyle.Font.Size = 11
 		}
 		p.X.LineStyle.Color, p.Y.LineStyle.Color = color.Transparent, color.Transparent
-		p.Y.Tick.Marker = rowTicks{f.rows}
+		p.X.Tick.Marker, p.Y.Tick.Marker = cellTicks{}, rowTicks{f.rows}
 		p.Add(heat)
 		plots, scales = append(plots, p), append(scales, sc)
 	}

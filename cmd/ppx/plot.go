@@ -99,7 +99,7 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 	var labels []string
 	var sums []*importance.Summary
 	var sparse []bool
-	warning := ""
+	warning, bad := "", 0
 	model := ""
 	for _, path := range paths {
 		r, err := summarise(ctx, path, &shown{})
@@ -117,15 +117,21 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 		if r.result.conditioned {
 			label += fmt.Sprintf(", ESS %s", figure(math.Round(r.sum.Weights.ESS()*10)/10))
 		}
-		labels = append(labels, label)
 		thin := r.result.conditioned && r.sum.Weights.ESS() < sticksBelow
 		sparse = append(sparse, thin)
-		if r.result.Trust.Verdict == importance.None && warning == "" {
-			warning = "not to be trusted"
-			if thin {
+		if r.result.Trust.Verdict == importance.None && r.result.conditioned {
+			bad++
+			if warning = "not to be trusted"; thin {
 				warning = "ESS " + figure(math.Round(r.sum.Weights.ESS()*10)/10)
 			}
+			if len(paths) > 1 {
+				label += ": not trusted"
+			}
 		}
+		labels = append(labels, label)
+	}
+	if bad < len(paths) { // the others are good: their picture is not to be crossed out
+		warning = ""
 	}
 	if len(vars) == 0 {
 		vars = plottable(sums[0])
