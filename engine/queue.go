@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gonum.org/v1/gonum/mathext"
 
@@ -27,6 +28,7 @@ const (
 	minLosses = 3
 	// A draw that was lost twice in a row at the same statement lets so many others go first: they show what chance does.
 	waitForOthers = 200
+	waitAtLongest = 250 * time.Millisecond // all that come after it wait for it to be delivered
 	chanceLoss    = 1e-9
 	// A stream ends with an error when more than this many of its draws were given up, and clearly more than the share
 	// that is allowed (MaxFailed).
@@ -124,10 +126,11 @@ type job struct {
 	seq  uint64
 
 	tries  int
-	blamed int    // tries that were lost while no other run could be to blame
-	lastAt int    // statement at which the simulator was lost last
-	sameAt int    // how often in a row it was lost there
-	after  uint64 // it waits until so many runs have finished, while there are others to make
+	blamed int       // tries that were lost while no other run could be to blame
+	lastAt int       // statement at which the simulator was lost last
+	sameAt int       // how often in a row it was lost there
+	after  uint64    // it waits until so many runs have finished, while there are others to make,
+	until  time.Time // but not longer
 
 	// Delegated runs: a simulator that was lost in the middle of several does not tell which was to blame.
 	most    int  // how many may be made together; 0: any number
@@ -188,8 +191,12 @@ func (q *queue) takeFrom(only *source) *job {
 
 // again takes the first run that is to be made again and need not wait for others, after so many finished ones.
 func (s *source) again(finished uint64) *job {
+	if len(s.retry) == 0 {
+		return nil
+	}
+	now := time.Now()
 	for i, j := range s.retry {
-		if j.after <= finished {
+		if j.after <= finished || !now.Before(j.until) {
 			s.retry = slices.Delete(s.retry, i, i+1)
 			return j
 		}
@@ -235,7 +242,7 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) {
 			j.lastAt, j.sameAt = statement, 0
 		}
 		if j.sameAt++; j.sameAt > 1 {
-			j.after = q.finished.Load() + waitForOthers
+			j.after, j.until = q.finished.Load()+waitForOthers, time.Now().Add(waitAtLongest)
 		}
 	}
 	q.mu.Lock()
@@ -431,7 +438,7 @@ func (q *queue) waiting() []*tracing.Trace {
 	if len(q.sources) > 0 {
 		return q.sources[0].waiting()
 	}
-	return q.left
+	return slices.Clone(q.left)
 }
 
 // execute makes one run.

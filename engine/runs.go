@@ -374,7 +374,8 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 	}
 	// A draw that is fatal is made many times before it is given up: if others get through, only its first death speaks against
 	// the simulator; one that is known to fail, and tried again, none.
-	m.known = j.tries > 0 && l.p.q.works() || !j.src.limit
+	many := l.p.q.allowed > MaxFailed // the user knows that runs fail
+	m.known = l.p.q.works() && (j.tries > 0 || many) || l.p.q.allowed >= 1 || !j.src.limit
 	l.p.q.lose(j, err, m.Statements(), blame)
 	return err
 }

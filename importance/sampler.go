@@ -283,7 +283,13 @@ type Names struct {
 
 // NewNames returns a watch for these data.
 func NewNames(c *Config) *Names {
-	return &Names{data: c.Data, all: len(c.Data) == 0, condition: c.Condition, met: map[string]bool{}, seen: map[string]bool{},
+	data := control.Data{} // that is to be met
+	for name, v := range c.Data {
+		if !control.Absent(v) {
+			data[name] = v
+		}
+	}
+	return &Names{data: data, all: len(data) == 0, condition: c.Condition, met: map[string]bool{}, seen: map[string]bool{},
 		unanswered: map[string]bool{}, ignored: map[string]bool{}, known: map[uint64]bool{}, remark: c.Remark}
 }
 

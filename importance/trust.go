@@ -111,6 +111,10 @@ func (s *Summary) Judge(f Facts) Trust {
 		if len(s.ZeroAt) > 0 {
 			where = ", at " + strings.Join(s.ZeroAt, ", ")
 		}
+		if w.Bad > 0 {
+			t.add(None, NoWeight, "", "no weight is a positive number: %d of %d are NaN or infinite, the others zero", w.Bad, w.N)
+			return t
+		}
 		t.add(None, NoWeight, "", "every weight is zero: the data are impossible under this model%s", where)
 		return t
 	case w.N < fewDraws:

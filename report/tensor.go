@@ -17,6 +17,11 @@ import (
 // Tensor draws the numbers of a tensor: of a vector its values, of a matrix an image, of a volume its three
 // projections (sums along each axis).
 func Tensor(path, title string, data []float64, shape []int) error {
+	for _, x := range data {
+		if math.Abs(x) > drawable && !math.IsInf(x, 0) {
+			return fmt.Errorf("it has values beyond ±%g, which cannot be drawn", drawable)
+		}
+	}
 	switch len(shape) {
 	case 1:
 		p := newPlot(title, "index", "value")

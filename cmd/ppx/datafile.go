@@ -341,6 +341,7 @@ func (r reading) read(text []byte) (out []namedValue, err error) {
 	for _, name := range header {
 		out = append(out, namedValue{name: strings.TrimSpace(name)})
 	}
+	last := 1 // line of the row before
 	for {
 		row, err := c.Read()
 		if err == io.EOF {
@@ -353,6 +354,14 @@ func (r reading) read(text []byte) (out []namedValue, err error) {
 			}
 			return nil, err
 		}
+		// An empty line, which the reader skips, is an empty field where there is one column.
+		line, _ := c.FieldPos(0)
+		if len(out) == 1 {
+			for skipped := line - last - 1; skipped > 0; skipped-- {
+				out[0].value.Data = append(out[0].value.Data, math.NaN())
+			}
+		}
+		last = line
 		for i, field := range row {
 			v, err := r.number(field)
 			if err != nil {

@@ -43,6 +43,7 @@ func TestDataFiles(t *testing.T) {
 		{"column.csv", "a, b\n1, 2\n3, -4e2\n", "a[2] 1 3; b[2] 2 -400; "},
 		{"missing.csv", "a,b\n1,\nNA,3\n", "a[2] 1 NaN; b[2] NaN 3; "},
 		{"bom.csv", "\xef\xbb\xbfa,b\r\n1,2\r\n", "a[] 1; b[] 2; "},
+		{"gap.csv", "y\n1\n\n3\n", "y[3] 1 NaN 3; "},
 		{"quoted.csv", "\"a,b\",c\n\"1.5\",2\n", "a,b[] 1.5; c[] 2; "},
 		{"excel.csv", "a;b\r\n1,5;2,25\r\n", "a[] 1.5; b[] 2.25; "},
 		{"points.csv", "a;b\n1.5;2.25\n", "a[] 1.5; b[] 2.25; "},
@@ -145,7 +146,7 @@ func TestObservedValues(t *testing.T) {
 		t.Error(err)
 	}
 	d, err := parseData([]string{"x=[1,null]", "y=nan", "z=3"}, nil, true)
-	if err != nil || len(d) != 2 || !math.IsNaN(d["x"].Data[1]) {
+	if err != nil || len(d) != 3 || !math.IsNaN(d["x"].Data[1]) || !math.IsNaN(d["y"].Data[0]) {
 		t.Errorf("%v, %v", d, err)
 	}
 }

@@ -436,7 +436,7 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	keep := j.keepWaiting(pool, w, &delivered)
 	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, tracing.Tee{queue, counter{&delivered}, &j.guide})
 	p.done()
-	for _, end := range []func() error{queue.Close, func() error { return keep(err != nil) }} {
+	for _, end := range []func() error{queue.Close, func() error { return keep(err != nil || outcome.Stopped != "") }} {
 		if e := end(); e != nil && !errors.Is(err, e) { // one full disk is one error
 			err = errors.Join(err, e)
 		}
@@ -507,10 +507,10 @@ func (j *job) keepWaiting(pool *engine.Pool, w *rundir.Writer, delivered *atomic
 	save := func() error {
 		next := delivered.Load()
 		waiting := pool.Waiting()
-		for i, t := range waiting {
-			waiting[i] = j.cfg.Temper(t)
+		all := slices.Clone(j.cfg.Have)
+		for _, t := range waiting { // whose slice is the queue's
+			all = append(all, j.cfg.Temper(t))
 		}
-		all := append(slices.Clone(j.cfg.Have), waiting...)
 		all = slices.DeleteFunc(all, func(t *tracing.Trace) bool { return t.Draw < next })
 		slices.SortFunc(all, func(a, b *tracing.Trace) int { return cmp.Compare(a.Draw, b.Draw) })
 		return w.SavePending(all)

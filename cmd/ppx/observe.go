@@ -13,8 +13,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
-// parseData reads --observe and --observe-file. With missing, elements that are null or NaN stay NaN: they are left out;
-// a value of which nothing is left is not given at all.
+// parseData reads --observe and --observe-file. With missing, elements that are null or NaN stay NaN: they are left out.
 func parseData(observe, files []string, missing bool) (control.Data, error) {
 	data := control.Data{}
 	given := map[string]bool{}
@@ -28,7 +27,6 @@ func parseData(observe, files []string, missing bool) (control.Data, error) {
 			return usagef("%s: %s is empty", where, ppx.Quote(name))
 		}
 		given[name] = true
-		absent := 0
 		for i, v := range t.Data {
 			switch {
 			case math.IsInf(v, 0):
@@ -36,13 +34,9 @@ func parseData(observe, files []string, missing bool) (control.Data, error) {
 			case v == v:
 			case !missing:
 				return usagef("%s: %s is not a number: data must be finite; --missing ok leaves out elements that are null or NaN", where, elementName(name, i, t.Shape))
-			default:
-				absent++
 			}
 		}
-		if absent < len(t.Data) {
-			data[name] = t
-		}
+		data[name] = t
 		return nil
 	}
 	for _, f := range files {

@@ -38,6 +38,11 @@ func (d Data) Index() *ppx.Data {
 // Partial tells whether elements of a value are missing: NaN.
 func Partial(t ppx.Tensor) bool { return slices.ContainsFunc(t.Data, isNaN) }
 
+// Absent tells whether all elements of a value are missing.
+func Absent(t ppx.Tensor) bool {
+	return !slices.ContainsFunc(t.Data, func(x float64) bool { return x == x })
+}
+
 func isNaN(x float64) bool { return x != x }
 
 // Condition answers statements whose name is in the data: an Observe is scored against the data, a Sample
@@ -80,6 +85,10 @@ func (c *Condition) Plan(p *engine.Plan) bool { return p.Condition(c.told) && !c
 
 // Choose implements engine.Layer.
 func (c *Condition) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	if c.partial && r.Delegated() && c.missing(s) { // the simulator knows nothing of what is missing
+		c.steer.Store(true)
+		return engine.Choice{}, false, engine.ErrSteer
+	}
 	choice, ok, err := c.Given(r, s)
 	if c.partial && ok && err == nil && choice.Origin == tracing.FromData && slices.ContainsFunc(choice.Value, isNaN) {
 		return c.complete(r, s, choice.Value)
@@ -87,9 +96,19 @@ func (c *Condition) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, 
 	return choice, ok, err
 }
 
-// Given implements engine.Giver; missing elements are NaN.
+// missing tells whether all of the value that is given for a statement is missing.
+func (c *Condition) missing(s *engine.Site) bool {
+	v, ok := c.data.Find(s.Name, s.Occurrence)
+	return ok && Absent(v)
+}
+
+// Given implements engine.Giver; missing elements are NaN. A value of which nothing is given is drawn, as a latent, also where the
+// simulator has one of its own.
 func (c *Condition) Given(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
 	if v, ok := c.data.Find(s.Name, s.Occurrence); ok {
+		if c.partial && Absent(v) {
+			return engine.Choice{}, false, nil
+		}
 		if !ppx.Answers(v, s.Shape, s.Len) {
 			return engine.Choice{}, false, fmt.Errorf("%w: the value given for %s has shape %s (%d elements), the simulator's has shape %s (%d elements)",
 				engine.ErrData, ppx.Quote(s.Name), dist.ShapeString(v.Shape), len(v.Data), dist.ShapeString(s.Shape), s.Len)

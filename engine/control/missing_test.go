@@ -65,6 +65,24 @@ func TestMissingElements(t *testing.T) {
 	}
 }
 
+// What is missing altogether is a latent: also where the simulator has a value of its own, and beside a value for every occurrence.
+func TestMissingValues(t *testing.T) {
+	model := func(r *gosim.Run) gosim.Tensor {
+		m := r.Sample("m", gosim.Normal(0, 10))
+		r.Observe("y", gosim.Normal(m, 1))
+		r.Observe("y", gosim.Normal(m, 1))
+		r.ObserveValue("own", gosim.Normal(m, 1), 5)
+		return gosim.Scalar(m)
+	}
+	nan := math.NaN()
+	for _, tr := range scores(t, model, control.Data{"y": dist.Scalar(8), "y@2": dist.Scalar(nan), "own": dist.Vector(nan)}, 50) {
+		if want := logNormal(8, tr.Result.Float(), 1); math.Abs(tr.LogWeight-want) > 1e-12*math.Abs(want) ||
+			tr.Entries[2].Origin != tracing.FromPrior || tr.Entries[3].Origin != tracing.FromPrior {
+			t.Fatalf("draw %d: weight %g, want %g; %v, %v", tr.Draw, tr.LogWeight, want, tr.Entries[2].Origin, tr.Entries[3].Origin)
+		}
+	}
+}
+
 // Data of another shape are refused, also if they have as many elements; flat ones and dimensions of 1 are welcome.
 func TestShapesOfData(t *testing.T) {
 	matrix := func(r *gosim.Run) gosim.Tensor {

@@ -43,6 +43,7 @@ func extremes() (all []dist.Dist) {
 	for _, e := range [][2]float64{{0, 1}, {-1, 1e-320}, {0, 1e-320}, {1e16, 1e16 + 8}, {1, 1 + 0x1p-51}, {-1.7e308, 0}} {
 		all = append(all, dist.New(dist.Uniform, e[0], e[1]))
 	}
+	all = append(all, dist.New(dist.Binomial, 9e15, 1-0x1p-53), dist.New(dist.Beta, 9e8, 1), dist.New(dist.Beta, 1e10, 2), dist.New(dist.Beta, 3, 0.5))
 	return append(all, dist.New(dist.Categorical, 0.1, 0, 0.7, 1e-300))
 }
 
@@ -122,6 +123,11 @@ func TestProposalsAreExactInTheLimit(t *testing.T) {
 				row[k] = 2 * float64(r%4+1) * random.NormFloat64()
 			}
 			layers[fmt.Sprint("row ", r)] = func() engine.Layer { return control.NewGuide(&fixed{row: row, f: f}, 0.05) }
+		}
+		if f.Outputs() == 10 { // narrow, and where doubles are far apart or end
+			for r, row := range [][]float64{{9, 0, 0, -9, 19, 0, 0, -30, 0, 0}, {9, 0, 0, -9, -300, 0, 0, -12, 0, 0}, {9, 0, 0, -9, 12, 0, 0, -12, 0, 0}} {
+				layers[fmt.Sprint("edge ", r)] = func() engine.Layer { return control.NewGuide(&fixed{row: row, f: f}, 0.05) }
+			}
 		}
 		x := engine.NewLocal(gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
 			return r.SampleTensor("x", gosim.Tensors(d.Kind, d.Params[:len(d.Kind.Params())]...))

@@ -225,7 +225,8 @@ func (countKernel) scale(sp *space, s float64) (c, slope float64) {
 func (k countKernel) logProb(sp *space, m, s, u float64) (lp, dm, ds float64) {
 	c, slope := k.scale(sp, s)
 	location := sp.location + sp.scale*m
-	a, b := (u-0.5-location)/c, (u+0.5-location)/c
+	d := u - location // halves are no doubles beside large counts
+	a, b := (d-0.5)/c, (d+0.5)/c
 	var da, db float64
 	switch {
 	case u <= sp.low: // F(b)

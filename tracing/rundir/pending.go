@@ -1,12 +1,14 @@
 package rundir
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
+	"strings"
 
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -16,8 +18,15 @@ import (
 // written beside the one before, which is then removed.
 
 func pendingDirs(path string) []string {
-	dirs, _ := filepath.Glob(filepath.Join(path, "pending-*"))
-	sort.Strings(dirs)
+	entries, _ := os.ReadDir(path) // a folder's name may look like a pattern
+	var dirs []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "pending-") {
+			dirs = append(dirs, filepath.Join(path, e.Name()))
+		}
+	}
+	// Longer numbers are larger ones.
+	slices.SortFunc(dirs, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	return dirs
 }
 

@@ -352,13 +352,19 @@ func (w *Writer) save() error {
 	return nil
 }
 
-// saveFiles writes the files of the open part.
+// saveFiles writes the files of the open part: what others refer to first.
 func (w *Writer) saveFiles() error {
-	err := disk.Replace(partName(w.Path, "sites", w.part), func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
-	if err != nil {
-		return err
+	// The sites name the addresses that are new among them: encoded before the addresses are known, written after.
+	for _, t := range w.open {
+		for i := range t.Entries {
+			w.fileID(t, t.Entries[i].Address)
+		}
 	}
 	if err := disk.Replace(partName(w.Path, "addresses", w.part), func(f *os.File) error { return w.enc.writeAddresses(f, w.fresh) }); err != nil {
+		return err
+	}
+	err := disk.Replace(partName(w.Path, "sites", w.part), func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
+	if err != nil {
 		return err
 	}
 	return disk.Replace(partName(w.Path, "draws", w.part), func(f *os.File) error { return w.enc.writeDraws(f, w.open) })
@@ -418,6 +424,8 @@ func (w *Writer) Replace(r *Reader, by map[uint64]*tracing.Trace) error {
 		open  []*tracing.Trace
 		fresh []addressRow
 	}{w.part, w.open, w.fresh}
+	// However it ends, the open part is the last one again.
+	defer func() { w.part, w.open, w.fresh = keep.part, keep.open, keep.fresh }()
 	for k := range parts {
 		traces, fresh := keep.open, keep.fresh
 		if k != keep.part {
