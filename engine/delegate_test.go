@@ -100,7 +100,7 @@ func makers(t *testing.T) map[string]engine.Maker {
 	latents := control.NewCondition(control.Data{"x@2": dist.Scalar(0.25), "p": dist.Vector(0.5), "v": dist.Vector(1, 1, 1), "y": dist.Scalar(2), "image": dist.Vector(1, 2, 3)}, true)
 	nan := math.NaN()
 	observed := control.NewCondition(control.Data{"p": dist.Vector(0.5), "image": dist.Vector(1, nan, 3)}, true)
-	sampled := control.NewCondition(control.Data{"v": dist.Vector(1, nan, nan), "c": dist.Vector(nan, 2), "image": dist.Vector(1, nan, 3)}, true)
+	sampled := control.NewCondition(control.Data{"v": dist.Vector(1, nan, nan), "p": dist.Vector(nan), "c": dist.Vector(nan, 2), "image": dist.Vector(1, nan, 3)}, true)
 	stack := func(s ...engine.Layer) engine.Maker { return func(engine.Draw) engine.Stack { return s } }
 	return map[string]engine.Maker{
 		"prior":  prior,

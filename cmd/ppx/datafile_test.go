@@ -9,7 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
@@ -90,8 +92,21 @@ func TestEndlessAndSilentFiles(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	defer func(d time.Duration) { disk.StreamDeadline = d }(disk.StreamDeadline)
+	disk.StreamDeadline = 100 * time.Millisecond
 	if _, err := readDataFile(fifo); err == nil { // nobody writes
 		t.Error("read a pipe without a writer")
+	}
+	disk.StreamDeadline = time.Minute
+	go func() { // somebody does, later
+		time.Sleep(50 * time.Millisecond)
+		if w, err := os.OpenFile(fifo, os.O_WRONLY, 0); err == nil {
+			_, _ = w.WriteString(`{"x": 8}`)
+			w.Close()
+		}
+	}()
+	if v, err := readDataFile(fifo); err != nil || len(v) != 1 {
+		t.Errorf("%v, %v", v, err)
 	}
 	// A pipe with a writer is fine: a shell's <(command).
 	r, w, err := os.Pipe()

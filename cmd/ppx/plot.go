@@ -170,7 +170,10 @@ const sticksBelow = 10
 // plottable is the variables that are drawn unless told otherwise.
 func plottable(sum *importance.Summary) (names []string) {
 	for _, v := range sum.Variables() {
-		if v.Kind != importance.TensorKind && !strings.HasPrefix(v.Name, "result") && len(names) < 9 {
+		if v.Kind == importance.TensorKind || strings.HasPrefix(v.Name, "result") || len(names) == 9 {
+			continue
+		}
+		if _, err := sum.Histogram(v.Name, 30); err == nil { // else it is NaN somewhere, or has no weight
 			names = append(names, v.Name)
 		}
 	}

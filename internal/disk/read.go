@@ -12,8 +12,8 @@ import (
 // MaxStream bounds what is read from something that is no regular file, and so has no size of its own: a pipe, a device.
 const MaxStream = 64 << 20
 
-// streamDeadline is how long such a thing may take.
-const streamDeadline = 60 * time.Second
+// StreamDeadline is how long such a thing may take. Tests do not wait that long.
+var StreamDeadline = 60 * time.Second
 
 // ErrTooLarge says that more came than may be read.
 var ErrTooLarge = errors.New("too large")
@@ -36,23 +36,36 @@ func Open(path string) (f io.ReadCloser, size int64, err error) {
 	if info.Mode().IsRegular() {
 		return file, info.Size(), nil
 	}
-	_ = file.SetReadDeadline(time.Now().Add(streamDeadline)) // devices have none
-	return &stream{file, MaxStream}, MaxStream, nil
+	deadline := time.Now().Add(StreamDeadline)
+	_ = file.SetReadDeadline(deadline) // devices have none
+	return &stream{file, MaxStream, deadline}, MaxStream, nil
 }
 
 // stream reads so many bytes and no more.
 type stream struct {
 	*os.File
-	left int
+	left     int
+	deadline time.Time
 }
 
 func (s *stream) Read(p []byte) (int, error) {
 	if s.left <= 0 {
 		return 0, fmt.Errorf("%s: %w: it is no file, and more than %d MiB came from it", s.Name(), ErrTooLarge, MaxStream>>20)
 	}
-	n, err := s.File.Read(p[:min(len(p), s.left)])
-	s.left -= n
-	return n, err
+	for {
+		n, err := s.File.Read(p[:min(len(p), s.left)])
+		// A named pipe that nobody has begun to write to looks as if it had ended.
+		if n > 0 || err != io.EOF || s.left < MaxStream || time.Now().After(s.deadline) || !s.pipe() {
+			s.left -= n
+			return n, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (s *stream) pipe() bool {
+	info, err := s.Stat()
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }
 
 // ReadFile reads a regular file of at most so many bytes.
