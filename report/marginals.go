@@ -28,6 +28,8 @@ type Marginal struct {
 	Warning string
 }
 
+func (m *Marginal) sparse(run int) bool { return run < len(m.Sparse) && m.Sparse[run] }
+
 // Marginals draws histograms side by side; labels name the runs.
 func Marginals(path, title string, labels []string, marginals []Marginal) error {
 	if len(marginals) == 0 {
@@ -84,13 +86,10 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 		}
 	}
 	for i, bins := range m.Runs {
-		if len(bins) == 0 {
+		if len(bins) == 0 || m.sparse(i) { // sparse ones when the others have shown how high the picture is
 			continue
 		}
 		c := runColors[i%len(runColors)]
-		if i < len(m.Sparse) && m.Sparse[i] {
-			continue // when the others have shown how high the picture is
-		}
 		outline, top := steps(bins)
 		most = math.Max(most, top)
 		line, err := plotter.NewLine(outline)
@@ -112,7 +111,7 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 		most = 1
 	}
 	for i, bins := range m.Runs {
-		if i >= len(m.Sparse) || !m.Sparse[i] {
+		if !m.sparse(i) {
 			continue
 		}
 		s, err := sticks(bins, most)

@@ -102,7 +102,7 @@ type scale struct {
 func scaleOf(values []float64) scale {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
-		if !math.IsInf(v, 0) && v == v {
+		if finite(v) {
 			low, high = math.Min(low, v), math.Max(high, v)
 		}
 	}

@@ -16,17 +16,16 @@ import (
 // parseData reads --observe and --observe-file. With missing, elements that are null or NaN stay NaN: they are left out.
 func parseData(observe, files []string, missing bool) (control.Data, error) {
 	data := control.Data{}
-	given := map[string]bool{}
 	add := func(where, name string, t ppx.Tensor) error {
+		_, given := data[name]
 		switch {
 		case name == "":
 			return usagef("%s: a value without a name", where)
-		case given[name]:
+		case given:
 			return usagef("%s: %s is given twice", where, ppx.Quote(name))
 		case len(t.Data) == 0:
 			return usagef("%s: %s is empty", where, ppx.Quote(name))
 		}
-		given[name] = true
 		for i, v := range t.Data {
 			switch {
 			case math.IsInf(v, 0):

@@ -110,19 +110,20 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 		if model == "" {
 			model = r.result.model
 		}
+		ess := "ESS " + figure(math.Round(r.sum.Weights.ESS()*10)/10)
 		label := map[string]string{"is": "importance sampling", "ic": "with the network"}[r.result.Method]
 		if label == "" {
 			label = r.result.Method
 		}
 		if r.result.conditioned {
-			label += fmt.Sprintf(", ESS %s", figure(math.Round(r.sum.Weights.ESS()*10)/10))
+			label += ", " + ess
 		}
 		thin := r.result.conditioned && r.sum.Weights.ESS() < sticksBelow
 		sparse = append(sparse, thin)
 		if r.result.Trust.Verdict == importance.None && r.result.conditioned {
 			bad++
 			if warning = "not to be trusted"; thin {
-				warning = "ESS " + figure(math.Round(r.sum.Weights.ESS()*10)/10)
+				warning = ess
 			}
 			if len(paths) > 1 {
 				label += ": not trusted"
