@@ -364,7 +364,7 @@ func (p *Pool) died(err error, killed bool) {
 	count, limit := &p.deaths, int64(maxDeaths)
 	if !p.hasGreeted() {
 		limit = maxStartDeaths
-		if err = withoutClient(err); !p.o.HasEndpoint() {
+		if err = WithoutClient(err); !p.o.HasEndpoint() {
 			err = p.o.Hint(err)
 		}
 	}
@@ -395,7 +395,7 @@ func (p *Pool) silent(m *member) error {
 	if p.hasGreeted() {
 		return err
 	}
-	if err = withoutClient(err); !p.o.HasEndpoint() {
+	if err = WithoutClient(err); !p.o.HasEndpoint() {
 		err = p.o.Hint(err)
 	} else {
 		err = fmt.Errorf("%w: %w", ErrStart, err)
@@ -404,8 +404,8 @@ func (p *Pool) silent(m *member) error {
 	return err
 }
 
-// withoutClient adds what is likely where a program ends well or says nothing: that it knows nothing of us.
-func withoutClient(err error) error {
+// WithoutClient adds what is likely where a program ends well or says nothing: that it knows nothing of us.
+func WithoutClient(err error) error {
 	const hint = "is it a simulator of ours? Its main function calls ppx::main, ppxsim.main or gosim.Main (docs/writing-a-simulator.md)"
 	switch {
 	case errors.Is(err, ppx.ErrTimeout):

@@ -503,7 +503,7 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 		}
 	}
 	r.logWeight += e.Contribution()
-	if e.Origin == tracing.FromData || e.Origin == tracing.FromModel {
+	if e.Origin.Scored() {
 		r.logLikelihood += e.Contribution() // LogQ is that of elements that were not given
 	}
 	r.b.Add(e, v, &s.Dist)

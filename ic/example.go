@@ -55,6 +55,7 @@ type site struct {
 	elements   int
 	categories int
 	shape      []int32
+	coarse     bool      // answered by the prior, whatever the network says (dist.Coarse): nothing is to be learned
 	numbers    []float64 // parameter A of all elements, then B, then the values; of a Categorical each row's probabilities, then the values
 }
 
@@ -244,6 +245,7 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 		d := t.Dist(i)
 		v := t.Value(i)
 		s := newSite(&d, v.Shape, len(v.Data), v.Data, nil)
+		s.coarse = d.Coarse()
 		at := visit{place: n.place(t.Table, x.Address, &s), site: s, features: features[:width:width]}
 		features = features[width:]
 		tr.visit(at.place, &s, next, at.features)

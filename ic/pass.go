@@ -153,6 +153,9 @@ func (p *Pass[T]) withoutNew() (loss float64, err error) {
 				kept.visits = append(kept.visits, *v)
 				continue
 			}
+			if v.site.coarse {
+				continue
+			}
 			for k, x := range v.site.values() {
 				prior := v.site.prior(k)
 				if lp := prior.LogProb(x); !math.IsInf(lp, 0) {
@@ -505,7 +508,7 @@ func (k *headKernel[T]) forward(g *rowsOf, x []T) (part headPart[T], err error) 
 			prior := v.site.prior(at.element)
 			lq := g.p.family.LogProb(&prior, row, v.site.values()[at.element], grad)
 			w := p.owner[at.row].Weight
-			if math.IsInf(lq, 0) { // at the ends of double precision; it has no gradient
+			if math.IsInf(lq, 0) || v.site.coarse { // at the ends of double precision it has no gradient
 				lq, w = 0, 0
 			}
 			losses[i] = -w * lq

@@ -359,13 +359,18 @@ func TestNamesOfData(t *testing.T) {
 		{control.Data{"z@3": dist.Scalar(3), "y": dist.Scalar(1)}, "[1 1 3]", 0},
 		{control.Data{"y": dist.Scalar(1), "z@3": dist.Scalar(3), "t": dist.Scalar(0)}, "[1 1 3]", 1},
 	} {
-		_, out := sample(t, model, 1, importance.Config{Seed: 1, N: 20, Data: c.data, Condition: true}, func(tr *tracing.Trace) {
+		cfg := importance.Config{Seed: 1, N: 20, Data: c.data, Condition: true}
+		names := importance.NewNames(&cfg)
+		sample(t, model, 1, cfg, func(tr *tracing.Trace) {
+			if err := names.Add(tr); err != nil {
+				t.Error(err)
+			}
 			if got := fmt.Sprint(at(tr)); got != c.want {
 				t.Errorf("%v: %s, want %s", c.data, got, c.want)
 			}
 		})
-		if len(out.Warnings) != c.warn {
-			t.Errorf("%v: %q", c.data, out.Warnings)
+		if w := names.Warnings(); len(w) != c.warn {
+			t.Errorf("%v: %q", c.data, w)
 		}
 	}
 }

@@ -148,10 +148,9 @@ var ErrName = errors.New("no such name in the simulator")
 
 // Outcome is what Run came to.
 type Outcome struct {
-	Drawn    uint64 // draws delivered, those before From not included
-	Stopped  string // why it ended before N: "target ESS", "time limit"; else ""
-	Cut      Cut    // the longest run that was going on when it ended early
-	Warnings []string
+	Drawn   uint64 // draws delivered, those before From not included
+	Stopped string // why it ended before N: "target ESS", "time limit"; else ""
+	Cut     Cut    // the longest run that was going on when it ended early
 }
 
 // unfinished is an executor that knows what it is doing.
@@ -193,7 +192,6 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 		}
 		c.Progress(p)
 	}
-	defer func() { out.Warnings = append(out.Warnings, names.Warnings()...) }()
 	seconds := 0.0 // of the runs
 	for t, err := range c.stream(ctx, x) {
 		if err != nil {
@@ -203,7 +201,7 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 			report(true)
 			if errors.Is(err, errMaxTime) {
 				out.Stopped = "time limit"
-				return out, nil
+				return out, names.Final()
 			}
 			return out, err
 		}
@@ -268,6 +266,7 @@ func (r *rate) perSecond(now time.Time, n uint64) float64 {
 // Names watches how the names in the data meet the simulator's statements.
 type Names struct {
 	data   control.Data
+	holes  []string        // data of which elements are missing, in words
 	met    map[string]bool // of data
 	all    bool            // every name was met
 	traces int
@@ -284,13 +283,29 @@ type Names struct {
 // NewNames returns a watch for these data.
 func NewNames(c *Config) *Names {
 	data := control.Data{} // that is to be met
+	var holes []string
 	for name, v := range c.Data {
-		if !control.Absent(v) {
-			data[name] = v
+		if control.Absent(v) {
+			continue
+		}
+		data[name] = v
+		if n := missing(v); n > 0 {
+			holes = append(holes, fmt.Sprintf("%d of %d elements of %s", n, len(v.Data), ppx.Quote(name)))
 		}
 	}
-	return &Names{data: data, all: len(data) == 0, condition: c.Condition, met: map[string]bool{}, seen: map[string]bool{},
+	slices.Sort(holes)
+	return &Names{data: data, holes: holes, all: len(data) == 0, condition: c.Condition, met: map[string]bool{}, seen: map[string]bool{},
 		unanswered: map[string]bool{}, ignored: map[string]bool{}, known: map[uint64]bool{}, remark: c.Remark}
+}
+
+// missing counts the elements of a value that are left out.
+func missing(v ppx.Tensor) (n int) {
+	for _, x := range v.Data {
+		if x != x {
+			n++
+		}
+	}
+	return n
 }
 
 // Add looks at a trace; an ErrName when the first NameCheck traces have shown that a name is wrong.
@@ -302,10 +317,14 @@ func (n *Names) Add(t *tracing.Trace) error {
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		k := uint64(e.Name)<<16 | uint64(e.Op)<<8 | uint64(e.Origin)
-		if e.Name == 0 || (n.all && n.known[k]) {
+		if n.all && n.known[k] {
 			continue
 		}
 		n.known[k] = true
+		n.scored = n.scored || e.Op == ppx.Observe && e.Kind != dist.None && e.Origin.Scored()
+		if e.Name == 0 {
+			continue
+		}
 		name := t.Table.Name(e.Name)
 		switch {
 		case e.Op == ppx.Tag || e.Kind == dist.None:
@@ -316,11 +335,10 @@ func (n *Names) Add(t *tracing.Trace) error {
 				}
 			}
 			continue
-		case e.Op == ppx.Observe && e.Origin != tracing.FromData && e.Origin != tracing.FromModel:
+		case e.Op == ppx.Observe && !e.Origin.Scored():
 			n.unanswered[name] = true
 		}
 		n.seen[name] = true
-		n.scored = n.scored || e.Origin == tracing.FromData || e.Origin == tracing.FromModel
 		if e.Origin == tracing.FromData {
 			n.mark(t, i, name)
 		}
@@ -366,30 +384,36 @@ func (n *Names) mark(t *tracing.Trace, i int, name string) {
 	n.all = len(n.met) == len(n.data)
 }
 
-// Final is the verdict when no more traces will come.
-func (n *Names) Final() error {
+// Unused are the names in the data, quoted, that no trace has used so far, though there were some.
+func (n *Names) Unused() (names []string) {
 	if n.all || n.traces == 0 {
 		return nil
 	}
-	var missing, seen []string
 	for name := range n.data {
 		if !n.met[name] && !n.ignored[name] {
-			missing = append(missing, ppx.Quote(name))
+			names = append(names, ppx.Quote(name))
 		}
 	}
+	slices.Sort(names)
+	return names
+}
+
+// Final is the verdict when no more traces will come.
+func (n *Names) Final() error {
+	unused := n.Unused()
+	if len(unused) == 0 {
+		return nil
+	}
+	var seen []string
 	for name := range n.seen {
 		seen = append(seen, ppx.Quote(name))
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	slices.Sort(missing)
 	slices.Sort(seen)
 	list := "it has no named Observe or Sample"
 	if len(seen) > 0 {
 		list = "it has " + shorten(seen, 40)
 	}
-	return fmt.Errorf("%w: %s was given, but %s (%d traces)", ErrName, strings.Join(missing, ", "), list, n.traces)
+	return fmt.Errorf("%w: %s was given, but %s (%d traces)", ErrName, strings.Join(unused, ", "), list, n.traces)
 }
 
 func shorten(names []string, most int) string {
@@ -413,6 +437,9 @@ func (n *Names) Warnings() []string {
 	if n.condition && len(n.unanswered) > 0 {
 		w = append(w, fmt.Sprintf("no data were given for %s: drawn from the prior, as latents", list(n.unanswered)))
 	}
+	if len(n.holes) > 0 {
+		w = append(w, shorten(n.holes, 20)+" are missing: drawn, not scored; that is right if what is missing does not depend on the values")
+	}
 	for name := range n.met {
 		delete(n.ignored, name) // it was of use elsewhere
 	}
@@ -434,9 +461,10 @@ func (s *Summary) Warnings() []string {
 		out = append(out, fmt.Sprintf("in %d of %d traces the parameters of an Observe were invalid (%s): they count as impossible (--invalid-observe zero)",
 			s.Invalid, w.N, strings.Join(s.InvalidAt, ", ")))
 	}
-	if s.Failed > 0 {
-		out = append(out, fmt.Sprintf("%d draws were given up, the simulator failed there: the result is conditional on its surviving (%.3g %% of the draws did)",
-			s.Failed, 100*float64(w.N)/float64(w.N+s.Failed)))
+	if w.Failed > 0 {
+		p, se := s.Success()
+		out = append(out, fmt.Sprintf("%d draws were given up, the simulator failed there: figures and evidence are those of \"the run succeeds, and the data\"; under the prior a run succeeds with probability %.3g ± %.1g",
+			w.Failed, p, se))
 	}
 	return out
 }

@@ -52,7 +52,6 @@ const maxValues = 64
 // by at most three hundredths for tens of thousands).
 type Summary struct {
 	Weights *Weights
-	Failed  uint64
 	// BadAt are the addresses at which the first few NaN or +Inf weights arose.
 	BadAt []string
 	// ZeroAt are the sites that made weights zero, as long as all of them were.
@@ -63,6 +62,7 @@ type Summary struct {
 	// Full lists the elements of tensors of any size.
 	Full bool
 
+	success moments // of the weight that traces have without the data: its mean over all draws is P(the run succeeds)
 	order   []*accumulator
 	byLabel map[string]*accumulator
 	groups  map[groupKey]*group
@@ -93,7 +93,7 @@ type accumulator struct {
 
 // NewSummary returns an empty summary.
 func NewSummary() *Summary {
-	return &Summary{Weights: NewWeights(), byLabel: map[string]*accumulator{}, groups: map[groupKey]*group{}}
+	return &Summary{Weights: NewWeights(), success: newMoments(), byLabel: map[string]*accumulator{}, groups: map[groupKey]*group{}}
 }
 
 var _ tracing.Writer = (*Summary)(nil)
@@ -101,7 +101,7 @@ var _ tracing.Writer = (*Summary)(nil)
 // Write implements tracing.Writer.
 func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 	if t.Status == tracing.Failed {
-		s.Failed++
+		s.Weights.AddFailed()
 		return nil
 	}
 	s.Weights.Add(t.LogWeight)
@@ -119,8 +119,12 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 		s.seen[n] = 0
 	}
 	s.touched = s.touched[:0]
+	proposed := 0.0 // log p(z) − log q(z)
 	for i := range t.Entries {
 		e := &t.Entries[i]
+		if !e.Origin.Scored() {
+			proposed += e.Contribution()
+		}
 		if e.Name == 0 {
 			continue
 		}
@@ -142,7 +146,21 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 		s.add(t, groupKey{name: e.Name, occurrence: s.seen[e.Name]}, kind, t.Value(i), lw)
 	}
 	s.add(t, groupKey{result: true}, "", t.Result, lw)
+	if !math.IsNaN(proposed) {
+		s.success.add(0, proposed)
+	}
 	return nil
+}
+
+// Success is the probability that a run of the prior succeeds, with its standard error: the mean over all draws of p(z)/q(z), failed ones
+// with weight zero. NaN without draws.
+func (s *Summary) Success() (p, se float64) {
+	n := s.Weights.draws()
+	if s.success.w == 0 {
+		return 0 / n, math.NaN()
+	}
+	p = math.Exp(s.success.max) * s.success.w / n
+	return p, p * math.Sqrt(math.Max(0, 1/s.success.ess()-1/n))
 }
 
 // invalid notes a trace whose weight is zero because the parameters of an Observe are no distribution.
@@ -163,7 +181,7 @@ func (s *Summary) invalid(t *tracing.Trace) {
 // IsVariable tells whether a named entry is listed: Samples, Tags, and Observes that were drawn because
 // there was no data for them.
 func IsVariable(e *tracing.Entry) bool {
-	return e.Op != ppx.Observe || (e.Origin != tracing.FromData && e.Origin != tracing.FromModel)
+	return e.Op != ppx.Observe || !e.Origin.Scored()
 }
 
 // siteOf names the entry at which the running log weight first satisfies a condition.

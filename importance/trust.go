@@ -37,6 +37,8 @@ const (
 	FailedDraws   = "failed-draws"
 	UnseenAddress = "unseen-addresses"
 	CutOff        = "cut-off"
+	UnusedData    = "unused-data"
+	Mixed         = "mixed-simulators"
 )
 
 // Reason is one thing that speaks against a result: a code that stays, a sentence that says what it means and what to do,
@@ -82,6 +84,8 @@ type Facts struct {
 	Unseen      float64 // share of the weight of traces that came to addresses which the network does not know
 	UnseenText  string  // what there is to say of that
 	Cut         Cut
+	Unused      []string // names in the data that no trace has used, quoted
+	Mixed       []uint64 // draws from which on another simulator has answered
 }
 
 // Cut is a run that had not ended when a job did.
@@ -137,8 +141,14 @@ func (s *Summary) Judge(f Facts) Trust {
 			t.add(Doubtful, LargeWeight, "", "one draw carries %.0f %% of the weight; draw more, or use a better proposal", 100*share)
 		}
 	}
-	if share := float64(s.Failed) / float64(s.Failed+w.N); s.Failed > 0 && share > smallShare {
+	if len(f.Unused) > 0 {
+		t.add(None, UnusedData, "", "no trace used the data given for %s: is the name right?", strings.Join(f.Unused, ", "))
+	}
+	if share := float64(w.Failed) / w.draws(); share > smallShare {
 		t.add(Doubtful, FailedDraws, "", "%.3g %% of the draws failed: the result is that of the draws that the simulator survives", 100*share)
+	}
+	for _, from := range f.Mixed {
+		t.add(Doubtful, Mixed, "", "from draw %d on the simulator is another than before (--force)", from)
 	}
 	if f.Unseen > smallShare {
 		t.add(Doubtful, UnseenAddress, "", "%s", f.UnseenText)

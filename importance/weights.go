@@ -13,9 +13,10 @@ import (
 // A weight of zero (−Inf) is an ordinary weight. NaN and +Inf are counted as Bad and enter the sums as
 // zeros.
 type Weights struct {
-	N    uint64 // all, zero and bad ones included
-	Zero uint64
-	Bad  uint64
+	N      uint64 // all, zero and bad ones included
+	Zero   uint64
+	Bad    uint64
+	Failed uint64 // draws without a trace, not among N: their weight is zero too
 
 	max    float64 // largest log weight; the sums are relative to it
 	s1, s2 float64 // Σ e^(w−max), Σ e^2(w−max)
@@ -54,6 +55,12 @@ func (w *Weights) Add(lw float64) {
 	w.top = append(w.top, lw)
 }
 
+// AddFailed takes a draw whose run failed. The evidence is that of "the run succeeds, and the data": such a draw has weight zero.
+func (w *Weights) AddFailed() { w.Failed++ }
+
+// draws is how many there were, failed ones included.
+func (w *Weights) draws() float64 { return float64(w.N + w.Failed) }
+
 func descending(a, b float64) int {
 	switch {
 	case a > b:
@@ -80,7 +87,8 @@ func (w *Weights) Largest() float64 {
 	return 1 / w.s1
 }
 
-// LogEvidence is log((1/N)·Σ w); −Inf when no weight is positive, NaN without traces.
+// LogEvidence is log((1/N)·Σ w) over all N draws, failed ones with weight zero; −Inf when no weight is positive, NaN without
+// traces.
 func (w *Weights) LogEvidence() float64 {
 	if w.N == 0 {
 		return math.NaN()
@@ -88,7 +96,7 @@ func (w *Weights) LogEvidence() float64 {
 	if w.s1 == 0 {
 		return math.Inf(-1)
 	}
-	return w.max + math.Log(w.s1/float64(w.N))
+	return w.max + math.Log(w.s1/w.draws())
 }
 
 // LogSum is log Σ w; −Inf when no weight is positive.
@@ -99,24 +107,27 @@ func (w *Weights) LogSum() float64 {
 	return w.max + math.Log(w.s1)
 }
 
-// LogEvidenceSE is the standard error of LogEvidence by the delta method: √(1/ESS − 1/N).
+// LogEvidenceSE is the standard error of LogEvidence by the delta method: √(1/ESS − 1/N), over all N draws.
 func (w *Weights) LogEvidenceSE() float64 {
 	if w.s1 == 0 {
 		return math.NaN()
 	}
-	return math.Sqrt(math.Max(0, 1/w.ESS()-1/float64(w.N)))
+	return math.Sqrt(math.Max(0, 1/w.ESS()-1/w.draws()))
 }
 
 // Khat is the shape k̂ of a generalised Pareto distribution fitted to the largest min(N/5, 3√N) weights
 // (A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, "Pareto smoothed importance sampling", JMLR
-// 2024). NaN where fewer than five weights are in the tail; −Inf where the tail is a constant.
+// 2024). NaN where fewer than five weights are in the tail; −Inf where the tail is a constant, or hardly more than one.
 func (w *Weights) Khat() float64 {
-	n := float64(w.N)
+	n := w.draws()
 	m := int(math.Ceil(math.Min(n/5, 3*math.Sqrt(n))))
-	if m < 5 || len(w.top) <= m {
+	if m < 5 || w.N == 0 {
 		return math.NaN()
 	}
 	top := slices.Clone(w.top)
+	for len(top) <= m { // more draws failed than are left
+		top = append(top, math.Inf(-1))
+	}
 	slices.SortFunc(top, descending)
 	if math.IsInf(top[0], -1) {
 		return math.NaN()
@@ -134,8 +145,17 @@ func (w *Weights) Khat() float64 {
 	if len(tail) < 5 {
 		return math.NaN()
 	}
-	return fitPareto(tail)
+	if k := fitPareto(tail); k <= 0.5 || top[0]-top[m] > heavySpan*math.Log(float64(m)) {
+		return k
+	}
+	return math.Inf(-1)
 }
+
+// heavySpan is the exponent of m by which the largest of m weights in a tail must exceed the smallest, if the tail is to be heavy.
+// The largest of m draws from a power tail of shape 0.7 is some m^0.7 times the cut, and below m^0.35 with probability
+// (1 − m^−½)^m ≈ exp(−√m). Weights that are all of a size have no such tail, but a fit to their excesses over the cut, which may be of
+// many sizes, knows no better.
+const heavySpan = 0.35
 
 // KhatLimit is the k̂ above which the estimates are unreliable at n draws: min(1 − 1/log₁₀ n, 0.7).
 func KhatLimit(n uint64) float64 { return math.Min(1-1/math.Log10(float64(n)), 0.7) }

@@ -40,6 +40,47 @@ func TestKhatAgainstReference(t *testing.T) {
 	}
 }
 
+// Weights that are all of a size have no heavy tail, whatever the sizes of their excesses over each other.
+func TestKhatOfBoundedWeights(t *testing.T) {
+	const n = 10000
+	for name, x := range map[string]func(u float64) float64{
+		"Gamma(0.001, 1)":   func(u float64) float64 { return math.Min(30, math.Exp(1000*math.Log(u)+0.5)) },
+		"LogNormal(0, 100)": func(u float64) float64 { return math.Exp(100 * math.Sqrt2 * math.Erfinv(2*u-1)) },
+		"0 and 1":           func(u float64) float64 { return math.Round(u*0.6) + 1e-9*u },
+	} {
+		w := importance.NewWeights()
+		for i := range n {
+			d := 1 - x((float64(i*7%n)+0.5)/n)
+			w.Add(-d * d / 2)
+		}
+		if k := w.Khat(); k > 0.5 {
+			t.Errorf("likelihoods Normal(1; %s, 1): k̂ %.2f with ESS %.0f", name, k, w.ESS())
+		}
+	}
+	w := importance.NewWeights() // but one draw among many may carry all
+	for i := range n {
+		w.Add(-1.2 * math.Log1p(-(float64(i)+0.5)/n))
+	}
+	if k := w.Khat(); k < 1 {
+		t.Errorf("k̂ %.2f of a tail of shape 1.2", k)
+	}
+	// Failed draws are zeros: the tail is the largest of all draws.
+	for range 3 * n {
+		w.AddFailed()
+	}
+	z := importance.NewWeights()
+	for i := range 4 * n {
+		if i < n {
+			z.Add(-1.2 * math.Log1p(-(float64(i)+0.5)/n))
+		} else {
+			z.Add(math.Inf(-1))
+		}
+	}
+	if a, b := w.Khat(), z.Khat(); a != b || w.LogEvidence() != z.LogEvidence() || w.LogEvidenceSE() != z.LogEvidenceSE() {
+		t.Errorf("k̂ %g, log evidence %g ± %g; as zeros %g, %g ± %g", a, w.LogEvidence(), w.LogEvidenceSE(), b, z.LogEvidence(), z.LogEvidenceSE())
+	}
+}
+
 func TestWeightsAtTheEdges(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
 	for name, c := range map[string]struct {

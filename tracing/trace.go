@@ -73,6 +73,9 @@ func (e *Entry) Contribution() float64 {
 	return e.LogP - e.LogQ
 }
 
+// Scored tells that a value is data: its probability is a likelihood.
+func (o Origin) Scored() bool { return o == FromData || o == FromModel }
+
 // Status of a trace.
 type Status uint8
 

@@ -7,10 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
@@ -45,6 +47,19 @@ var models = map[string]gosim.Model{
 		r.Observe("y", gosim.Normal(b, 1))
 		time.Sleep(time.Millisecond)
 		return gosim.Scalar(b)
+	},
+	"seldom": func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		if r.Sample("k", gosim.Bernoulli(0.01)) == 1 {
+			x += r.Sample("z", gosim.Normal(0, 1))
+		}
+		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
+	"unnamed": func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.ObserveTensor(gosim.Site{}, "", gosim.Normal(x, 1), gosim.Scalar(1))
+		return gosim.Scalar(x)
 	},
 	"nan-parameter": func(r *gosim.Run) gosim.Tensor {
 		x := r.Sample("x", gosim.Normal(0, 1))
@@ -107,6 +122,8 @@ type verdict struct {
 	LogEvidence          *float64 `json:"log_evidence"`
 	LogEvidenceSE        *float64 `json:"log_evidence_se"`
 	LikelihoodImportance float64  `json:"likelihood_importance"`
+	Success              float64
+	SuccessSE            float64 `json:"success_se"`
 	Traces, Failed       float64
 	Warnings             []string
 	Variables            []struct {
@@ -173,6 +190,14 @@ func TestTrust(t *testing.T) {
 	if !strings.Contains(table, "power of 0.5") || !strings.Contains(table, "DO NOT TRUST") {
 		t.Error(table)
 	}
+	// A variable may rest on less than the result.
+	s.run(0, args(words("infer --quiet --seed 1 -n 300 --observe y=0 --out seldom"), model("seldom"))...)
+	s.run(0, words("plot marginals seldom --var z -o z.svg")...)
+	s.run(0, words("plot marginals seldom --var x -o x.svg")...)
+	if z, x := read(t, filepath.Join(s.dir, "z.svg")), read(t, filepath.Join(s.dir, "x.svg")); !regexp.MustCompile(`>ESS [1-9](\.\d)?<`).MatchString(z) ||
+		strings.Contains(x, ">ESS") || strings.Contains(x, "not to be trusted") {
+		t.Error("the pictures do not tell a variable's own effective sample size")
+	}
 	for _, name := range []string{"a.png", "b.pdf", "c.svg"} {
 		s.run(0, "plot", "marginals", "good", "-o", name)
 		s.run(0, "plot", "marginals", "bad", "--var", "x0", "-o", "bad-"+name)
@@ -202,7 +227,16 @@ func TestResumedWithAnotherSimulator(t *testing.T) {
 		t.Error(stderr)
 	}
 	s.run(0, args(words("infer --quiet --resume -n 1500 --out run --plain"), model("pair"))...)
-	s.run(0, args(words("infer --quiet --resume --force -n 1600 --out run"), model("pair", "V=shifted"))...)
+	if out, _ := s.run(0, "summary", "--json", "run"); verdictOf(t, out).Trust.Verdict != "good" {
+		t.Error(out)
+	}
+	if _, stderr := s.run(0, args(words("infer --quiet --resume --force -n 1600 --out run"), model("pair", "V=shifted"))...); !strings.Contains(stderr, "the run will hold traces of both") {
+		t.Error(stderr)
+	}
+	out, _ := s.run(0, "summary", "--json", "run")
+	if v := verdictOf(t, out); !v.has("mixed-simulators") || !strings.Contains(out, "from draw 1500 on the simulator is another than before") {
+		t.Error(out)
+	}
 	s.run(2, args(words("infer --quiet --force --observe y=1"), model("pair"))...)
 }
 
@@ -260,6 +294,30 @@ func TestEarlyWords(t *testing.T) {
 	if _, stderr := s.run(0, args(words("infer --quiet --seed 1 -n 100"), model("pair"))...); !strings.Contains(stderr, "no data are given (--observe)") {
 		t.Error(stderr)
 	}
+	if _, stderr := s.run(0, args(words("infer --quiet --seed 1 -n 100"), model("unnamed"))...); strings.Contains(stderr, "no data are given") {
+		t.Error(stderr)
+	}
+	// However the job ends before the name would have been checked.
+	wrong := words("infer --json --seed 1 --workers 1 -n 1000000 --observe b=1")
+	if _, stderr := s.run(1, args(wrong, words("--max-time 300ms"), model("steady"))...); !strings.Contains(stderr, "b was given, but it has") {
+		t.Error(stderr)
+	}
+	cmd := exec.Command(s.ppx, args(wrong, words("--out cut"), model("steady"))...)
+	cmd.Dir = s.dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Wait(t, "traces", func() bool {
+		return counted(s.dir, "cut") > 0
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	out, _ := s.run(0, "summary", "--json", "cut")
+	if v := verdictOf(t, out); v.Trust.Verdict != "none" || !v.has("unused-data") {
+		t.Error(out)
+	}
 }
 
 // Data: shapes, missing elements, resumed with them.
@@ -286,6 +344,13 @@ func TestShapesAndMissingElementsOfData(t *testing.T) {
 	s.run(0, args(words("infer --quiet --seed 1 -n 200 --workers 1 --plain --out whole"), missing, model("matrix"))...)
 	if contents(t, filepath.Join(s.dir, "part")) != contents(t, filepath.Join(s.dir, "whole")) {
 		t.Error("a resumed run with missing elements differs")
+	}
+	if _, stderr := s.run(0, "summary", "whole"); !strings.Contains(stderr, "2 of 6 elements of v are missing: drawn, not scored") {
+		t.Error(stderr)
+	}
+	// What was drawn for them are no data.
+	if out, _ := s.run(0, words("trace data whole 3")...); strings.Join(strings.Fields(out), "") != `{"v":[[1,2,null],[4,null,6]]}` {
+		t.Error(out)
 	}
 	r, err := rundir.Open(filepath.Join(s.dir, "whole"), nil)
 	if err != nil {
@@ -317,6 +382,23 @@ func TestFailedDraws(t *testing.T) {
 	out, _ := s.run(0, args(infer, words("--max-failed 0.5"), model("nan-parameter"))...)
 	if v := verdictOf(t, out); v.Failed < 40 || v.Failed+v.Traces != 400 || !v.has("failed-draws") {
 		t.Error(out)
+	}
+	// Evidence is that of "the run succeeds, and the data", whatever proposes: ∫_{x<1} N(x; 0, 1)·N(1; x, 1) dx.
+	phi := func(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
+	exact := -0.25 - 0.5*math.Log(4*math.Pi) + math.Log(phi(0.5*math.Sqrt2))
+	for _, way := range []string{"--max-failed 0.5", "--max-failed 0.5 --prior-inflation 0.5", "--invalid-observe zero --prior-inflation 0.5"} {
+		out, _ := s.run(0, args(words("infer --json --seed 1 -n 6000 --observe y=1"), words(way), model("nan-parameter"))...)
+		v := verdictOf(t, out)
+		if d := *v.LogEvidence - exact; math.Abs(d) > 4**v.LogEvidenceSE {
+			t.Errorf("%s: log evidence %g ± %g, exact %g", way, *v.LogEvidence, *v.LogEvidenceSE, exact)
+		}
+		want := phi(1)
+		if strings.Contains(way, "zero") {
+			want = 1
+		}
+		if math.Abs(v.Success-want) > 4*v.SuccessSE || v.SuccessSE > 0.02 {
+			t.Errorf("%s: a run succeeds with probability %g ± %g, exact %g", way, v.Success, v.SuccessSE, want)
+		}
 	}
 	out, _ = s.run(0, args(infer, words("--invalid-observe zero --out zero"), model("nan-parameter"))...)
 	if v := verdictOf(t, out); v.Failed != 0 || v.Traces != 400 || !strings.Contains(fmt.Sprint(v.Warnings), "the parameters of an Observe were invalid (at y)") {
@@ -449,9 +531,31 @@ func TestHangupAndLeftovers(t *testing.T) {
 	}
 }
 
+// A line that moves fits into any terminal, also one that does not know how wide it is.
+func TestProgressLineFits(t *testing.T) {
+	for width := range 200 {
+		most := width
+		if width == 0 {
+			most = 80
+		}
+		for _, text := range []string{"", "1/2", strings.Repeat("é", 150)} {
+			if got := barLine(0.5, text, width); utf8.RuneCountInString(got) >= most {
+				t.Errorf("%d columns: %q", width, got)
+			}
+		}
+	}
+}
+
 // Messages in words.
 func TestMessages(t *testing.T) {
 	s := newSession(t)
+	empty, huge := filepath.Join(t.TempDir(), "a.npy"), filepath.Join(t.TempDir(), "a.json")
+	for path, text := range map[string]string{empty: "", huge: `{"a":1e400}`, filepath.Join(filepath.Dir(empty), "run.json"): "[]",
+		filepath.Join(filepath.Dir(huge), "run.json"): `{"seed": "seven"}`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		code int
 		args []string
@@ -461,15 +565,23 @@ func TestMessages(t *testing.T) {
 		{2, words("infer --max-time 5"), "--max-time 5: want a time, such as 90s"},
 		{2, words("train --lr fast"), "--lr fast: want a number"},
 		{2, words("completion bsh"), "completion knows no shell bsh"},
+		{2, words("help trian"), "ppx has no verb trian"},
+		{2, words("plot marginals run -o a.svg --truth x=1=y"), "--truth x=1=y: want NAME=NUMBER"},
+		{2, []string{"infer", "--observe-file", huge, "--", "true"}, "line 1, column 6: the number 1e400 is too large"},
+		{2, []string{"infer", "--observe", "a=@" + empty, "--", "true"}, "it is empty"},
+		{2, []string{"summary", filepath.Dir(empty)}, "run.json: damaged: it holds a JSON array, no object"},
+		{2, []string{"summary", filepath.Dir(huge)}, "run.json: damaged: seed cannot be a JSON string"},
 		{2, words("plot marginals run -o a.gif"), "want .png, .pdf, .svg"},
 		{2, words("plot marginals run"), "-o FILE.png"},
 		{2, words("infer --observe-file /dev/null -- true"), "/dev/null: it is empty"},
 		{1, []string{"prior", "--start-timeout", "300ms", "--", "/bin/sh", "-c", "sleep 60", "{endpoint}"}, "--start-timeout"},
 		{1, words("prior -- true {endpoint}"), "ppx::main, ppxsim.main or gosim.Main"},
+		{1, words("check -- true {endpoint}"), "ppx::main, ppxsim.main or gosim.Main"},
+		{1, []string{"check", "--start-timeout", "300ms", "--", "/bin/sh", "-c", "sleep 60", "{endpoint}"}, "longer --start-timeout"},
 		{1, words("prior --connect ipc://@nobody-at-all --start-timeout 300ms"), "(waited 300ms, --start-timeout)"},
 	} {
-		_, stderr := s.run(c.code, c.args...)
-		if !strings.Contains(stderr, c.says) {
+		stdout, stderr := s.run(c.code, c.args...)
+		if !strings.Contains(stderr, c.says) && !strings.Contains(stdout, c.says) {
 			t.Errorf("ppx %q says %q, want %q", c.args, stderr, c.says)
 		}
 		for _, bad := range []string{"<nil>", "map[", "strconv", "invalid syntax", "EOF"} {
@@ -493,4 +605,22 @@ func TestMessages(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "limited to 976 MB") {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// counted is how many traces a run that is being written has on disk.
+func counted(dir, name string) uint64 {
+	m, err := rundir.ReadManifest(filepath.Join(dir, name))
+	if err != nil {
+		return 0
+	}
+	return m.Counts.Traces
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

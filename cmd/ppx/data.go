@@ -1,8 +1,11 @@
 package main
 
 import (
+	"math"
+
 	"github.com/spf13/cobra"
 
+	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -13,13 +16,18 @@ func newTraceData() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "data [flags] RUN DRAW",
 		Short: "Print the observations of one trace, as data for infer",
-		Long: `Print the values of a trace's named Observes as a JSON object, in the form that "ppx infer --observe-file" reads. From a run of
+		Long: `Print the values of a trace's named Observes as a JSON object, in the form that "ppx infer --observe-file" reads; elements
+that were missing in the data are null. From a run of
 "ppx prior" these are simulated data whose truth is known: --latents prints that, the named Samples and tags.`,
 		Example: `  ppx trace data prior 17 > event.json
   ppx infer --observe-file event.json -n 10000 -- ./simulator {endpoint}`,
 		Args: exactArgs(2, "a run directory and the number of a draw"),
 		RunE: func(c *cobra.Command, args []string) error {
-			_, t, err := recorded(args)
+			r, t, err := recorded(args)
+			if err != nil {
+				return err
+			}
+			given, err := r.Manifest.Tensors(r.Path)
 			if err != nil {
 				return err
 			}
@@ -34,7 +42,15 @@ func newTraceData() *cobra.Command {
 				if k := counts[e.Name]; k > 1 {
 					name = ppx.JoinOccurrence(name, k)
 				}
-				values[name] = nested(t, i)
+				v := t.Value(i)
+				if e.Origin == tracing.FromData {
+					d, ok := given[name]
+					if !ok { // for every occurrence
+						d = given[t.Table.Name(e.Name)]
+					}
+					v = withHoles(v, d)
+				}
+				values[name] = nested(v)
 			}
 			return printJSON(c.OutOrStdout(), values)
 		},
@@ -43,9 +59,22 @@ func newTraceData() *cobra.Command {
 	return c
 }
 
-// nested is the value of an entry as nested arrays.
-func nested(t *tracing.Trace, i int) any {
-	v := t.Value(i)
+// withHoles is an observed value without the elements that were missing in the data, and drawn: they are no observations.
+func withHoles(v, data ppx.Tensor) ppx.Tensor {
+	if len(data.Data) != len(v.Data) || !control.Partial(data) {
+		return v
+	}
+	v = v.Clone()
+	for i, x := range data.Data {
+		if math.IsNaN(x) {
+			v.Data[i] = x
+		}
+	}
+	return v
+}
+
+// nested is a value as nested arrays.
+func nested(v ppx.Tensor) any {
 	var build func(shape []int32, data []float64) any
 	build = func(shape []int32, data []float64) any {
 		if len(shape) == 0 {

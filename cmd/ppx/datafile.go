@@ -140,11 +140,14 @@ func (l *lines) name(offset int64) string {
 
 func (l *lines) jsonError(d *json.Decoder, err error) error {
 	var syntax *json.SyntaxError
+	var number *json.UnmarshalTypeError
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the text ends too early: is it complete?")
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%s: %w", l.name(max(d.InputOffset(), syntax.Offset-1)), err)
+	case errors.As(err, &number): // a number is all that has a type here
+		return fmt.Errorf("%s: the %s is too large", l.name(d.InputOffset()-int64(len(strings.TrimPrefix(number.Value, "number ")))), number.Value)
 	}
 	return err
 }

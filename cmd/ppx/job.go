@@ -182,8 +182,9 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	if j.resume && pool.Model() != manifest.Model {
 		return usagef("%s was made with the model %s; this simulator is %s", j.out, ppx.Quote(manifest.Model), ppx.Quote(pool.Model()))
 	}
-	if j.resume && !j.force {
-		if err := j.sameSimulator(ctx, pool); err != nil {
+	mixed := false
+	if j.resume {
+		if mixed, err = j.anotherSimulator(ctx, pool); err != nil {
 			return err
 		}
 	}
@@ -199,6 +200,9 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	w, manifest, err := j.directory(ctx, pool, command, sum, names)
 	if err != nil {
 		return err
+	}
+	if mixed && j.cfg.From < j.cfg.N {
+		w.Update(func(m *rundir.Manifest) { m.Mixed = append(m.Mixed, j.cfg.From) })
 	}
 	if !j.show.quiet && !j.show.json {
 		fmt.Fprintf(os.Stderr, "ppx: model %s, seed %d, run directory %s\n", ppx.Quote(pool.Model()), j.cfg.Seed, j.out)
@@ -465,12 +469,12 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 		}
 		return err
 	}
-	r := newResult(j.out, m, sum, &j.guide.unseen)
-	r.remark(append(outcome.Warnings, codeAddresses(pool.Table())...)...)
+	r := newResult(j.out, m, sum, names, &j.guide.unseen)
+	r.remark(codeAddresses(pool.Table())...)
 	if outcome.Stopped != "" {
 		r.remark(fmt.Sprintf("stopped at %s draws: %s", thousands(m.N), outcome.Stopped))
 	}
-	if err := r.print(out, &j.show, sum); err != nil {
+	if err := r.print(out, &j.show, sum); err != nil && state != rundir.Interrupted { // the terminal may be gone
 		return err
 	}
 	if j.strict && r.Trust.Verdict != importance.Good && state != rundir.Interrupted {

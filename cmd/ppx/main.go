@@ -116,8 +116,19 @@ goes), or connected where it runs already (--connect).`,
 	root.Version = versionString()
 	root.SetVersionTemplate(versionLine())
 	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newPlot(), newTrace(), newCheck(), newVersion())
+	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
+		if c.Name() == "help" { // which only prints that it knows no such verb
+			c.RunE = func(c *cobra.Command, args []string) error {
+				about, rest, err := c.Root().Find(args)
+				if err != nil || len(rest) > 0 {
+					return usagef("ppx has no verb %s (see ppx --help)", ppx.Quote(strings.Join(args, " ")))
+				}
+				return about.Help()
+			}
+			c.Run = nil
+		}
 		if c.Name() == "completion" { // which prints its help for a shell that it does not know
 			c.Args = func(c *cobra.Command, args []string) error {
 				if len(args) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,7 @@ func newPlot() *cobra.Command {
 
 func newPlotMarginals() *cobra.Command {
 	var out, truth string
-	var vars, given []string
+	var vars, given, marked []string
 	c := &cobra.Command{
 		Use:   "marginals [flags] RUN…",
 		Short: "Draw the histograms of variables, of several runs one over the other",
@@ -44,14 +45,15 @@ func newPlotMarginals() *cobra.Command {
 				}
 			}
 			for _, g := range given {
-				name, text, _ := strings.Cut(g, "=")
-				v, err := strconv.ParseFloat(text, 64)
-				if err != nil {
+				at := max(0, strings.LastIndexByte(g, '=')) // names may hold one
+				v, err := strconv.ParseFloat(strings.TrimPrefix(g[at:], "="), 64)
+				if err != nil || at == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 					return usagef("--truth %s: want NAME=NUMBER", ppx.Quote(g))
 				}
-				truths[name] = v
+				truths[g[:at]] = v
+				marked = append(marked, g[:at])
 			}
-			return plotMarginals(c.Context(), out, args, vars, truths)
+			return plotMarginals(c.Context(), out, args, vars, truths, marked)
 		},
 	}
 	f := c.Flags()
@@ -95,18 +97,17 @@ func truthsOf(where string, into map[string]float64) error {
 	return nil
 }
 
-func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64) error {
+// plotMarginals draws the variables, or those that there are, with the truths that are known; marked are names that must be among them.
+func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64, marked []string) error {
 	var labels []string
-	var sums []*importance.Summary
-	var sparse []bool
-	warning, bad := "", 0
+	var runs []*summarised
 	model := ""
 	for _, path := range paths {
 		r, err := summarise(ctx, path, &shown{})
 		if err != nil {
 			return err
 		}
-		sums = append(sums, r.sum)
+		runs = append(runs, r)
 		if model == "" {
 			model = r.result.model
 		}
@@ -118,44 +119,51 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 		if r.result.conditioned {
 			label += ", " + ess
 		}
-		thin := r.result.conditioned && r.sum.Weights.ESS() < sticksBelow
-		sparse = append(sparse, thin)
-		if r.result.Trust.Verdict == importance.None && r.result.conditioned {
-			bad++
-			if warning = "not to be trusted"; thin {
-				warning = ess
-			}
-			if len(paths) > 1 {
-				label += ": not trusted"
-			}
+		if len(paths) > 1 && r.result.conditioned && r.result.Trust.Verdict == importance.None {
+			label += ": not trusted"
 		}
 		labels = append(labels, label)
 	}
-	if bad < len(paths) { // the others are good: their picture is not to be crossed out
-		warning = ""
-	}
 	if len(vars) == 0 {
-		vars = plottable(sums[0])
+		vars = plottable(runs[0].sum)
+	}
+	for _, name := range marked {
+		if !slices.ContainsFunc(runs, func(r *summarised) bool { return r.result.variable(name) != nil }) {
+			return usagef("--truth: %s has no variable %s", paths[0], ppx.Quote(name))
+		}
 	}
 	var ms []report.Marginal
 	for _, name := range vars {
-		m := report.Marginal{Name: ppx.Printable(name), Truth: math.NaN(), Sparse: sparse, Warning: warning}
+		m := report.Marginal{Name: ppx.Printable(name), Truth: math.NaN()}
 		if v, ok := truths[name]; ok {
 			m.Truth = v
 		}
-		for i, sum := range sums {
-			h, err := sum.Histogram(name, 30)
+		warning, bad := "", 0
+		for i, r := range runs {
+			h, err := r.sum.Histogram(name, 30)
 			if err != nil {
 				return usagef("%s: %w", paths[i], err)
 			}
-			if sparse[i] {
-				h = sum.Sticks(name, 50)
+			v := r.result.variable(name)
+			thin := r.result.conditioned && float64(v.ESS) < sticksBelow
+			if thin {
+				h = r.sum.Sticks(name, 50)
+			}
+			m.Sparse = append(m.Sparse, thin)
+			if r.result.conditioned && v.Trust.Verdict == importance.None {
+				bad++
+				if warning = "not to be trusted"; thin {
+					warning = "ESS " + figure(math.Round(float64(v.ESS)*10)/10)
+				}
 			}
 			var bins []report.Bin
 			for _, b := range h {
 				bins = append(bins, report.Bin(b))
 			}
 			m.Runs = append(m.Runs, bins)
+		}
+		if bad == len(runs) { // else others are good: their picture is not to be crossed out
+			m.Warning = warning
 		}
 		ms = append(ms, m)
 	}

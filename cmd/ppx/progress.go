@@ -67,17 +67,24 @@ func (p *progress) line(fraction float64, text string) {
 	}
 	width, _, err := term.GetSize(int(os.Stderr.Fd()))
 	if err != nil {
+		width = 0
+	}
+	fmt.Fprint(p.w, "\r\x1b[K"+barLine(fraction, text, width))
+	p.shown = true
+}
+
+// barLine is a text behind a bar, as far as both go into so many columns; 0: a terminal that does not say.
+func barLine(fraction float64, text string, width int) string {
+	if width < 1 {
 		width = 80
 	}
-	bar := ""
 	if room := width - len([]rune(text)) - 4; room >= 10 {
-		bar = drawBar(fraction, min(room, 30)) + "  "
+		text = drawBar(fraction, min(room, 30)) + "  " + text
 	}
-	if r := []rune(bar + text); len(r) >= width {
-		text, bar = string(r[:width-1]), ""
+	if r := []rune(text); len(r) >= width {
+		text = string(r[:width-1])
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s%s", bar, text)
-	p.shown = true
+	return text
 }
 
 // done leaves the line clean for what follows.

@@ -31,6 +31,8 @@ type result struct {
 	Khat            number `json:"khat"`
 	LogEvidence     number `json:"log_evidence"`
 	LogEvidenceSE   number `json:"log_evidence_se"`
+	Success         number `json:"success"` // probability that a run of the prior succeeds
+	SuccessSE       number `json:"success_se"`
 	Seconds         number `json:"seconds"`
 	TracesPerSecond number `json:"traces_per_second"`
 	// LikelihoodImportance is the exponent of the likelihood: 1 is the posterior.
@@ -88,25 +90,39 @@ type variable struct {
 	Shape   []int32     `json:"shape,omitempty"`
 }
 
+// variable finds one by its name; nil if there is none.
+func (r *result) variable(name string) *variable {
+	for i := range r.Variables {
+		if v := &r.Variables[i]; v.Name == name && v.Kind != importance.TensorKind {
+			return v
+		}
+	}
+	return nil
+}
+
 // spreadless tells that a variable rests on a single draw, or hardly more: its spread is none, whatever the figures.
 func (v *variable) spreadless() bool { return v.Trust.Verdict == importance.None && !(v.ESS >= 2) }
 
-// newResult judges and collects the figures of a run; unknown is what a network did not know in it.
-func newResult(path string, m *rundir.Manifest, sum *importance.Summary, unknown *unseen) *result {
+// newResult judges and collects the figures of a run; names has met its traces, and unknown is what a network did not know in it.
+func newResult(path string, m *rundir.Manifest, sum *importance.Summary, names *importance.Names, unknown *unseen) *result {
 	w := sum.Weights
-	facts := importance.Facts{Conditioned: m.Conditioned, Unseen: unknown.share(), UnseenText: strings.Join(unknown.warnings(), "; ")}
+	facts := importance.Facts{Conditioned: m.Conditioned, Unseen: unknown.share(), UnseenText: strings.Join(unknown.warnings(), "; "),
+		Unused: names.Unused(), Mixed: m.Mixed}
 	if c := m.Cut; c != nil {
 		facts.Cut = importance.Cut{Draw: c.Draw, Running: seconds(c.Running), Mean: seconds(c.Mean)}
 	}
 	t := sum.Judge(facts)
-	r := &result{Schema: 1, Run: path, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: sum.Failed, BadWeights: w.Bad,
+	r := &result{Schema: 1, Run: path, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
 		ESS: number(w.ESS()), Khat: number(w.Khat()), LogEvidence: number(w.LogEvidence()), LogEvidenceSE: number(w.LogEvidenceSE()),
 		Seconds: number(m.Seconds), LikelihoodImportance: number(cmp.Or(m.LikelihoodImportance, 1)), Trust: trustJSON(t), Warnings: []string{},
 		Variables: []variable{}, model: m.Model, conditioned: m.Conditioned}
+	success, successSE := sum.Success()
+	r.Success, r.SuccessSE = number(success), number(successSE)
 	for _, x := range t.Reasons {
 		r.Warnings = append(r.Warnings, x.Text)
 	}
 	r.remark(sum.Warnings()...)
+	r.remark(names.Warnings()...)
 	if facts.UnseenText != "" && !slices.ContainsFunc(t.Reasons, func(x importance.Reason) bool { return x.Code == importance.UnseenAddress }) {
 		r.remark(facts.UnseenText)
 	}
@@ -124,6 +140,9 @@ func newResult(path string, m *rundir.Manifest, sum *importance.Summary, unknown
 		own := t.Of(&v)
 		if x.Trust = trustJSON(own); own.Verdict == importance.None {
 			x.MeanSE, x.Q05SE, x.Q50SE, x.Q95SE = nan, nan, nan, nan
+		}
+		if x.spreadless() {
+			x.SD, x.Q05, x.Q95 = nan, nan, nan
 		}
 		if v.Kind == importance.Discrete {
 			mode := number(v.Mode)

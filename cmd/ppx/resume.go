@@ -15,12 +15,12 @@ import (
 // --plain, compute samples that differ by rounding.
 const sameTolerance = 1e-9
 
-// sameSimulator makes the first recorded draw again and compares: traces of two models must not end up in one run. A
-// simulator that does not even agree with itself cannot be checked, and is said to be so.
-func (j *job) sameSimulator(ctx context.Context, pool *engine.Pool) error {
+// anotherSimulator makes the first recorded draw again and compares: traces of two models must not end up in one run unless the user
+// forces it. A simulator that does not even agree with itself cannot be checked, and is said to be so.
+func (j *job) anotherSimulator(ctx context.Context, pool *engine.Pool) (bool, error) {
 	want, err := firstGood(ctx, j.out)
 	if want == nil || err != nil {
-		return err
+		return false, err
 	}
 	maker := j.cfg.Maker()
 	if j.cfg.Guide != nil { // another processor's network would propose values that differ a little
@@ -32,22 +32,30 @@ func (j *job) sameSimulator(ctx context.Context, pool *engine.Pool) error {
 	}
 	got, err := again()
 	if err != nil {
-		return fmt.Errorf("draw %d, which is recorded in %s, was made again to see whether the simulator is the same (--force goes on without): %w", want.Draw, j.out, err)
+		if j.force {
+			remark(fmt.Sprintf("warning: draw %d, which is recorded in %s, cannot be made again: %v", want.Draw, j.out, err))
+			return true, ctx.Err()
+		}
+		return false, fmt.Errorf("draw %d, which is recorded in %s, was made again to see whether the simulator is the same (--force goes on without): %w", want.Draw, j.out, err)
 	}
 	differences := inspect.Compare(want, got, sameTolerance)
 	if len(differences) == 0 {
-		return nil
+		return false, nil
 	}
 	second, err := again()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if own := inspect.Compare(got, second, sameTolerance); len(own) > 0 {
-		remark(fmt.Sprintf("warning: the simulator is not deterministic: made twice with the same random numbers, draw %d has at %s (does it draw random numbers of its own, or read a clock?); whether it is the one that %s was made with cannot be checked",
+		remark(fmt.Sprintf("warning: the simulator is not deterministic: made twice with the same random numbers, draw %d differs at %s (does it draw random numbers of its own, or read a clock?); whether it is the one that %s was made with cannot be checked",
 			want.Draw, own[0], j.out))
-		return nil
+		return false, nil
 	}
-	return usagef("this is not the simulator that %s was made with: draw %d, made again, has at %s; use the one of before, begin another run, or go on with --force",
+	if j.force {
+		remark(fmt.Sprintf("warning: this is not the simulator that %s was made with: draw %d, made again, differs at %s; the run will hold traces of both", j.out, want.Draw, differences[0]))
+		return true, nil
+	}
+	return false, usagef("this is not the simulator that %s was made with: draw %d, made again, differs at %s; use the one of before, begin another run, or go on with --force",
 		j.out, want.Draw, differences[0])
 }
 

@@ -70,8 +70,13 @@ func summarise(ctx context.Context, path string, show *shown) (*summarised, erro
 	if err != nil {
 		return nil, err
 	}
+	data, err := r.Manifest.Tensors(path)
+	if err != nil {
+		return nil, err
+	}
 	sum := importance.NewSummary()
 	sum.Full = show.full
+	names := importance.NewNames(&importance.Config{Data: data, Condition: r.Manifest.Conditioned})
 	var guide unseen
 	for t, err := range r.All(ctx) {
 		if err != nil {
@@ -80,11 +85,12 @@ func summarise(ctx context.Context, path string, show *shown) (*summarised, erro
 		if err := sum.Write(ctx, t); err != nil {
 			return nil, err
 		}
+		_ = names.Add(t) // the judgement will say so
 		if r.Manifest.Method == "ic" {
 			guide.add(t)
 		}
 	}
-	res := newResult(path, r.Manifest, sum, &guide)
+	res := newResult(path, r.Manifest, sum, names, &guide)
 	switch r.Manifest.State {
 	case rundir.Complete:
 	case rundir.Running:

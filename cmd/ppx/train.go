@@ -322,7 +322,16 @@ func (t *training) source(c *cobra.Command, command []string, j *train.Journal, 
 	}
 	j.Manifest.Command = command
 	t.lost = func() uint64 { return pool.Stats().Lost }
-	return &train.Simulators{X: pool, Model: pool.Model(), Config: &trainer.Config},
+	begun, last := time.Now(), time.Now()
+	held := func(done int) { // before the first line of the training itself
+		if now := time.Now(); now.Sub(last) >= show.every() {
+			last = now
+			n := trainer.Config.Validation
+			show.line(float64(done)/float64(n), fmt.Sprintf("%s/%s traces to be held out  %s traces/s", thousands(uint64(done)), thousands(uint64(n)),
+				figure(round(float64(done)/now.Sub(begun).Seconds()))))
+		}
+	}
+	return &train.Simulators{X: pool, Model: pool.Model(), Config: &trainer.Config, Held: held},
 		func() { pool.Close() }, nil
 }
 

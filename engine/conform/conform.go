@@ -180,15 +180,23 @@ func (c *checker) judge(ctx context.Context) {
 func (c *checker) hello() error {
 	if err := c.single.SendWithin(c.sess.Hello(c.o.System), c.o.StartTimeout); err != nil {
 		if errors.Is(err, ppx.ErrTimeout) {
-			err = fmt.Errorf("%w: nobody binds the endpoint within %v", err, c.o.StartTimeout)
+			err = fmt.Errorf("%w: nobody binds the endpoint within %v (--start-timeout)", err, c.o.StartTimeout)
 		}
-		return err
+		return c.stranger(err)
 	}
 	msg, err := c.Recv(c.o.StartTimeout)
 	if err != nil {
-		return err
+		return c.stranger(err)
 	}
 	return c.sess.Welcome(msg)
+}
+
+// stranger adds to an error before the first handshake what is likely of a launched program.
+func (c *checker) stranger(err error) error {
+	if len(c.o.Connect) > 0 || len(c.rep.Rules) > 0 {
+		return err
+	}
+	return engine.WithoutClient(err)
 }
 
 // listener notes the statements as they come, before the recorder's verdict.

@@ -54,7 +54,7 @@ func (l *Replay) Choose(_ *engine.Run, s *engine.Site) (engine.Choice, bool, err
 		return engine.Choice{}, false, nil
 	}
 	c := engine.Choice{Value: v.value.Data, Origin: tracing.Reused}
-	if v.origin == tracing.FromData || v.origin == tracing.FromModel {
+	if v.origin.Scored() {
 		c.Origin = v.origin
 	}
 	return c, true, nil

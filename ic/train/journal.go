@@ -220,7 +220,7 @@ func (j *Journal) writePoints() error {
 
 // readPoints reads the loss curve as far as the checkpoint.
 func (j *Journal) readPoints(upTo uint64) error {
-	f, err := os.Open(filepath.Join(j.Dir, lossFile))
+	f, _, err := disk.OpenRegular(filepath.Join(j.Dir, lossFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

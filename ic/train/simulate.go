@@ -23,6 +23,8 @@ type Simulators struct {
 	X      engine.Executor
 	Model  string // of the simulator
 	Config *Config
+	// Held, if it is not nil, hears how many of the held-out traces there are, while they are made.
+	Held func(done int)
 
 	gaveUp  int           // draws of the last minibatch
 	keep    []*ic.Example // of the first epoch, when there are more
@@ -64,7 +66,9 @@ func (s *Simulators) Open(ctx context.Context, n *ic.Network[float32]) (_ *ic.Ne
 			}
 			continue
 		}
-		first = append(first, t)
+		if first = append(first, t); s.Held != nil {
+			s.Held(len(first))
+		}
 	}
 	return open(s.Config, s.Model, n, first, &s.network)
 }

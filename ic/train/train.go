@@ -167,6 +167,12 @@ type Trainer struct {
 	held  []*ic.Example
 	base  time.Duration // of earlier sessions
 	start time.Time
+
+	looked struct { // the validation that is shown
+		loss float64
+		at   uint64 // traces
+		when time.Time
+	}
 }
 
 // State is the part of a training that checkpoints keep besides network and optimiser.
@@ -248,7 +254,11 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 			}
 		}
 		if h.Progress != nil {
-			h.Progress(t.progress(loss, norm, rate))
+			p, err := t.progress(loss, norm, rate)
+			if err != nil {
+				return warnings, err
+			}
+			h.Progress(p)
 		}
 		if ctx.Err() != nil {
 			return warnings, errors.Join(context.Cause(ctx), h.Save(t))
@@ -379,19 +389,27 @@ func (t *Trainer) diverged(err error) error {
 // patience is how many validations without a better one the plateau schedule waits.
 const patience = 5
 
-// validate computes the loss of what is held out.
-func (t *Trainer) validate(h Hooks) error {
+// heldLoss is the mean loss of what is held out.
+func (t *Trainer) heldLoss() (float64, error) {
 	sum := 0.0
 	for batch := range slices.Chunk(t.held, t.Config.Batch) {
 		for _, part := range parts(batch) {
 			l, err := t.pass.Loss(part)
 			if err != nil {
-				return t.diverged(err)
+				return 0, t.diverged(err)
 			}
 			sum += l
 		}
 	}
-	t.Last, t.Validated = sum/float64(len(t.held)), t.Traces
+	return sum / float64(len(t.held)), nil
+}
+
+// validate computes the loss of what is held out, and keeps the network if it is the best.
+func (t *Trainer) validate(h Hooks) (err error) {
+	if t.Last, err = t.heldLoss(); err != nil {
+		return err
+	}
+	t.Validated = t.Traces
 	if t.Traces == 0 {
 		t.First = t.Last
 		return nil
@@ -424,10 +442,31 @@ func (t *Trainer) validate(h Hooks) error {
 	return nil
 }
 
-func (t *Trainer) progress(loss, norm float64, r *rate) Progress {
-	p := Progress{Traces: t.Traces, N: t.Config.N, Step: t.Step, Loss: loss, Validation: t.Last, Validated: t.Validated, Best: t.BestLoss, BestAt: t.BestAt,
+// lookEvery is how often those who watch want a new validation.
+var lookEvery = 15 * time.Second
+
+// look is the last validation, or one just for those who watch, where the next that counts is far: it changes nothing.
+func (t *Trainer) look() (loss float64, at uint64, err error) {
+	if t.looked.at < t.Validated || t.looked.when.IsZero() {
+		t.looked.loss, t.looked.at, t.looked.when = t.Last, t.Validated, time.Now()
+	}
+	if time.Since(t.looked.when) > lookEvery && t.looked.at < t.Traces {
+		if t.looked.loss, err = t.heldLoss(); err != nil {
+			return 0, 0, err
+		}
+		t.looked.at, t.looked.when = t.Traces, time.Now()
+	}
+	return t.looked.loss, t.looked.at, nil
+}
+
+func (t *Trainer) progress(loss, norm float64, r *rate) (Progress, error) {
+	validation, validated, err := t.look()
+	if err != nil {
+		return Progress{}, err
+	}
+	p := Progress{Traces: t.Traces, N: t.Config.N, Step: t.Step, Loss: loss, Validation: validation, Validated: validated, Best: t.BestLoss, BestAt: t.BestAt,
 		Rate: t.adam.Rate, Norm: norm, Elapsed: t.elapsed(), PerSecond: r.perSecond(time.Now(), t.Traces), Places: len(t.Network.Places())}
-	if t.Last == math.MaxFloat64 {
+	if validation == math.MaxFloat64 {
 		p.Validation = math.NaN()
 	}
 	if p.PerSecond > 0 && p.N > 0 {
@@ -438,7 +477,7 @@ func (t *Trainer) progress(loss, norm float64, r *rate) Progress {
 			p.Left = max(left, 0)
 		}
 	}
-	return p
+	return p, nil
 }
 
 // rate is a speed over the last seconds.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -265,6 +266,60 @@ func TestModelsThatCannotBeLearnt(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// Sites that the prior answers, whatever a network says, are in no loss: nothing is gained where nothing can be.
+func TestNothingIsGainedFromWhatThePriorAnswers(t *testing.T) {
+	config := Config{Network: tiny(), N: 600, Validation: 64, ValidateEvery: 100, Seed: 1, Threads: 1, Batch: 16}
+	if err := config.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	tr := NewTrainer(config)
+	source := &Simulators{X: local(t, func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Beta(0.001, 0.001))
+		r.Observe("y", gosim.Normal(x, 0.1))
+		return gosim.Scalar(x)
+	}), Model: "m", Config: &config}
+	defer source.Close()
+	warnings, err := tr.Run(ctx, source, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
+	if err != nil || tr.First != 0 || tr.BestLoss != 0 || !strings.Contains(fmt.Sprint(warnings), "the network has gained 0 nats") {
+		t.Errorf("loss %g, at first %g, %q, %v", tr.BestLoss, tr.First, warnings, err)
+	}
+}
+
+// Validations for those who watch change nothing.
+func TestLookingChangesNothing(t *testing.T) {
+	defer func(d time.Duration) { lookEvery = d }(lookEvery)
+	var nets []string
+	shown := map[uint64]bool{}
+	for _, lookEvery = range []time.Duration{time.Hour, 0} {
+		config := Config{Network: tiny(), N: 640, Validation: 64, ValidateEvery: 320, Seed: 1, Threads: 1, Batch: 16}
+		if err := config.Complete(); err != nil {
+			t.Fatal(err)
+		}
+		tr := NewTrainer(config)
+		source := &Simulators{X: local(t, branching.Model), Model: "m", Config: &config}
+		_, err := tr.Run(ctx, source, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour, Progress: func(p Progress) {
+			if lookEvery == 0 {
+				shown[p.Validated] = true
+			}
+		}})
+		source.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintln(tr.BestLoss, tr.BestAt, tr.Last, tr.Validated)
+		for _, p := range tr.Network.Params() {
+			text += fmt.Sprintf("%x ", p.Value)
+		}
+		nets = append(nets, text)
+	}
+	if nets[0] != nets[1] {
+		t.Error("the network depends on whether somebody looks")
+	}
+	if len(shown) != 40 {
+		t.Errorf("%d validations were shown, want one a minibatch", len(shown))
 	}
 }
 

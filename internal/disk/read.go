@@ -68,16 +68,32 @@ func (s *stream) pipe() bool {
 	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }
 
+// OpenRegular opens a file that can be nothing else: a pipe in its place, which would be waited for, is an error.
+func OpenRegular(path string) (f *os.File, size int64, err error) {
+	f, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
 // ReadFile reads a regular file of at most so many bytes.
 func ReadFile(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
+	f, size, err := OpenRegular(path)
+	if err != nil {
 		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", path)
-	case info.Size() > most:
-		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d", path, ErrTooLarge, info.Size(), most)
 	}
-	return os.ReadFile(path)
+	defer f.Close()
+	if size > most {
+		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d", path, ErrTooLarge, size, most)
+	}
+	return io.ReadAll(io.LimitReader(f, most))
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 )
 
 // Files are read column by column and page by page, into typed slices: several times faster than rows.
@@ -20,9 +22,12 @@ type columnFile struct {
 }
 
 func openColumns(path string) (c *columnFile, err error) {
-	f, err := os.Open(path)
-	if err != nil {
+	f, size, err := disk.OpenRegular(path)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil, err
+	}
+	if err != nil {
+		return nil, damaged(path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -31,11 +36,7 @@ func openColumns(path string) (c *columnFile, err error) {
 		}
 	}()
 	defer recoverTo(&err)
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	p, err := parquet.OpenFile(f, info.Size(), parquet.SkipBloomFilters(true))
+	p, err := parquet.OpenFile(f, size, parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,8 @@ type Manifest struct {
 	Ended                *time.Time       `json:"ended,omitempty"`
 	Seconds              float64          `json:"seconds"` // at work, sessions added up
 	Host                 Host             `json:"host"`
-	Cut                  *Cut             `json:"cut,omitempty"` // of a run that ended early
+	Cut                  *Cut             `json:"cut,omitempty"`   // of a run that ended early
+	Mixed                []uint64         `json:"mixed,omitempty"` // draws from which on another simulator has answered (--force)
 }
 
 // Cut is the longest run that was going on when a job ended early, and is not among the traces.
@@ -188,6 +189,14 @@ func ReadManifest(path string) (*Manifest, error) {
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(b, m); err != nil {
+		var wrong *json.UnmarshalTypeError
+		switch {
+		case !errors.As(err, &wrong):
+		case wrong.Field == "":
+			err = fmt.Errorf("it holds a JSON %s, no object", wrong.Value)
+		default:
+			err = fmt.Errorf("%s cannot be a JSON %s", wrong.Field, wrong.Value)
+		}
 		return nil, damaged(filepath.Join(path, manifestFile), err)
 	}
 	if m.Format != Format {

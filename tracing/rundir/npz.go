@@ -26,10 +26,13 @@ func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
 	// The library trusts the header; so does whoever calls it with a file that lies.
 	defer func() {
 		if p := recover(); p != nil {
-			t, err = ppx.Tensor{}, fmt.Errorf("not a valid .npy file: %v", p)
+			t, err = ppx.Tensor{}, errors.New("not a valid .npy file: its header cannot be read")
 		}
 	}()
 	b := bufio.NewReader(in)
+	if _, err := b.Peek(1); err == io.EOF {
+		return t, errors.New("it is empty")
+	}
 	// The header's own length: two bytes after magic and version, four from version 2 on.
 	if p, err := b.Peek(12); err == nil {
 		head := int64(binary.LittleEndian.Uint16(p[8:]))
@@ -179,11 +182,15 @@ func writeNPZ(path string, arrays map[string]ppx.Tensor) error {
 }
 
 func readNPZ(path, name string) (ppx.Tensor, error) {
-	z, err := zip.OpenReader(path)
+	file, size, err := disk.OpenRegular(path)
+	if err != nil {
+		return ppx.Tensor{}, err
+	}
+	defer file.Close()
+	z, err := zip.NewReader(file, size)
 	if err != nil {
 		return ppx.Tensor{}, fmt.Errorf("%s: %w", path, err)
 	}
-	defer z.Close()
 	for _, f := range z.File {
 		if f.Name != name+".npy" {
 			continue

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -336,6 +337,47 @@ func TestDamagedParts(t *testing.T) {
 	}
 	if files(t, path) != want {
 		t.Error("the test spoilt its own files")
+	}
+}
+
+// A pipe where a file belongs is an error at once: nobody waits for a writer that never comes.
+func TestPipesInPlaceOfFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	w, err := rundir.Create(path, &rundir.Manifest{N: 50}, map[string]ppx.Tensor{"image": {Data: make([]float64, 2000), Shape: []int32{2000}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range run(t, everything, 50, nil) {
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"draws/part-00000.parquet", "sites/part-00000.parquet", "addresses/part-00000.parquet", "data.npz", "run.json"} {
+		name = filepath.Join(path, name)
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Remove(name), syscall.Mkfifo(name, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		err = nil
+		r, e := rundir.Open(path, nil)
+		if err = e; e == nil {
+			_, err = r.Manifest.Tensors(path)
+			for _, e := range r.All(ctx) {
+				err = errors.Join(err, e)
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), name+" is no regular file") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := errors.Join(os.Remove(name), os.WriteFile(name, whole, 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -217,6 +217,11 @@ def test_main_without_an_engine_runs_once_and_says_so(result, shown, monkeypatch
     assert p.stderr == f"sim: no engine ({hint}): running once by itself\n"
 
 
+def test_an_endpoint_that_is_none_is_one_line():
+    p = subprocess.run([sys.executable, "-c", "import ppxsim\nppxsim.main(lambda: 1, name='sim')", "foo"], capture_output=True, encoding="utf-8")
+    assert (p.returncode, p.stderr) == (1, "sim: cannot bind foo (tcp://HOST:PORT, ipc://PATH or ipc://@NAME): Invalid argument\n")
+
+
 # ---- addresses
 
 

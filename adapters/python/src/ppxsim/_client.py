@@ -419,12 +419,16 @@ def _call_model(model: Callable[[], Any]) -> Any:
 _ROOT = _call_model.__code__
 
 
+class _CannotBind(OSError):
+    """An endpoint that is none, or that another process has."""
+
+
 def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
     """Bind endpoint (tcp://127.0.0.1:5555, ipc:///path, ipc://@name) and answer engines until the process
     ends. Anyone who can connect can run the model: PPX has no authentication, so bind loopback or a Unix
     socket unless the network is yours.
 
-    An exception of the model fails the run, and the engine is told. With an engine that speaks plain PPX 1.0,
+    Raises OSError where that is no endpoint, or taken. An exception of the model fails the run, and the engine is told. With an engine that speaks plain PPX 1.0,
     which has no message for it, it ends serve, and the engine notices the end of the process.
     """
     global _serving
@@ -432,7 +436,10 @@ def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
     try:
         socket = context.socket(zmq.REP)
         socket.linger = 0
-        socket.bind(endpoint)
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as e:
+            raise _CannotBind(f"cannot bind {endpoint} (tcp://HOST:PORT, ipc://PATH or ipc://@NAME): {zmq.strerror(e.errno)}") from None
         run = _Remote(socket)
         token = _run.set(run)
         _serving += 1
@@ -474,6 +481,8 @@ def main(model: Callable[[], Any], name: str) -> Any:
             serve(model, name, endpoint)
         except KeyboardInterrupt:
             return None
+        except _CannotBind as e:
+            sys.exit(f"{name}: {e}")
         except BaseException:
             # At once: a thread of the simulator must not keep the process alive, the engine waits for its end.
             traceback.print_exc()
