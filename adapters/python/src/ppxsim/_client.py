@@ -439,7 +439,7 @@ def serve(model: Callable[[], Any], name: str, endpoint: str) -> None:
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as e:
-            raise _CannotBind(f"cannot bind {endpoint} (tcp://HOST:PORT, ipc://PATH or ipc://@NAME): {zmq.strerror(e.errno)}") from None
+            raise _CannotBind(f"cannot bind {endpoint} (tcp://HOST:PORT, ipc://PATH or ipc://@NAME): {zmq.strerror(e.errno or 0)}") from None
         run = _Remote(socket)
         token = _run.set(run)
         _serving += 1
