@@ -566,7 +566,7 @@ ppxsim.main(model, name="fragile")
 	out, _ := s.run(0, args(words("prior --json --seed 2 -n 60 --workers 2 --out run -- ./sim.sh {endpoint}"))...)
 	r := posterior(t, out)
 	failed := r["failed"].(float64)
-	if failed == 0 || r["traces"].(float64)+failed != 60 || !strings.Contains(out, "conditional on its surviving") {
+	if failed == 0 || r["traces"].(float64)+failed != 60 || !strings.Contains(out, "the run succeeds, and the data") {
 		t.Fatal(out)
 	}
 	if list, _ := s.run(0, words("trace ls run -n 0")...); !strings.Contains(list, "failed") || !strings.Contains(list, "too fragile") {
