@@ -156,11 +156,14 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 // with weight zero. NaN without draws.
 func (s *Summary) Success() (p, se float64) {
 	n := s.Weights.draws()
-	if s.success.w == 0 {
+	switch {
+	case s.Weights.N > 0 && s.Weights.Failed == 0:
+		return 1, 0
+	case s.success.w == 0:
 		return 0 / n, math.NaN()
 	}
 	p = math.Exp(s.success.max) * s.success.w / n
-	return p, p * math.Sqrt(math.Max(0, 1/s.success.ess()-1/n))
+	return math.Min(p, 1), p * math.Sqrt(math.Max(0, 1/s.success.ess()-1/n))
 }
 
 // invalid notes a trace whose weight is zero because the parameters of an Observe are no distribution.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -28,8 +29,8 @@ type namedValue struct {
 
 // readDataFile reads a JSON object {"x": 8, "y": [1, null]}, or a CSV file: a header of names and either one
 // row (scalars) or several (each column a vector). Errors name the file and the place in it.
-func readDataFile(path string) (out []namedValue, err error) {
-	f, _, err := disk.Open(path)
+func readDataFile(ctx context.Context, path string) (out []namedValue, err error) {
+	f, _, err := disk.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +50,8 @@ func readDataFile(path string) (out []namedValue, err error) {
 }
 
 // readNPY reads a .npy file.
-func readNPY(path string) (ppx.Tensor, error) {
-	f, size, err := disk.Open(path)
+func readNPY(ctx context.Context, path string) (ppx.Tensor, error) {
+	f, size, err := disk.Open(ctx, path)
 	if err != nil {
 		return ppx.Tensor{}, err
 	}
@@ -65,8 +66,10 @@ func readNPY(path string) (ppx.Tensor, error) {
 // utf8Text drops the mark with which Windows' editors begin UTF-8, and refuses other encodings by name.
 func utf8Text(in io.Reader) (*bufio.Reader, error) {
 	b := bufio.NewReader(in)
-	head, _ := b.Peek(4)
+	head, err := b.Peek(4)
 	switch {
+	case err != nil && err != io.EOF:
+		return nil, err
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
 		_, err := b.Discard(3)
 		return b, err

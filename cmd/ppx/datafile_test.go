@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -66,7 +68,7 @@ func TestDataFiles(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		values, err := readDataFile(path)
+		values, err := readDataFile(t.Context(), path)
 		var b strings.Builder
 		for _, v := range values {
 			fmt.Fprintf(&b, "%s%s", v.name, dist.ShapeString(v.value.Shape))
@@ -94,10 +96,15 @@ func TestEndlessAndSilentFiles(t *testing.T) {
 	}
 	defer func(d time.Duration) { disk.StreamDeadline = d }(disk.StreamDeadline)
 	disk.StreamDeadline = 100 * time.Millisecond
-	if _, err := readDataFile(fifo); err == nil { // nobody writes
+	if _, err := readDataFile(t.Context(), fifo); err == nil || !strings.Contains(err.Error(), "nobody wrote to the pipe") { // nobody writes
 		t.Error("read a pipe without a writer")
 	}
 	disk.StreamDeadline = time.Minute
+	ctx, cancel := context.WithCancelCause(t.Context()) // Ctrl-C meanwhile
+	time.AfterFunc(20*time.Millisecond, func() { cancel(errInterrupted) })
+	if _, err := readDataFile(ctx, fifo); !errors.Is(err, errInterrupted) {
+		t.Error(err)
+	}
 	go func() { // somebody does, later
 		time.Sleep(50 * time.Millisecond)
 		if w, err := os.OpenFile(fifo, os.O_WRONLY, 0); err == nil {
@@ -105,7 +112,7 @@ func TestEndlessAndSilentFiles(t *testing.T) {
 			w.Close()
 		}
 	}()
-	if v, err := readDataFile(fifo); err != nil || len(v) != 1 {
+	if v, err := readDataFile(t.Context(), fifo); err != nil || len(v) != 1 {
 		t.Errorf("%v, %v", v, err)
 	}
 	// A pipe with a writer is fine: a shell's <(command).
@@ -118,7 +125,7 @@ func TestEndlessAndSilentFiles(t *testing.T) {
 		_, _ = w.WriteString(`{"x": 8}`)
 		w.Close()
 	}()
-	if v, err := readDataFile(fmt.Sprintf("/dev/fd/%d", r.Fd())); err != nil || len(v) != 1 {
+	if v, err := readDataFile(t.Context(), fmt.Sprintf("/dev/fd/%d", r.Fd())); err != nil || len(v) != 1 {
 		t.Errorf("%v, %v", v, err)
 	}
 	link := filepath.Join(dir, "zero.csv")
@@ -127,7 +134,7 @@ func TestEndlessAndSilentFiles(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err = readDataFile(link)
+	_, err = readDataFile(t.Context(), link)
 	runtime.ReadMemStats(&after)
 	if err == nil || !strings.Contains(err.Error(), "more than 64 MiB") {
 		t.Error(err)
@@ -136,7 +143,7 @@ func TestEndlessAndSilentFiles(t *testing.T) {
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 8*64<<20 {
 		t.Errorf("%d MiB for 64", grown>>20)
 	}
-	if _, err := readDataFile(dir); err == nil || !strings.Contains(err.Error(), "is a folder") {
+	if _, err := readDataFile(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is a folder") {
 		t.Error(err)
 	}
 }
@@ -152,15 +159,15 @@ func TestObservedValues(t *testing.T) {
 		"{}":       "neither a number",
 		"[1":       "ends too early",
 	} {
-		v, err := parseValue(text)
+		v, err := parseValue(t.Context(), text)
 		if want == "" && (err != nil || len(v.Data) == 0) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, %v", text, v, err)
 		}
 	}
-	if _, err := parseData([]string{"x=[1,null]"}, nil, false); err == nil || !strings.Contains(err.Error(), "x[1] is not a number") {
+	if _, err := parseData(t.Context(), []string{"x=[1,null]"}, nil, false); err == nil || !strings.Contains(err.Error(), "x[1] is not a number") {
 		t.Error(err)
 	}
-	d, err := parseData([]string{"x=[1,null]", "y=nan", "z=3"}, nil, true)
+	d, err := parseData(t.Context(), []string{"x=[1,null]", "y=nan", "z=3"}, nil, true)
 	if err != nil || len(d) != 3 || !math.IsNaN(d["x"].Data[1]) || !math.IsNaN(d["y"].Data[0]) {
 		t.Errorf("%v, %v", d, err)
 	}

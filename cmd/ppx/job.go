@@ -264,7 +264,7 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 			j.cfg.Kind = dist.StreamPrior
 		}
 		var err error
-		if j.cfg.Data, err = parseData(j.observe, j.files, j.missing == "ok"); err != nil {
+		if j.cfg.Data, err = parseData(c.Context(), j.observe, j.files, j.missing == "ok"); err != nil {
 			return nil, err
 		}
 		if !c.Flags().Changed("seed") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -14,7 +15,7 @@ import (
 )
 
 // parseData reads --observe and --observe-file. With missing, elements that are null or NaN stay NaN: they are left out.
-func parseData(observe, files []string, missing bool) (control.Data, error) {
+func parseData(ctx context.Context, observe, files []string, missing bool) (control.Data, error) {
 	data := control.Data{}
 	add := func(where, name string, t ppx.Tensor) error {
 		_, given := data[name]
@@ -39,7 +40,7 @@ func parseData(observe, files []string, missing bool) (control.Data, error) {
 		return nil
 	}
 	for _, f := range files {
-		values, err := readDataFile(f)
+		values, err := readDataFile(ctx, f)
 		if err != nil {
 			return nil, usagef("--observe-file %w", err)
 		}
@@ -50,7 +51,7 @@ func parseData(observe, files []string, missing bool) (control.Data, error) {
 		}
 	}
 	for _, o := range observe {
-		name, t, err := parseObservation(o)
+		name, t, err := parseObservation(ctx, o)
 		if err != nil {
 			return nil, err
 		}
@@ -62,12 +63,12 @@ func parseData(observe, files []string, missing bool) (control.Data, error) {
 }
 
 // parseObservation reads NAME=VALUE. A name may hold "=" itself: the first place after which a value stands parts them.
-func parseObservation(o string) (name string, t ppx.Tensor, err error) {
+func parseObservation(ctx context.Context, o string) (name string, t ppx.Tensor, err error) {
 	for at, c := range o {
 		if c != '=' {
 			continue
 		}
-		v, e := parseValue(o[at+1:])
+		v, e := parseValue(ctx, o[at+1:])
 		if e == nil {
 			return o[:at], v, nil
 		}
@@ -91,9 +92,9 @@ func elementName(name string, i int, shape []int32) string {
 }
 
 // parseValue reads a number, a JSON array, or @FILE.npy.
-func parseValue(text string) (ppx.Tensor, error) {
+func parseValue(ctx context.Context, text string) (ppx.Tensor, error) {
 	if path, ok := strings.CutPrefix(text, "@"); ok {
-		return readNPY(path)
+		return readNPY(ctx, path)
 	}
 	if v, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil {
 		return dist.Scalar(v), nil

@@ -387,7 +387,7 @@ type trained struct {
 func (t *training) print(w io.Writer, j *train.Journal, x *train.Trainer, warnings []string, perSecond float64) error {
 	m := &j.Manifest
 	if t.lost != nil && t.lost() > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d runs were lost with their simulator, and drawn again", t.lost()))
+		warnings = append(warnings, fmt.Sprintf("%d runs failed or were lost with their simulator, and were drawn again", t.lost()))
 	}
 	if m.Failed > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d draws were given up, the simulator failed there: the network knows only what it survives", m.Failed))

@@ -276,7 +276,7 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 		}
 	}
 	if gain := t.Gain(); !(gain > littleGain) {
-		warnings = append(warnings, fmt.Sprintf("the network has gained %.2g nats per trace over the prior, next to nothing: its proposals are as good as the prior's. Either the data say nothing of the latents, or it needs more traces, or other settings: look at the loss curve", gain))
+		warnings = append(warnings, fmt.Sprintf("the network has gained %.2g nats per trace over the prior, next to nothing: its proposals are as good as the prior's. Either the data say nothing of the latents, or it needs more traces, or other settings: look at the loss curve. (Latents whose values doubles cannot tell apart are drawn from the prior whatever it says.)", gain))
 	}
 	return warnings, h.Save(t)
 }

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,8 +20,8 @@ var StreamDeadline = 60 * time.Second
 var ErrTooLarge = errors.New("too large")
 
 // Open opens a file that a user has named for reading, and tells its size. A file is read as it is; from a pipe or
-// a device come at most MaxStream bytes, within a minute: nobody waits for ever, and /dev/zero does not fill the memory.
-func Open(path string) (f io.ReadCloser, size int64, err error) {
+// a device come at most MaxStream bytes, within a minute and while ctx lasts: nobody waits for ever, and /dev/zero does not fill the memory.
+func Open(ctx context.Context, path string) (f io.ReadCloser, size int64, err error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
 	if err != nil {
 		return nil, 0, err
@@ -38,7 +39,7 @@ func Open(path string) (f io.ReadCloser, size int64, err error) {
 	}
 	deadline := time.Now().Add(StreamDeadline)
 	_ = file.SetReadDeadline(deadline) // devices have none
-	return &stream{file, MaxStream, deadline}, MaxStream, nil
+	return &stream{file, MaxStream, deadline, ctx}, MaxStream, nil
 }
 
 // stream reads so many bytes and no more.
@@ -46,18 +47,28 @@ type stream struct {
 	*os.File
 	left     int
 	deadline time.Time
+	ctx      context.Context // of the command that reads
 }
 
 func (s *stream) Read(p []byte) (int, error) {
 	if s.left <= 0 {
 		return 0, fmt.Errorf("%s: %w: it is no file, and more than %d MiB came from it", s.Name(), ErrTooLarge, MaxStream>>20)
 	}
+	defer context.AfterFunc(s.ctx, func() { _ = s.SetReadDeadline(time.Now()) })()
 	for {
+		if s.ctx.Err() != nil {
+			return 0, context.Cause(s.ctx)
+		}
 		n, err := s.File.Read(p[:min(len(p), s.left)])
 		// A named pipe that nobody has begun to write to looks as if it had ended.
-		if n > 0 || err != io.EOF || s.left < MaxStream || time.Now().After(s.deadline) || !s.pipe() {
+		switch {
+		case s.ctx.Err() != nil:
+			return 0, context.Cause(s.ctx)
+		case n > 0 || err != io.EOF || s.left < MaxStream || !s.pipe():
 			s.left -= n
 			return n, err
+		case time.Now().After(s.deadline):
+			return 0, fmt.Errorf("nobody wrote to the pipe within %v", StreamDeadline)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
