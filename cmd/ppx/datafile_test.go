@@ -96,7 +96,7 @@ func TestEndlessAndSilentFiles(t *testing.T) {
 	}
 	defer func(d time.Duration) { disk.StreamDeadline = d }(disk.StreamDeadline)
 	disk.StreamDeadline = 100 * time.Millisecond
-	if _, err := readDataFile(t.Context(), fifo); err == nil || !strings.Contains(err.Error(), "nobody wrote to the pipe") { // nobody writes
+	if _, err := readDataFile(t.Context(), fifo); err == nil || !strings.Contains(err.Error(), "nobody wrote to it") { // nobody writes
 		t.Error("read a pipe without a writer")
 	}
 	disk.StreamDeadline = time.Minute

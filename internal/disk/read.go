@@ -64,11 +64,11 @@ func (s *stream) Read(p []byte) (int, error) {
 		switch {
 		case s.ctx.Err() != nil:
 			return 0, context.Cause(s.ctx)
+		case errors.Is(err, os.ErrDeadlineExceeded), err == io.EOF && s.left == MaxStream && s.pipe() && time.Now().After(s.deadline):
+			return 0, fmt.Errorf("nobody wrote to it within %v", StreamDeadline)
 		case n > 0 || err != io.EOF || s.left < MaxStream || !s.pipe():
 			s.left -= n
 			return n, err
-		case time.Now().After(s.deadline):
-			return 0, fmt.Errorf("nobody wrote to the pipe within %v", StreamDeadline)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
