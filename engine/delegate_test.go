@@ -365,11 +365,11 @@ func chunk(c ppx.Chunk) *ppx.Message { return &ppx.Message{Type: ppx.Statements,
 func breakRule(name string) {
 	t, err := ppx.NewTransport(ppx.Limits{})
 	if err != nil {
-		panic(err)
+		fatal(err)
 	}
 	s, err := t.Listen(os.Getenv("PPX_ENDPOINT"))
 	if err != nil {
-		panic(err)
+		fatal(err)
 	}
 	var enc ppx.Encoder
 	var dec ppx.Decoder
@@ -380,7 +380,7 @@ func breakRule(name string) {
 		}
 		var m ppx.Message
 		if err := dec.Decode(msg, &m); err != nil {
-			panic(err)
+			fatal(err)
 		}
 		out := &ppx.Message{Type: ppx.Reset, Reason: ppx.Aborted}
 		switch m.Type {
@@ -399,9 +399,15 @@ func breakRule(name string) {
 			out = breakers[name].do(good, m.Run)
 		}
 		if err := s.Send(enc.Encode(out)); err != nil {
-			panic(err)
+			fatal(err)
 		}
 	}
+}
+
+// fatal ends a simulator with the reason as its last words.
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(2)
 }
 
 func TestBrokenRules(t *testing.T) {
