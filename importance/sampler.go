@@ -413,7 +413,13 @@ func (n *Names) Final() error {
 	if len(seen) > 0 {
 		list = "it has " + shorten(seen, 40)
 	}
-	return fmt.Errorf("%w: %s was given, but %s (%d traces)", ErrName, strings.Join(unused, ", "), list, n.traces)
+	hint := ""
+	for name := range n.data {
+		if base, _, ok := strings.Cut(name, "["); ok && n.seen[base] {
+			hint = fmt.Sprintf("; the elements of %s are given as one list", ppx.Quote(base))
+		}
+	}
+	return fmt.Errorf("%w: %s was given, but %s (%d traces)%s", ErrName, strings.Join(unused, ", "), list, n.traces, hint)
 }
 
 func shorten(names []string, most int) string {
@@ -449,6 +455,14 @@ func (n *Names) Warnings() []string {
 	return w
 }
 
+// draws is a number of draws with its verb.
+func draws(n uint64) string {
+	if n == 1 {
+		return "1 draw was"
+	}
+	return fmt.Sprintf("%d draws were", n)
+}
+
 // Warnings are remarks on the quality of the figures, in words, besides those of Judge.
 func (s *Summary) Warnings() []string {
 	var out []string
@@ -463,8 +477,8 @@ func (s *Summary) Warnings() []string {
 	}
 	if w.Failed > 0 {
 		p, se := s.Success()
-		out = append(out, fmt.Sprintf("%d draws were given up, the simulator failed there: figures and evidence are those of \"the run succeeds, and the data\"; under the prior a run succeeds with probability %.3g ± %.1g",
-			w.Failed, p, se))
+		out = append(out, fmt.Sprintf("%s given up, the simulator failed there: figures and evidence are those of \"the run succeeds, and the data\"; under the prior a run succeeds with probability %.3g ± %.1g",
+			draws(w.Failed), p, se))
 	}
 	return out
 }

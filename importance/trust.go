@@ -132,7 +132,7 @@ func (s *Summary) Judge(f Facts) Trust {
 	}
 	if f.Conditioned {
 		if k := w.Khat(); k > noKhat {
-			t.add(None, HighKhat, "", "k̂ = %.2f is above 1: the weights have no mean, and neither figures nor standard errors mean anything; use a better proposal", k)
+			t.add(None, HighKhat, "", "k̂ = %.2f is above 1: as far as the largest weights show, they have no mean, and neither figures nor standard errors can be relied on; draw many more, or use a better proposal", k)
 		} else if k > KhatLimit(w.N) {
 			t.add(Doubtful, HighKhat, "", "k̂ = %.2f is above %.2f: a few weights dominate and the standard errors cannot be trusted; draw more, or use a better proposal", k, KhatLimit(w.N))
 		}

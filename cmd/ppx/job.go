@@ -75,7 +75,7 @@ func (j *job) register(c *cobra.Command) {
 	f.BoolVar(&j.force, "force", false, "with --resume: go on though the simulator does not do what it did")
 	f.BoolVar(&j.retryFailed, "retry-failed", false, "with --resume: try draws again that were given up")
 	f.DurationVar(&j.save, "save-every", rundir.DefaultSync, "how old a trace gets before it is on disk: what a power cut costs")
-	f.DurationVar(&j.cfg.MaxTime, "max-time", 0, "stop after this time")
+	f.DurationVar(&j.cfg.MaxTime, "max-time", 0, "stop after this time (with --resume: of this session)")
 	f.Float64Var(&j.cfg.TargetESS, "target-ess", 0, "stop once the effective sample size is reached")
 	f.Float64Var(&j.cfg.Inflation, "prior-inflation", 0, "draw a trace's latents from widened priors with this probability (reweighted)")
 	j.sim.register(f, true)

@@ -71,6 +71,7 @@ type unseen struct {
 	traces, hit uint64
 	all, with   *importance.Weights // of all traces, and of those that came to such addresses
 	addresses   map[string]uint64   // how often
+	met         uint64              // sites that the network proposed
 }
 
 func (u *unseen) add(t *tracing.Trace) {
@@ -85,6 +86,9 @@ func (u *unseen) add(t *tracing.Trace) {
 	hit := false
 	for i := range t.Entries {
 		e := &t.Entries[i]
+		if e.Op == ppx.Sample && e.Origin == tracing.FromProposal {
+			u.met++
+		}
 		if e.Op != ppx.Sample || !e.Control || e.Origin != tracing.FromPrior {
 			continue
 		}
@@ -134,6 +138,10 @@ func (u *unseen) warnings() []string {
 	for i, n := range names {
 		names[i] = fmt.Sprintf("%s (%s times)", clip(n, 60), thousands(u.addresses[n]))
 	}
-	return []string{fmt.Sprintf("%s of %s traces came to addresses that the network did not meet in training, with %.3g %% of the weight, and drew from the prior there: %s%s; train it with more traces",
-		thousands(u.hit), thousands(u.traces), 100*u.share(), strings.Join(names, ", "), more)}
+	advice := "train it with more traces"
+	if u.met == 0 {
+		advice = "none of its addresses was met: this is another program than it was trained with, or one that was edited or built anew since; train a network for it, or name the addresses yourself"
+	}
+	return []string{fmt.Sprintf("%s of %s traces came to addresses that the network did not meet in training, with %.3g %% of the weight, and drew from the prior there: %s%s; %s",
+		thousands(u.hit), thousands(u.traces), 100*u.share(), strings.Join(names, ", "), more, advice)}
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strconv"
 	"strings"
@@ -42,6 +44,10 @@ func parseData(ctx context.Context, observe, files []string, missing bool) (cont
 	for _, f := range files {
 		values, err := readDataFile(ctx, f)
 		if err != nil {
+			var file *fs.PathError
+			if errors.As(err, &file) {
+				err = fmt.Errorf("%s: %w", file.Path, file.Err)
+			}
 			return nil, usagef("--observe-file %w", err)
 		}
 		for _, v := range values {

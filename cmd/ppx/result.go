@@ -214,7 +214,7 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 	}
 	fmt.Fprintf(w, "%s of %s from %s traces", s.bold(what), s.bold(ppx.Printable(r.model)), thousands(r.Traces))
 	if r.Failed > 0 {
-		fmt.Fprintf(w, " (%s more were given up)", thousands(r.Failed))
+		fmt.Fprintf(w, " (and %s given up)", thousands(r.Failed))
 	}
 	fmt.Fprintln(w)
 	if r.conditioned {
@@ -238,7 +238,7 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 		fmt.Fprintln(w)
 		plot(w, name, h)
 	}
-	if r.Trust.Verdict == importance.None && r.conditioned { // here too, for those who keep the table in a file
+	if r.Trust.Verdict == importance.None && r.conditioned && !isTerminal(w) { // here too, for those who keep the table in a file
 		fmt.Fprintln(os.Stderr, "ppx: warning: do not trust this result: "+r.Trust.Reasons[0].Text)
 	}
 	for _, x := range r.remarks {

@@ -62,7 +62,7 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	f.StringVarP(&t.network, "output", "o", "", "network file to write")
 	f.StringVar(&t.dir, "out", "", "folder of checkpoints and loss curve (default NETWORK.train)")
 	f.Uint64VarP(&t.cfg.N, "num", "n", 0, "training traces (default 100,000 without --max-time; with --from: all of them, --epochs times)")
-	f.DurationVar(&t.cfg.MaxTime, "max-time", 0, "train for so long")
+	f.DurationVar(&t.cfg.MaxTime, "max-time", 0, "train for so long, sessions of a resumed training added up")
 	f.Uint64Var(&t.cfg.Seed, "seed", 0, "random seed (default: from the system; recorded)")
 	f.StringArrayVar(&t.from, "from", nil, "train on the traces of this run (repeatable)")
 	f.IntVar(&t.cfg.Epochs, "epochs", 1, "how often to use each trace: more than once where simulating is slow; traces of simulators are kept in memory then")
@@ -344,7 +344,11 @@ func showTraining(show *progress, p train.Progress) {
 	} else if p.Left > 0 {
 		fraction = p.Elapsed.Seconds() / (p.Elapsed + p.Left).Seconds()
 	}
-	text := done + " traces  loss " + figure(p.Loss)
+	text := done + " traces"
+	if p.Left > 0 { // what matters first: a narrow terminal cuts the end
+		text += "  " + shortDuration(p.Left) + " left"
+	}
+	text += "  loss " + figure(p.Loss)
 	if !math.IsNaN(p.Validation) {
 		text += "  validation " + figure(p.Validation)
 		if p.Traces > p.Validated { // it is made now and then: say of when it is
@@ -355,9 +359,6 @@ func showTraining(show *progress, p train.Progress) {
 		}
 	}
 	text += fmt.Sprintf("  %s traces/s", figure(round(p.PerSecond)))
-	if p.Left > 0 {
-		text += "  " + shortDuration(p.Left) + " left"
-	}
 	if x := show.stats(); x != "" {
 		text += "  " + x
 	}
