@@ -69,7 +69,11 @@ func TestVectors(t *testing.T) {
 	}
 	load(t, "identity.json", &places)
 	for _, p := range places {
-		if got := ppx.AddressBase(p.Address, p.Kind, p.Categories); got != p.Base {
+		d := dist.Dist{Kind: p.Kind}
+		if p.Categories > 0 {
+			d = dist.New(p.Kind, make([]float64, p.Categories)...)
+		}
+		if got := ppx.AddressBase(p.Address, &d); got != p.Base {
 			t.Errorf("Go: the base of %+v is %s", p, got)
 		}
 		ask, want = append(ask, fmt.Sprintf("base %d %d %s", p.Kind, p.Categories, p.Address)), append(want, p.Base)

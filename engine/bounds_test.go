@@ -35,7 +35,7 @@ func TestAuditOfLargeTensors(t *testing.T) {
 	const n = 200_000
 	mean := dist.Vector(make([]float64, n)...)
 	mean.Data[0] = 1e12
-	d := ppx.Dist{Kind: dist.Normal, Params: [2]ppx.Tensor{mean, dist.Scalar(1)}}
+	d := ppx.Dist{Kind: dist.Normal, Params: []ppx.Tensor{mean, dist.Scalar(1)}}
 	stream := dist.NewStream(1, 0, 0, 0, dist.PurposeValue)
 	v := ppx.Tensor{Data: make([]float64, n), Shape: []int32{n}}
 	if err := d.Sample(&stream, v.Data); err != nil {

@@ -555,7 +555,7 @@ func TestConnectedSimulatorIsLeftInOrder(t *testing.T) {
 			if tr.Status != tracing.Failed {
 				continue
 			}
-			if failed++; !strings.Contains(tr.Error, fmt.Sprintf("draw %d at ipc://", tr.Draw)) || !strings.Contains(tr.Error, "the run failed: the solver did not converge") {
+			if failed++; strings.Contains(tr.Error, "ipc://") || !strings.Contains(tr.Error, "the run failed: the solver did not converge") {
 				t.Error(tr.Error)
 			}
 		}

@@ -255,7 +255,12 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) {
 		enough = j.sameAt >= minLosses
 	}
 	if j.tries >= maxTries || enough {
-		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, err), cause: err})
+		reason := err
+		var lost *lostRun
+		if errors.As(err, &lost) {
+			reason = lost.err
+		}
+		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, reason), cause: err})
 		return
 	}
 	q.lost.Add(1)

@@ -227,20 +227,17 @@ func (r *Run) Drawn(s *Site, sample func(v []float64) error) ([]float64, error) 
 		return v, err
 	}
 	r.compared = true
-	var scale [2][]float64 // of sums, which may cancel
+	var sizes []float64 // of sums, which may cancel
 	for i, x := range r.drawn {
 		if x == v[i] {
 			continue
 		}
 		size := math.Max(math.Abs(x), math.Abs(v[i]))
-		if k := s.Dist.Kind; k == dist.Normal || k == dist.Uniform {
-			if scale[0] == nil {
-				for p := range scale {
-					scale[p] = dist.Expand(nil, s.Dist.Params[p], s.Shape, s.Len)
-				}
-			}
-			size = math.Max(size, math.Max(math.Abs(scale[0][i]), math.Abs(scale[1][i])))
+		if sizes == nil {
+			sizes = make([]float64, s.Len)
+			s.Dist.Roundings(s.Shape, sizes)
 		}
+		size = math.Max(size, sizes[i])
 		// Two implementations of a sampler differ by rounding.
 		if !(math.Abs(x-v[i]) <= 1e-9*size) {
 			return nil, rule(s, "element %d is %.17g, the run's random numbers give %.17g", i, x, v[i])
@@ -281,8 +278,8 @@ type Recorder struct {
 	shape      [dist.MaxRank]int32
 	start      time.Time
 
-	logWeight     float64
-	logLikelihood float64
+	logWeight     tracing.Sum
+	logLikelihood tracing.Sum
 	trusted       bool // a whole run that the simulator made by itself has been drawn again and compared
 
 	// InvalidObserve scores an Observe whose parameters are invalid, and whose value is given, as impossible.
@@ -296,10 +293,10 @@ type Recorder struct {
 }
 
 type siteKey struct {
-	address    string
-	op         ppx.Type
-	kind       dist.Kind
-	categories int
+	address string
+	op      ppx.Type
+	kind    dist.Kind
+	row     int // numbers of a parameter that is one
 }
 
 type siteInfo struct {
@@ -327,7 +324,7 @@ func (r *Recorder) Begin(d Draw, s Stack) {
 	r.stack = s
 	r.b.Reset(r.table, d.Index, d.Chain)
 	r.run.Draw, r.run.Sofar = d, r.b.Sofar()
-	r.logWeight, r.logLikelihood, r.run.compared, r.waiting = 0, 0, false, false
+	r.logWeight, r.logLikelihood, r.run.compared, r.waiting = tracing.Sum{}, tracing.Sum{}, false, false
 	r.start = time.Now()
 }
 
@@ -336,8 +333,13 @@ func (r *Recorder) End(result ppx.Tensor, seconds float64) *tracing.Trace {
 	if !(seconds > 0) {
 		seconds = time.Since(r.start).Seconds()
 	}
-	t := r.b.Finish(result, r.logWeight, seconds)
-	t.LogLikelihood = r.logLikelihood
+	if len(result.Data) == 0 { // how a client says that there is none
+		result = ppx.Tensor{}
+	}
+	weight, likelihood := r.logWeight.Kept(), r.logLikelihood.Kept()
+	t := r.b.Finish(result, weight.High, seconds)
+	t.LogWeightRest = weight.Rest
+	t.LogLikelihood, t.LogLikelihoodRest = likelihood.High, likelihood.Rest
 	r.trusted = r.trusted || r.run.compared
 	return t
 }
@@ -366,11 +368,11 @@ func (r *Recorder) intern(s *ppx.Statement) (siteInfo, uint32) {
 }
 
 func (r *Recorder) internSite(s *ppx.Statement) siteInfo {
-	k := siteKey{s.Address, s.Op, s.Dist.Kind, s.Dist.Categories()}
+	k := siteKey{s.Address, s.Op, s.Dist.Kind, s.Dist.RowSize()}
 	info, ok := r.sites[k]
 	if !ok {
 		k.address = strings.Clone(s.Address)
-		info.base = ppx.AddressBase(k.address, k.kind, k.categories)
+		info.base = ppx.AddressBase(k.address, &s.Dist)
 		info.id = r.table.Intern(info.base, k.op, k.kind)
 		r.sites[k] = info
 	}
@@ -502,9 +504,9 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 			return v, fmt.Errorf("%w at %s", rule(site, "the simulator drew %v, outside the support of %v", v, s.Dist), ppx.Quote(s.Address))
 		}
 	}
-	r.logWeight += e.Contribution()
+	r.logWeight.Add(e.Contribution())
 	if e.Origin.Scored() {
-		r.logLikelihood += e.Contribution() // LogQ is that of elements that were not given
+		r.logLikelihood.Add(e.Contribution()) // LogQ is that of elements that were not given
 	}
 	r.b.Add(e, v, &s.Dist)
 	return v, nil
@@ -564,7 +566,7 @@ func (r *Recorder) impossible(site *Site, e tracing.Entry) (v ppx.Tensor, err er
 		}
 		v = ppx.Tensor{Data: c.Value, Shape: site.Shape}
 		e.Kind, e.Origin, e.LogP = site.Dist.Kind, c.Origin, math.Inf(-1)
-		r.logWeight, r.logLikelihood = e.LogP, e.LogP
+		r.logWeight, r.logLikelihood = tracing.Sum{High: e.LogP}, tracing.Sum{High: e.LogP}
 		r.b.Add(e, v, &site.Dist)
 		return v, nil
 	}

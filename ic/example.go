@@ -51,49 +51,46 @@ type visit struct {
 
 // site is a Sample's prior, element by element, and its value.
 type site struct {
-	kind       dist.Kind
-	elements   int
-	categories int
-	shape      []int32
-	coarse     bool      // answered by the prior, whatever the network says (dist.Coarse): nothing is to be learned
-	numbers    []float64 // parameter A of all elements, then B, then the values; of a Categorical each row's probabilities, then the values
+	kind     dist.Kind
+	elements int
+	row      int // numbers of a parameter that is a row, for each element
+	args     int // parameters that are numbers
+	shape    []int32
+	coarse   bool      // answered by the prior, whatever the network says (dist.Coarse): nothing is to be learned
+	numbers  []float64 // rows of all elements, then each parameter of all elements, then the values
 }
 
 // prior is the prior of element i.
 func (s *site) prior(i int) head.Prior {
 	p := head.Prior{Kind: s.kind}
-	if s.kind == dist.Categorical {
-		p.Probs = s.numbers[i*s.categories : (i+1)*s.categories]
+	if s.row > 0 {
+		p.Row = s.numbers[i*s.row : (i+1)*s.row]
 		return p
 	}
-	p.A = s.numbers[i]
-	if len(s.kind.Params()) > 1 {
-		p.B = s.numbers[s.elements+i]
+	for k := range s.args {
+		p.Args[k] = s.numbers[k*s.elements+i]
 	}
 	return p
 }
 
-func (s *site) priors() int {
-	if s.kind == dist.Categorical {
-		return s.elements * s.categories
-	}
-	return s.elements * len(s.kind.Params())
-}
+// priors is how many numbers the priors take.
+func (s *site) priors() int { return s.elements * (s.row + s.args) }
 
 func (s *site) values() []float64 { return s.numbers[s.priors():] }
 
 // newSite copies a distribution and, unless it is nil, a value.
 func newSite(d *ppx.Dist, shape []int32, n int, value []float64, room []float64) site {
 	s := site{kind: d.Kind, elements: n, shape: shape, numbers: room[:0]}
-	if d.Kind == dist.Categorical {
-		s.categories = d.Categories()
-		probs := d.Params[0].Data
-		for len(s.numbers) < n*s.categories {
-			s.numbers = append(s.numbers, probs...) // one row for all, or as many as elements
+	if s.row = d.RowSize(); s.row > 0 {
+		for _, p := range d.Params {
+			for len(s.numbers) < n*s.row {
+				s.numbers = append(s.numbers, p.Data...) // one row for all, or as many as elements
+			}
 		}
-		s.numbers = s.numbers[:n*s.categories]
+		s.numbers = s.numbers[:n*s.row]
 	} else {
-		for i := range d.Kind.Params() {
+		s.args = len(d.Params)
+		for i := range d.Params {
 			s.numbers = append(s.numbers, dist.Expand(nil, d.Params[i], shape, n)...)
 		}
 	}
@@ -163,17 +160,17 @@ func (t *tracker) visit(p *Place, s *site, next func(observable, slot int) []flo
 	clear(out)
 	t.instances[p]++
 	t.step++
-	prior := head.Prior{Kind: dist.Normal, B: 1}
+	prior := head.Prior{Kind: dist.Normal, Args: [dist.MaxArgs]float64{0, 1}}
 	if s.elements > 0 {
 		prior = s.prior(0)
 	}
-	if s.kind == dist.Categorical && s.elements > 0 {
+	if s.row > 0 && s.elements > 0 {
 		total := 0.0
-		for _, q := range prior.Probs {
+		for _, q := range prior.Row {
 			total += q
 		}
-		for i := range min(maxProbs, len(prior.Probs)) {
-			out[2+i] = float32(2 * (prior.Probs[i]/total - 1/float64(len(prior.Probs))))
+		for i := range min(maxProbs, len(prior.Row)) {
+			out[2+i] = float32(2 * (prior.Row[i]/total - 1/float64(len(prior.Row))))
 		}
 	}
 	f := out[priorFeatures:]
@@ -196,7 +193,7 @@ func (t *tracker) visit(p *Place, s *site, next func(observable, slot int) []flo
 			}
 			slot := min(t.at[k]+ahead, o.Count-1)
 			g[2*ahead], g[2*ahead+1] = float32(clip(o.z(slot, v[0]), 1e4)), 1
-			if ahead == 0 && s.kind != dist.Categorical && s.kind != dist.Bernoulli {
+			if ahead == 0 && !head.Labels(s.kind) {
 				g[4] = float32(math.Asinh((head.Coordinate(s.kind, v[0]) - location) / scale))
 			}
 		}

@@ -226,7 +226,7 @@ func (n *Network[T]) place(table *tracing.Table, address uint32, s *site) *Place
 	base := table.Address(address).Base
 	p := n.byBase[base]
 	if p == nil {
-		p = &Place{Base: base, Kind: s.kind, KindName: s.kind.String(), Categories: s.categories, Elements: s.elements,
+		p = &Place{Base: base, Kind: s.kind, KindName: s.kind.String(), Categories: s.row, Elements: s.elements,
 			Tensor: s.elements != 1}
 		n.byBase[base] = p
 	}
@@ -263,7 +263,7 @@ const maxElements = 16
 // valueInputs is how many numbers the embedding of a place's value takes.
 func (p *Place) valueInputs() int {
 	switch {
-	case p.Kind == dist.Categorical && p.Elements == 1:
+	case p.Categories > 0 && p.Elements == 1:
 		return min(p.Categories, 256)
 	case !p.Tensor:
 		return 2
@@ -274,7 +274,7 @@ func (p *Place) valueInputs() int {
 // valueFeatures writes a value as its embedding takes it.
 func (p *Place) valueFeatures(s *site, values []float64, out []float64) {
 	clear(out)
-	if p.Kind == dist.Categorical && p.Elements == 1 {
+	if p.Categories > 0 && p.Elements == 1 {
 		if len(values) == 1 { // else another shape than before: unknown
 			if k := int(values[0]); k >= 0 && k < len(out) {
 				out[k] = 1
@@ -285,7 +285,7 @@ func (p *Place) valueFeatures(s *site, values []float64, out []float64) {
 	sum := [2]float64{}
 	for i, x := range values {
 		var a, b float64
-		if p.Kind == dist.Categorical {
+		if p.Categories > 0 {
 			a = 2*x/math.Max(1, float64(p.Categories-1)) - 1
 		} else {
 			prior := s.prior(i)
@@ -310,7 +310,7 @@ func (p *Place) valueFeatures(s *site, values []float64, out []float64) {
 
 // priorInto writes the two features of a visit that depend on the place's statistics.
 func (p *Place) priorInto(s *site, out []float32) {
-	if s.kind == dist.Categorical || s.elements == 0 {
+	if s.row > 0 || s.elements == 0 {
 		return
 	}
 	a, b := 0.0, 0.0
@@ -323,7 +323,7 @@ func (p *Place) priorInto(s *site, out []float32) {
 }
 
 func (p *Place) priorFeatures(s *site, i int) (location, scale float64) {
-	if s.kind == dist.Categorical {
+	if s.row > 0 {
 		return 0, 0
 	}
 	prior := s.prior(i)
@@ -365,7 +365,7 @@ func (n *Network[T]) learn(p *Place, visits []*visit) error {
 	var count, location, squares, scales, logs, logSquares float64
 	for _, v := range visits {
 		for i := range v.site.elements {
-			if v.site.kind == dist.Categorical {
+			if v.site.row > 0 {
 				break
 			}
 			prior := v.site.prior(i)

@@ -192,14 +192,14 @@ type place struct{ entry, observable, slot int }
 // trace finds the values in a finished trace.
 func (c *collector) trace(t *tracing.Trace) (values observed, places []place, err error) {
 	values = make(observed, len(c.observables))
-	counts := map[uint32]int{}
+	var occ tracing.Occurrences
 	for i := range t.Entries {
 		e := &t.Entries[i]
+		occurrence := int(occ.Next(e))
 		if e.Op != ppx.Observe || e.Name == 0 {
 			continue
 		}
-		counts[e.Name]++
-		k, slot := c.of(t.Table.Name(e.Name), counts[e.Name])
+		k, slot := c.of(t.Table.Name(e.Name), occurrence)
 		if slot < 0 {
 			continue
 		}
@@ -264,7 +264,7 @@ func (c *collector) names() string {
 	for _, o := range c.observables {
 		names = append(names, o.Members...)
 	}
-	return list(names, 20)
+	return ppx.List(names, 20)
 }
 
 // seen is what the first traces show of a name.
@@ -275,6 +275,7 @@ type seen struct {
 	least   int
 	traces  int
 	differs bool
+	shared  bool // with a Sample or a Tag
 }
 
 // look notes the named Observes of traces, and the number of traces that are whole.
@@ -286,8 +287,10 @@ func look(traces []*tracing.Trace) (order []*seen, whole int) {
 		}
 		whole++
 		counts := map[uint32]int{}
+		var occ tracing.Occurrences
 		for i := range t.Entries {
 			e := &t.Entries[i]
+			occurrence := int(occ.Next(e))
 			if e.Op != ppx.Observe || e.Name == 0 || e.Kind == dist.None {
 				continue
 			}
@@ -300,6 +303,7 @@ func look(traces []*tracing.Trace) (order []*seen, whole int) {
 				byName[name] = s
 				order = append(order, s)
 			}
+			s.shared = s.shared || occurrence != counts[e.Name]
 			s.differs = s.differs || !slices.Equal(squeeze(s.shape), squeeze(shape))
 		}
 		for id, n := range counts {
@@ -332,7 +336,7 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 		}
 	}
 	if len(varying) > 0 {
-		warnings = append(warnings, fmt.Sprintf("not every trace has as many observations of %s: the network sees as many as all have", list(varying, 10)))
+		warnings = append(warnings, fmt.Sprintf("not every trace has as many observations of %s: the network sees as many as all have", ppx.List(varying, 10)))
 	}
 	// How many observations there are is no data: what not every trace has would tell the network what the latents were that
 	// brought it about, and at inference it would be told wrong.
@@ -345,6 +349,9 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 			o.Members = append(o.Members, s.name)
 			o.Count += s.least
 			o.Varying = o.Varying || s.least != s.most
+			if s.shared {
+				differs = fmt.Errorf("the observable %s shares its name with a Sample or a Tag before it: name that differently, or leave it out with --embed %s=none", ppx.Quote(s.name), s.name)
+			}
 			if s.differs {
 				differs = fmt.Errorf("the observable %s has values of different shapes: leave it out with --embed %s=none", ppx.Quote(s.name), s.name)
 			}
@@ -372,7 +379,7 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 		if !known[name] {
 			has := "it has no named Observe"
 			if len(names) > 0 {
-				has = "it has " + list(names, 40)
+				has = "it has " + ppx.List(names, 40)
 			}
 			return nil, nil, nil, fmt.Errorf("%w: --embed %s: the simulator never observes that (%d traces); %s", ErrEmbed, ppx.Quote(name), whole, has)
 		}
@@ -380,7 +387,7 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 	switch {
 	case len(out) > 0:
 	case len(names) > 0:
-		return nil, nil, nil, fmt.Errorf("there is nothing to learn from: of the observations %s none is in every trace and not hidden (--embed)", list(names, 40))
+		return nil, nil, nil, fmt.Errorf("there is nothing to learn from: of the observations %s none is in every trace and not hidden (--embed)", ppx.List(names, 40))
 	default:
 		return nil, nil, nil, errors.New("there is nothing to learn from: no trace has a named Observe")
 	}
@@ -391,19 +398,6 @@ func survey(traces []*tracing.Trace, embed map[string]Embedding) (out []*Observa
 		}
 	}
 	return out, hidden, append(warnings, statistics(traces, out)...), nil
-}
-
-// list quotes names, the first most of them.
-func list(names []string, most int) string {
-	var quoted []string
-	for i, n := range names {
-		if i == most {
-			quoted = append(quoted, fmt.Sprintf("and %d more", len(names)-most))
-			break
-		}
-		quoted = append(quoted, ppx.Quote(n))
-	}
-	return strings.Join(quoted, ", ")
 }
 
 // ErrEmbed says that an embedding was asked for that cannot be.

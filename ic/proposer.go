@@ -170,8 +170,8 @@ type pilot struct {
 	tracker *tracker
 	cache   *tableCache
 	table   *tracing.Table
-	seen    int            // entries that were looked at
-	counts  map[uint32]int // occurrences of observed names
+	seen    int // entries that were looked at
+	occ     tracing.Occurrences
 
 	last, here *compiled
 	lastEntry  int
@@ -202,7 +202,6 @@ func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.D
 		s.tracker = s.p.n.collector.tracker()
 		s.table = r.Sofar.Table
 		s.cache = s.p.table(s.table)
-		s.counts = map[uint32]int{}
 	}
 	s.observe(r.Sofar)
 	here := s.p.place(s.cache, s.table, at.Key.Address)
@@ -241,6 +240,7 @@ func (p *Proposer) next(k, slot int) []float64 {
 func (s *pilot) observe(t *tracing.Trace) {
 	for ; s.seen < len(t.Entries); s.seen++ {
 		e := &t.Entries[s.seen]
+		occurrence := int(s.occ.Next(e))
 		if e.Op != ppx.Observe || e.Name == 0 {
 			continue
 		}
@@ -248,8 +248,7 @@ func (s *pilot) observe(t *tracing.Trace) {
 		if k < 0 {
 			continue
 		}
-		s.counts[e.Name]++
-		if slot := s.p.n.Observables[k].slotOf(s.table.Name(e.Name), s.counts[e.Name]); slot >= 0 {
+		if slot := s.p.n.Observables[k].slotOf(s.table.Name(e.Name), occurrence); slot >= 0 {
 			s.tracker.observed(k, slot)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,6 +16,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -38,19 +40,19 @@ func values(t *tracing.Trace) map[string]float64 {
 	return v
 }
 
-func sample(t *testing.T, model ppx.Model, workers int, c importance.Config, sink collect) (*importance.Summary, importance.Outcome) {
+func sample(t *testing.T, model ppx.Model, workers int, c importance.Config, sink collect) (*posterior.Summary, importance.Outcome) {
 	t.Helper()
 	x := engine.NewLocal(model, workers)
 	defer x.Close()
-	sum := importance.NewSummary()
-	out, err := importance.Run(context.Background(), x, &c, importance.NewNames(&c), sum, sink)
+	sum := posterior.NewSummary()
+	out, err := importance.Run(context.Background(), x, &c, control.NewNames(c.Data, c.Condition, nil), sum, sink)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return sum, out
 }
 
-func variable(t *testing.T, s *importance.Summary, name string) importance.Variable {
+func variable(t *testing.T, s *posterior.Summary, name string) posterior.Variable {
 	t.Helper()
 	for _, v := range s.Variables() {
 		if v.Name == name {
@@ -58,7 +60,7 @@ func variable(t *testing.T, s *importance.Summary, name string) importance.Varia
 		}
 	}
 	t.Fatalf("no variable %s", name)
-	return importance.Variable{}
+	return posterior.Variable{}
 }
 
 // Importance sampling from the prior reproduces every exact posterior of the bank; with prior inflation
@@ -224,7 +226,7 @@ func TestSummaryAgainstDefinitions(t *testing.T) {
 	check("present", maybe.Present, present/w)
 	check("conditional mean", maybe.Mean, pm/present)
 	n := variable(t, sum, "n")
-	if n.Kind != importance.Discrete || n.Values[3].Value != 3 {
+	if n.Kind != posterior.Discrete || n.Values[3].Value != 3 {
 		t.Fatalf("n: %+v", n)
 	}
 	check("P(n=3)", n.Values[3].Probability, three/w)
@@ -286,8 +288,8 @@ func TestStandardErrorsAgainstRepetitions(t *testing.T) {
 	figures := map[string]*figure{}
 	for rep := range times {
 		cfg := importance.Config{Seed: uint64(100 + rep), N: n, Data: c.Data, Condition: true}
-		sum := importance.NewSummary()
-		if _, err := importance.Run(context.Background(), x, &cfg, importance.NewNames(&cfg), sum, collect(func(*tracing.Trace) {})); err != nil {
+		sum := posterior.NewSummary()
+		if _, err := importance.Run(context.Background(), x, &cfg, control.NewNames(cfg.Data, cfg.Condition, nil), sum, collect(func(*tracing.Trace) {})); err != nil {
 			t.Fatal(err)
 		}
 		v := variable(t, sum, "mu")
@@ -313,19 +315,31 @@ func TestStandardErrorsAgainstRepetitions(t *testing.T) {
 	}
 }
 
+// One value that is no number does not wipe out its variable's row: the figures are of the others, and how many they are is said.
 func TestNaNValuesDoNotHide(t *testing.T) {
 	i := 0
 	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
 		x := r.Sample("x", gosim.Normal(0, 1))
 		if i++; i%20 == 0 {
 			x = math.NaN()
+		} else if i%20 == 1 {
+			x = math.Inf(1)
 		}
 		r.Tag("t", x)
 		return gosim.Tensor{}
 	})
-	sum, _ := sample(t, model, 1, importance.Config{Seed: 1, N: 200}, func(*tracing.Trace) {})
-	if v := variable(t, sum, "t"); !math.IsNaN(v.Mean) || !math.IsNaN(v.Q50) || !math.IsNaN(v.Q05SE) {
+	mean, n := 0.0, 0.0
+	sum, _ := sample(t, model, 1, importance.Config{Seed: 1, N: 200}, func(tr *tracing.Trace) {
+		if x := tr.Value(1).Float(); !math.IsNaN(x) && !math.IsInf(x, 0) {
+			n++
+			mean += x
+		}
+	})
+	if v := variable(t, sum, "t"); math.Abs(v.Mean-mean/n) > 1e-12 || math.Abs(v.Finite-0.9) > 1e-12 || v.Present != 1 || v.ESS != 180 || math.IsNaN(v.Q05SE) {
 		t.Errorf("%+v", v)
+	}
+	if w := sum.Warnings(); len(w) != 1 || !strings.Contains(w[0], "t is NaN or infinite in traces with 10 % of the weight") {
+		t.Errorf("%q", w)
 	}
 	if v := variable(t, sum, "x"); math.IsNaN(v.Q50) {
 		t.Errorf("%+v", v)
@@ -360,7 +374,7 @@ func TestNamesOfData(t *testing.T) {
 		{control.Data{"y": dist.Scalar(1), "z@3": dist.Scalar(3), "t": dist.Scalar(0)}, "[1 1 3]", 1},
 	} {
 		cfg := importance.Config{Seed: 1, N: 20, Data: c.data, Condition: true}
-		names := importance.NewNames(&cfg)
+		names := control.NewNames(cfg.Data, cfg.Condition, nil)
 		sample(t, model, 1, cfg, func(tr *tracing.Trace) {
 			if err := names.Add(tr); err != nil {
 				t.Error(err)

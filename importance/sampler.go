@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
-	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -21,8 +19,8 @@ import (
 type Config struct {
 	Seed uint64
 	Kind dist.StreamKind // of random numbers
-	N    uint64          // number of draws, those before From included
-	From uint64          // first draw to make: what comes before was recorded earlier
+	// Draws First to First + N − 1 make the job; those before From were recorded earlier.
+	First, N, From uint64
 
 	Data control.Data
 	// Condition scores Observes that bring their own value and are not in Data at that value. Without it
@@ -39,9 +37,6 @@ type Config struct {
 	TargetESS float64       // stop once it is reached; 0: no
 	MaxTime   time.Duration // stop after it; 0: no
 
-	// Remark takes what a user should hear at once, while the run goes on; nil: nobody.
-	Remark func(string)
-
 	// Progress is called at most every Every, and at the end, from the goroutine that called Run.
 	Progress func(Progress)
 	Every    time.Duration
@@ -51,9 +46,12 @@ type Config struct {
 	Have []*tracing.Trace
 }
 
-// stream is the traces from From to N: those at hand, the others from x.
+// end is the number after the last draw.
+func (c *Config) end() uint64 { return c.First + c.N }
+
+// stream is the traces from From to the end: those at hand, the others from x.
 func (c *Config) stream(ctx context.Context, x engine.Executor) iter.Seq2[*tracing.Trace, error] {
-	all := engine.DrawsOf(c.Kind, c.Seed, c.From, c.N-c.From)
+	all := engine.DrawsOf(c.Kind, c.Seed, c.From, c.end()-c.From)
 	at := map[uint64]bool{}
 	for _, t := range c.Have {
 		at[t.Draw] = true
@@ -84,7 +82,7 @@ func (c *Config) stream(ctx context.Context, x engine.Executor) iter.Seq2[*traci
 				return
 			}
 		}
-		upTo(c.N)
+		upTo(c.end())
 	}
 }
 
@@ -132,32 +130,27 @@ func (c *Config) Temper(t *tracing.Trace) *tracing.Trace {
 	}
 	tempered := *t
 	if !math.IsInf(t.LogLikelihood, -1) { // else the weight is zero already
-		tempered.LogWeight += (b - 1) * t.LogLikelihood
+		w := tracing.Sum{High: t.LogWeight, Rest: t.LogWeightRest}
+		w.AddProduct(b-1, t.LogLikelihood)
+		w.AddProduct(b-1, t.LogLikelihoodRest)
+		w = w.Kept()
+		tempered.LogWeight, tempered.LogWeightRest = w.High, w.Rest
 	}
 	return &tempered
 }
 
-// EarlyCheck is after how many traces a name in the data that was not met is worth a remark: it may still come.
-const EarlyCheck = 20
-
-// NameCheck is after how many traces a name in the data that was never met is an error.
-const NameCheck = 1000
-
-// ErrName says that data were given for a name that the simulator does not have.
-var ErrName = errors.New("no such name in the simulator")
-
 // Outcome is what Run came to.
 type Outcome struct {
-	Drawn   uint64 // draws delivered, those before From not included
-	Stopped string // why it ended before N: "target ESS", "time limit"; else ""
-	Cut     Cut    // the longest run that was going on when it ended early
+	Drawn   uint64        // draws delivered, those before From not included
+	Stopped string        // why it ended before N: "target ESS", "time limit"; else ""
+	Cut     posterior.Cut // the longest run that was going on when it ended early
 }
 
 // unfinished is an executor that knows what it is doing.
 type unfinished interface{ Unfinished() []engine.Unfinished }
 
 // cut looks at the runs that are given up now.
-func cut(x engine.Executor, mean time.Duration) (c Cut) {
+func cut(x engine.Executor, mean time.Duration) (c posterior.Cut) {
 	c.Mean = mean
 	if u, ok := x.(unfinished); ok {
 		if list := u.Unfinished(); len(list) > 0 {
@@ -170,7 +163,7 @@ func cut(x engine.Executor, mean time.Duration) (c Cut) {
 // Run draws traces and hands each to sink and to the summary, in the order of draws. It ends after N
 // draws, at a stopping rule, with ctx's error, or with the first error of simulator or sink; what was
 // delivered before stays delivered. Draws before From must have been given to names and sum already.
-func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *Summary, sink tracing.Writer) (out Outcome, err error) {
+func Run(ctx context.Context, x engine.Executor, c *Config, names *control.Names, sum *posterior.Summary, sink tracing.Writer) (out Outcome, err error) {
 	if err := c.Validate(); err != nil {
 		return out, err
 	}
@@ -185,7 +178,7 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 		if c.Progress == nil || !(final || rate.due(time.Now(), c.Every)) {
 			return
 		}
-		p := Progress{Done: c.From + out.Drawn, N: c.N, Elapsed: time.Since(start), ESS: sum.Weights.ESS(), LogEvidence: sum.Weights.LogEvidence()}
+		p := Progress{Done: c.From - c.First + out.Drawn, N: c.N, Elapsed: time.Since(start), ESS: sum.Weights.ESS(), LogEvidence: sum.Weights.LogEvidence()}
 		p.PerSecond = rate.perSecond(time.Now(), out.Drawn)
 		if p.PerSecond > 0 {
 			p.Left = time.Duration(float64(c.N-p.Done) / p.PerSecond * float64(time.Second))
@@ -214,7 +207,7 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *Names, sum *S
 			return out, err
 		}
 		if c.TargetESS > 0 && sum.Weights.ESS() >= c.TargetESS {
-			if c.From+out.Drawn < c.N {
+			if c.From+out.Drawn < c.end() {
 				out.Stopped = "target ESS"
 			}
 			break
@@ -261,224 +254,4 @@ func (r *rate) perSecond(now time.Time, n uint64) float64 {
 	r.i = oldest
 	r.at[r.i], r.n[r.i] = now, n
 	return v
-}
-
-// Names watches how the names in the data meet the simulator's statements.
-type Names struct {
-	data   control.Data
-	holes  []string        // data of which elements are missing, in words
-	met    map[string]bool // of data
-	all    bool            // every name was met
-	traces int
-
-	seen       map[string]bool // named Observes and Samples
-	unanswered map[string]bool // Observes that had neither data nor a value
-	ignored    map[string]bool // data names met at a Tag only
-	known      map[uint64]bool // (name, op, origin) seen before
-	condition  bool
-	scored     bool // something was
-	remark     func(string)
-}
-
-// NewNames returns a watch for these data.
-func NewNames(c *Config) *Names {
-	data := control.Data{} // that is to be met
-	var holes []string
-	for name, v := range c.Data {
-		if control.Absent(v) {
-			continue
-		}
-		data[name] = v
-		if n := missing(v); n > 0 {
-			holes = append(holes, fmt.Sprintf("%d of %d elements of %s", n, len(v.Data), ppx.Quote(name)))
-		}
-	}
-	slices.Sort(holes)
-	return &Names{data: data, holes: holes, all: len(data) == 0, condition: c.Condition, met: map[string]bool{}, seen: map[string]bool{},
-		unanswered: map[string]bool{}, ignored: map[string]bool{}, known: map[uint64]bool{}, remark: c.Remark}
-}
-
-// missing counts the elements of a value that are left out.
-func missing(v ppx.Tensor) (n int) {
-	for _, x := range v.Data {
-		if x != x {
-			n++
-		}
-	}
-	return n
-}
-
-// Add looks at a trace; an ErrName when the first NameCheck traces have shown that a name is wrong.
-func (n *Names) Add(t *tracing.Trace) error {
-	if t.Status == tracing.Failed {
-		return nil
-	}
-	n.traces++
-	for i := range t.Entries {
-		e := &t.Entries[i]
-		k := uint64(e.Name)<<16 | uint64(e.Op)<<8 | uint64(e.Origin)
-		if n.all && n.known[k] {
-			continue
-		}
-		n.known[k] = true
-		n.scored = n.scored || e.Op == ppx.Observe && e.Kind != dist.None && e.Origin.Scored()
-		if e.Name == 0 {
-			continue
-		}
-		name := t.Table.Name(e.Name)
-		switch {
-		case e.Op == ppx.Tag || e.Kind == dist.None:
-			// There is nothing to score: a warning, no error.
-			for given := range n.data {
-				if base, _ := ppx.SplitOccurrence(given); base == name || given == name {
-					n.ignored[given] = true
-				}
-			}
-			continue
-		case e.Op == ppx.Observe && !e.Origin.Scored():
-			n.unanswered[name] = true
-		}
-		n.seen[name] = true
-		if e.Origin == tracing.FromData {
-			n.mark(t, i, name)
-		}
-	}
-	switch n.traces {
-	case EarlyCheck:
-		n.early()
-	case NameCheck:
-		return n.Final()
-	}
-	return nil
-}
-
-// early says at once what will probably be an error, or is no inference.
-func (n *Names) early() {
-	if n.remark == nil {
-		return
-	}
-	if err := n.Final(); err != nil {
-		n.remark(err.Error() + "; going on, in case it comes later")
-	}
-	if n.condition && !n.scored && len(n.data) == 0 {
-		n.remark("no data are given (--observe), and the simulator observes none of its own: this draws from the prior, as \"ppx prior\" does")
-	}
-}
-
-// mark notes which entry of the data answered entry i.
-func (n *Names) mark(t *tracing.Trace, i int, name string) {
-	if n.all {
-		return
-	}
-	occurrence := 0
-	for j := 0; j <= i; j++ {
-		if t.Entries[j].Name == t.Entries[i].Name {
-			occurrence++
-		}
-	}
-	key := ppx.JoinOccurrence(name, occurrence)
-	if _, ok := n.data[key]; !ok {
-		key = name
-	}
-	n.met[key] = true
-	n.all = len(n.met) == len(n.data)
-}
-
-// Unused are the names in the data, quoted, that no trace has used so far, though there were some.
-func (n *Names) Unused() (names []string) {
-	if n.all || n.traces == 0 {
-		return nil
-	}
-	for name := range n.data {
-		if !n.met[name] && !n.ignored[name] {
-			names = append(names, ppx.Quote(name))
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Final is the verdict when no more traces will come.
-func (n *Names) Final() error {
-	unused := n.Unused()
-	if len(unused) == 0 {
-		return nil
-	}
-	var seen []string
-	for name := range n.seen {
-		seen = append(seen, ppx.Quote(name))
-	}
-	slices.Sort(seen)
-	list := "it has no named Observe or Sample"
-	if len(seen) > 0 {
-		list = "it has " + shorten(seen, 40)
-	}
-	hint := ""
-	for name := range n.data {
-		if base, _, ok := strings.Cut(name, "["); ok && n.seen[base] {
-			hint = fmt.Sprintf("; the elements of %s are given as one list", ppx.Quote(base))
-		}
-	}
-	return fmt.Errorf("%w: %s was given, but %s (%d traces)%s", ErrName, strings.Join(unused, ", "), list, n.traces, hint)
-}
-
-func shorten(names []string, most int) string {
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
-
-// Warnings are remarks on names, in words.
-func (n *Names) Warnings() []string {
-	var w []string
-	list := func(m map[string]bool) string {
-		var names []string
-		for name := range m {
-			names = append(names, ppx.Quote(name))
-		}
-		slices.Sort(names)
-		return shorten(names, 20)
-	}
-	if n.condition && len(n.unanswered) > 0 {
-		w = append(w, fmt.Sprintf("no data were given for %s: drawn from the prior, as latents", list(n.unanswered)))
-	}
-	if len(n.holes) > 0 {
-		w = append(w, shorten(n.holes, 20)+" are missing: drawn, not scored; that is right if what is missing does not depend on the values")
-	}
-	for name := range n.met {
-		delete(n.ignored, name) // it was of use elsewhere
-	}
-	if len(n.ignored) > 0 {
-		w = append(w, fmt.Sprintf("the value given for %s is ignored: a tag, or an observation without distribution, has nothing to score", list(n.ignored)))
-	}
-	return w
-}
-
-// draws is a number of draws with its verb.
-func draws(n uint64) string {
-	if n == 1 {
-		return "1 draw was"
-	}
-	return fmt.Sprintf("%d draws were", n)
-}
-
-// Warnings are remarks on the quality of the figures, in words, besides those of Judge.
-func (s *Summary) Warnings() []string {
-	var out []string
-	w := s.Weights
-	if w.Bad > 0 {
-		out = append(out, fmt.Sprintf("%d of %d weights are NaN or +Inf (at %s): they count as zero; look at the densities there",
-			w.Bad, w.N, strings.Join(s.BadAt, ", ")))
-	}
-	if s.Invalid > 0 {
-		out = append(out, fmt.Sprintf("in %d of %d traces the parameters of an Observe were invalid (%s): they count as impossible (--invalid-observe zero)",
-			s.Invalid, w.N, strings.Join(s.InvalidAt, ", ")))
-	}
-	if w.Failed > 0 {
-		p, se := s.Success()
-		out = append(out, fmt.Sprintf("%s given up, the simulator failed there: figures and evidence are those of \"the run succeeds, and the data\"; under the prior a run succeeds with probability %.3g ± %.1g",
-			draws(w.Failed), p, se))
-	}
-	return out
 }

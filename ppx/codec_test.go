@@ -73,7 +73,7 @@ func TestEncodingIsReadByTheGeneratedCode(t *testing.T) {
 	var enc ppx.Encoder
 	m := ppx.Message{Type: ppx.Observe}
 	m.Op = ppx.Observe
-	m.Dist = ppx.Dist{Kind: dist.Gamma, Params: [2]ppx.Tensor{dist.Scalar(2), dist.Vector(3, 4)}}
+	m.Dist = ppx.Dist{Kind: dist.Gamma, Params: []ppx.Tensor{dist.Scalar(2), dist.Vector(3, 4)}}
 	buf := enc.Encode(&m)
 	msg := wire.GetRootAsMessage(buf, 0)
 	if msg.BodyType() != wire.MessageBodyObserve {

@@ -23,7 +23,8 @@ type Decoder struct {
 	// tensors without data or without shape.
 	Strict bool
 	buf    []byte
-	slots  [3]slot // two parameters and a value
+	slots  []slot // of a value and the parameters
+	params []Tensor
 	run    WireRun
 	reuse  WireReuse
 	chunk  Chunk
@@ -72,7 +73,7 @@ func (d *Decoder) Decode(buf []byte, m *Message) error {
 			m.Run = d.readRun(body)
 		}
 	case RunResult, SampleResult:
-		m.Value = d.tensor(body, 0, 2, "result")
+		m.Value = d.tensor(body, 0, 0, "result")
 	case Sample, Observe, Tag:
 		m.Op = m.Type
 		d.statement(body, &m.Statement)
@@ -105,7 +106,7 @@ func (d *Decoder) statement(body table, s *Statement) {
 	s.Address = d.str(body, 0, "address")
 	s.Name = d.str(body, 1, "name")
 	if s.Op == Tag {
-		s.Value = d.tensor(body, 2, 2, "value")
+		s.Value = d.tensor(body, 2, 0, "value")
 		return
 	}
 	kind := dist.Kind(d.u8(body, 2))
@@ -116,7 +117,7 @@ func (d *Decoder) statement(body table, s *Statement) {
 			s.Control = d.buf[at] != 0
 		}
 	} else {
-		s.Value = d.tensor(body, 4, 2, "value")
+		s.Value = d.tensor(body, 4, 0, "value")
 	}
 	switch {
 	case d.err != nil:
@@ -133,14 +134,15 @@ func (d *Decoder) statement(body table, s *Statement) {
 		d.fail("distribution %s without its table", kind)
 		return
 	}
-	s.Dist.Kind = kind
+	s.Dist.Kind, d.params = kind, d.params[:0]
 	for i, name := range kind.Params() {
-		t := d.tensor(params, i, i, name)
+		t := d.tensor(params, i, i+1, name)
 		if d.err == nil && t.Data == nil {
 			d.err = fmt.Errorf("%w: %s: parameter %s is missing", ErrInvalid, kind, name)
 		}
-		s.Dist.Params[i] = t
+		d.params = append(d.params, t)
 	}
+	s.Dist.Params = d.params
 }
 
 // table is a checked table: pos is 0 for an absent one.
@@ -454,6 +456,9 @@ func (d *Decoder) tensor(parent table, i, slotAt int, what string) Tensor {
 	if d.err != nil {
 		return Tensor{}
 	}
+	for len(d.slots) <= slotAt {
+		d.slots = append(d.slots, slot{})
+	}
 	s := &d.slots[slotAt]
 	if rank > dist.MaxRank {
 		d.fail("%s has %d dimensions, at most %d", what, rank, dist.MaxRank)
@@ -488,61 +493,4 @@ func grow[T any](s []T, n int) []T {
 		return make([]T, n, max(n, 4))
 	}
 	return s[:n]
-}
-
-// Quote shows a string from a simulator in one safe, bounded line: control characters and bytes that are
-// not UTF-8 are escaped, and what is beyond 200 bytes is cut.
-func Quote(s string) string {
-	const limit = 200
-	cut := ""
-	if len(s) > limit {
-		n := limit
-		for n > limit-4 && !utf8.RuneStart(s[n]) {
-			n--
-		}
-		cut = fmt.Sprintf("… (%d bytes)", len(s))
-		s = s[:n]
-	}
-	return Printable(s) + cut
-}
-
-// Printable escapes control characters, invalid bytes and bidirectional overrides, so that a string from
-// a simulator can be shown in a terminal.
-func Printable(s string) string {
-	plain := true
-	for _, r := range s {
-		if !safeRune(r) {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return strings.Clone(s)
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case !safeRune(r) && r < 0x80:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case !safeRune(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteString(s[i : i+n])
-		}
-		i += n
-	}
-	return b.String()
-}
-
-func safeRune(r rune) bool {
-	switch {
-	case r < 0x20, r >= 0x7f && r < 0xa0, r == utf8.RuneError:
-		return false
-	case r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0xfeff:
-		return false
-	}
-	return true
 }

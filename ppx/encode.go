@@ -9,7 +9,8 @@ import (
 
 // Encoder writes messages into a reused buffer: after warm-up it does not allocate.
 type Encoder struct {
-	b *flatbuffers.Builder
+	b      *flatbuffers.Builder
+	params []flatbuffers.UOffsetT
 }
 
 // Encode returns the bytes of m, valid until the next call. Strings are always written, also empty ones,
@@ -248,15 +249,14 @@ func (e *Encoder) statement(s *Statement) (address, name, d flatbuffers.UOffsetT
 	if s.Dist.Kind == dist.None {
 		return address, name, 0
 	}
-	n := len(s.Dist.Kind.Params())
-	var params [2]flatbuffers.UOffsetT
-	for i := range n {
-		params[i] = e.tensor(s.Dist.Params[i])
+	e.params = e.params[:0]
+	for i := range s.Dist.Params {
+		e.params = append(e.params, e.tensor(s.Dist.Params[i]))
 	}
 	// All distributions are tables of tensors in the order of the table of kinds.
-	e.b.StartObject(n)
-	for i := range n {
-		e.b.PrependUOffsetTSlot(i, params[i], 0)
+	e.b.StartObject(len(e.params))
+	for i, p := range e.params {
+		e.b.PrependUOffsetTSlot(i, p, 0)
 	}
 	return address, name, e.b.EndObject()
 }

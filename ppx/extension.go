@@ -209,16 +209,13 @@ func Answers(v Tensor, shape []int32, n int) bool {
 	return true // as many elements in all: what is left of shape is 1
 }
 
-// AddressBase is the identity of a place in the simulator's code: its address and the kind of distribution
-// there, a Categorical's with its number of categories. A statement without distribution has no suffix.
-func AddressBase(address string, k dist.Kind, categories int) string {
-	switch k {
-	case dist.None:
+// AddressBase is the identity of a place in the simulator's code: its address and the distribution there as Dist.Label has it, a
+// Categorical's with its number of categories. A statement without distribution has no suffix.
+func AddressBase(address string, d *Dist) string {
+	if d.Kind == dist.None {
 		return address
-	case dist.Categorical:
-		return address + "__Categorical(len_probs:" + strconv.Itoa(categories) + ")"
 	}
-	return address + "__" + k.String()
+	return address + "__" + d.Label()
 }
 
 // Reason tells why a simulator sent Reset.
@@ -264,8 +261,8 @@ const (
 
 // Form is what all statements of one kind at one place have in common, as the engine remembers it.
 type Form struct {
-	Statement          // but for the numbers
-	shapes    [3]Shape // two parameters and the value
+	Statement         // but for the numbers
+	shapes    []Shape // of the parameters, and of the value
 	numbers   int
 
 	// Info is the reader's own.
@@ -388,11 +385,9 @@ func (t *Forms) form(w *WireForm) (*Form, error) {
 	}
 	params := len(w.Kind.Params())
 	rest := w.Shapes
-	for i := range params + 1 {
+	f.shapes = make([]Shape, params+1)
+	for i := range f.shapes {
 		s := &f.shapes[i]
-		if i == params {
-			s = &f.shapes[2]
-		}
 		if len(rest) == 0 {
 			return nil, broken("shapes end early")
 		}
@@ -428,17 +423,19 @@ const resultHead = 2
 
 // read fills in the numbers of a statement of form f and returns those after it.
 func (f *Form) read(s *Statement, numbers []float64) (rest []float64) {
+	params := s.Dist.Params[:0]
 	*s = f.Statement
 	if f.Op == RunResult {
 		numbers = numbers[resultHead:]
 	}
-	for i := range f.Dist.Kind.Params() {
-		n := f.shapes[i].N
-		s.Dist.Params[i] = Tensor{Data: numbers[:n:n], Shape: f.shapes[i].Dims}
-		numbers = numbers[n:]
+	value := len(f.shapes) - 1
+	for _, p := range f.shapes[:value] {
+		params = append(params, Tensor{Data: numbers[:p.N:p.N], Shape: p.Dims})
+		numbers = numbers[p.N:]
 	}
-	if n := f.shapes[2].N; n >= 0 {
-		s.Value = Tensor{Data: numbers[:n:n], Shape: f.shapes[2].Dims}
+	s.Dist.Params = params
+	if n := f.shapes[value].N; n >= 0 {
+		s.Value = Tensor{Data: numbers[:n:n], Shape: f.shapes[value].Dims}
 		numbers = numbers[n:]
 	}
 	return numbers

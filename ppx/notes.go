@@ -99,8 +99,7 @@ func (n *notes) form(s *Statement, value *Tensor) *noted {
 	if s.Control {
 		k[2] = 1
 	}
-	params := len(s.Dist.Kind.Params())
-	for i := range params {
+	for i := range s.Dist.Params {
 		k = appendShape(k, s.Dist.Params[i].Shape)
 	}
 	if value != nil {
@@ -115,7 +114,7 @@ func (n *notes) form(s *Statement, value *Tensor) *noted {
 	}
 	f := &noted{number: uint32(len(n.forms))}
 	w := WireForm{Op: s.Op, Control: s.Control || s.Op != Sample, Kind: s.Dist.Kind, Address: n.text(s.Address), Name: n.text(s.Name)}
-	for i := range params {
+	for i := range s.Dist.Params {
 		w.Shapes = append(append(w.Shapes, int32(len(s.Dist.Params[i].Shape))), s.Dist.Params[i].Shape...)
 	}
 	if value == nil {
@@ -126,7 +125,7 @@ func (n *notes) form(s *Statement, value *Tensor) *noted {
 	n.chunk.Forms = append(n.chunk.Forms, w)
 	n.bytes += 64
 	if s.Op == Sample {
-		f.base = counter(n.bases, AddressBase(s.Address, s.Dist.Kind, s.Dist.Categories()))
+		f.base = counter(n.bases, AddressBase(s.Address, &s.Dist))
 	}
 	if s.Name != "" {
 		f.name = counter(n.names, s.Name)
@@ -170,7 +169,7 @@ func (n *notes) add(f *noted, s *Statement, value *Tensor) {
 	c := &n.chunk
 	c.Statements = append(c.Statements, f.number)
 	before := len(c.Numbers)
-	for i := range s.Dist.Kind.Params() {
+	for i := range s.Dist.Params {
 		c.Numbers = append(c.Numbers, s.Dist.Params[i].Data...)
 	}
 	if value != nil {
@@ -181,9 +180,6 @@ func (n *notes) add(f *noted, s *Statement, value *Tensor) {
 
 // end notes the end of a run.
 func (n *notes) end(result Tensor, statements uint64, seconds float64) {
-	if result.Data == nil {
-		result = dist.Scalar(0)
-	}
 	f := n.form(&Statement{Op: RunResult}, &result)
 	n.chunk.Statements = append(n.chunk.Statements, f.number)
 	n.chunk.Numbers = append(append(n.chunk.Numbers, float64(statements), seconds), result.Data...)

@@ -195,6 +195,9 @@ func (r *remote) run(draw uint64) (Tensor, error) {
 	r.solo.begin(draw)
 	r.notes.begin()
 	result, err := r.model(r)
+	if result.Data == nil { // there is none: peers need a tensor all the same
+		result = Tensor{Data: []float64{}, Shape: []int32{0}}
+	}
 	if err == nil && !r.over && r.solo.plan.Mode != Ask {
 		r.notes.end(result, r.solo.statement, time.Since(start).Seconds())
 	}
@@ -316,7 +319,7 @@ var unset = []float64{}
 
 // refuse shows the engine a Sample that cannot be drawn from: it has the words for it.
 func (r *remote) refuse(s *Statement, err error) error {
-	for i := range s.Dist.Kind.Params() {
+	for i := range s.Dist.Params {
 		if !consistent(s.Dist.Params[i]) {
 			return err
 		}
@@ -379,7 +382,7 @@ func (r *remote) tell(s *Statement, answer Type) error {
 	if s.Value.Data != nil {
 		value = &s.Value
 	}
-	for i := range s.Dist.Kind.Params() {
+	for i := range s.Dist.Params {
 		if !consistent(s.Dist.Params[i]) {
 			return misshapen(s, s.Dist.Params[i])
 		}

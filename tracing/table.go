@@ -22,14 +22,6 @@ type Address struct {
 	Hash uint64 // of Base and Op, the same in every process
 }
 
-// KindLabel is the kind as it stands in addresses.
-func KindLabel(k dist.Kind, categories int) string {
-	if k == dist.Categorical {
-		return fmt.Sprintf("Categorical(len_probs:%d)", categories)
-	}
-	return k.String()
-}
-
 // Role is the name of a statement's type: sample, observe or tag.
 func Role(op ppx.Type) string { return strings.ToLower(op.String()) }
 
@@ -89,6 +81,33 @@ func (t *Table) Len() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(t.addresses)
+}
+
+// ID identifies the address in every run and process: the hash of its base and operation.
+func (a *Address) ID() int64 { return int64(a.Hash) }
+
+// AppendIDs appends the IDs of the addresses from number len(ids) on.
+func (t *Table) AppendIDs(ids []int64) []int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for i := len(ids); i < len(t.addresses); i++ {
+		ids = append(ids, t.addresses[i].ID())
+	}
+	return ids
+}
+
+// AppendNames appends the names from number len(names) on.
+func (t *Table) AppendNames(names []string) []string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return append(names, t.names[len(names):]...)
+}
+
+// FindName is the number of a name, 0 where no trace has had it.
+func (t *Table) FindName(name string) uint32 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.nameIDs[name]
 }
 
 // InternName returns the number of a name.

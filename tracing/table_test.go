@@ -80,7 +80,6 @@ func TestLabels(t *testing.T) {
 		}
 	}
 	for _, c := range [][2]string{
-		{tracing.KindLabel(dist.Normal, 0), "Normal"}, {tracing.KindLabel(dist.Categorical, 3), "Categorical(len_probs:3)"},
 		{tracing.Role(ppx.Sample), "sample"}, {tracing.Role(ppx.Observe), "observe"}, {tracing.Role(ppx.Tag), "tag"},
 	} {
 		if c[0] != c[1] {

@@ -61,7 +61,8 @@ type Entry struct {
 	LogP, LogQ float64
 
 	value  span
-	params [2]span
+	params uint32 // where in the trace's spans those of the parameters begin
+	many   uint8  // parameters
 }
 
 // Contribution is what the entry adds to the log weight of its trace: exactly 0 for a draw from the prior,
@@ -83,31 +84,54 @@ type Status uint8
 const (
 	OK Status = iota
 	Failed
+	Partial // an algorithm has seen enough and ended the run: there is no result
+	numStatus
 )
 
-func (s Status) String() string {
-	if s == Failed {
-		return "failed"
+var statusNames = [numStatus]string{"ok", "failed", "partial"}
+
+func (s Status) String() string { return statusNames[s] }
+
+// StatusByName is the inverse of String.
+func StatusByName(name string) (Status, bool) {
+	for s, n := range statusNames {
+		if n == name {
+			return Status(s), true
+		}
 	}
-	return "ok"
+	return 0, false
 }
+
+// NoRow is the row of no trace.
+const NoRow = -1
 
 // Trace is one run of the simulator, statement by statement. It does not change once it was handed out.
 type Trace struct {
-	Draw      uint64
-	Chain     uint32
-	Table     *Table
-	Entries   []Entry
-	Result    ppx.Tensor
-	LogWeight float64 // in nats
-	// LogLikelihood is the part of LogWeight that comes from data: Σ LogP over the sites whose value was given.
-	LogLikelihood float64
-	Seconds       float64
-	Status        Status
-	Error         string
+	Row   int64  // identifies the trace in its run; of independent draws it is the Draw
+	Draw  uint64 // its number in the stream of random numbers
+	Chain uint32
+	Step  uint64 // of its chain
+	// Parent is the row of the trace that this one was made from, SameAs of one whose statements and result it shares (a chain's rejected
+	// step); NoRow: there is none.
+	Parent, SameAs int64
+	Score          *float64 // what an algorithm has rated it with, if one has
+	Table          *Table
+	Entries        []Entry
+	Result         ppx.Tensor
+	LogWeight      float64 // in nats
+	// LogWeightRest is what LogWeight has lost in rounding: together they have twice the digits, so that large contributions which all
+	// traces have do not wipe out the small ones that tell them apart.
+	LogWeightRest float64
+	// LogLikelihood is the part of LogWeight that comes from data: Σ LogP over the sites whose value was given; with its own rest.
+	LogLikelihood     float64
+	LogLikelihoodRest float64
+	Seconds           float64
+	Status            Status
+	Error             string
 
 	slab   []float64
 	shapes []int32
+	spans  []span // of parameters
 }
 
 func (t *Trace) tensor(s span) ppx.Tensor {
@@ -124,10 +148,27 @@ func (t *Trace) tensor(s span) ppx.Tensor {
 func (t *Trace) Value(i int) ppx.Tensor { return t.tensor(t.Entries[i].value) }
 
 // Dist is the distribution of entry i, a view.
-func (t *Trace) Dist(i int) ppx.Dist {
-	e := &t.Entries[i]
-	return ppx.Dist{Kind: e.Kind, Params: [2]ppx.Tensor{t.tensor(e.params[0]), t.tensor(e.params[1])}}
+func (t *Trace) Dist(i int) (d ppx.Dist) {
+	t.DistInto(i, &d)
+	return d
 }
+
+// DistInto is Dist in reused memory: that of d's parameters.
+func (t *Trace) DistInto(i int, d *ppx.Dist) {
+	e := &t.Entries[i]
+	d.Kind, d.Params = e.Kind, d.Params[:0]
+	for _, s := range t.spans[e.params : e.params+uint32(e.many)] {
+		d.Params = append(d.Params, t.tensor(s))
+	}
+}
+
+// Share gives the trace the statements of another one.
+func (t *Trace) Share(from *Trace) {
+	t.SameAs, t.Entries, t.slab, t.shapes, t.spans = from.Row, from.Entries, from.slab, from.shapes, from.spans
+}
+
+// AnyNaN tells whether some value or parameter is no number.
+func (t *Trace) AnyNaN() bool { return slices.ContainsFunc(t.slab, math.IsNaN) }
 
 // Type is a number for the trace's type: equal for traces that pass the same addresses in the same order,
 // tags apart; different, but for the chances of a 64-bit hash, for others. The same in every process.
@@ -146,7 +187,7 @@ func (t *Trace) Type() uint64 {
 
 // Bytes is about how much memory the trace takes.
 func (t *Trace) Bytes() int {
-	return 200 + len(t.Entries)*96 + 8*len(t.slab) + 4*len(t.shapes) + 8*len(t.Result.Data)
+	return 288 + len(t.Entries)*72 + 16*len(t.spans) + 8*len(t.slab) + 4*len(t.shapes) + 8*len(t.Result.Data)
 }
 
 // Bad tells that the log weight is no ordinary number: NaN or +Inf. −Inf is a weight of zero.
@@ -161,12 +202,13 @@ type Builder struct {
 	entries []Entry
 	slab    []float64
 	shapes  []int32
+	spans   []span
 }
 
 // Reset begins a trace.
 func (b *Builder) Reset(table *Table, draw uint64, chain uint32) {
-	b.t = Trace{Table: table, Draw: draw, Chain: chain,
-		Entries: b.t.Entries[:0], slab: b.t.slab[:0], shapes: b.t.shapes[:0]}
+	b.t = Trace{Table: table, Row: int64(draw), Draw: draw, Chain: chain, Parent: NoRow, SameAs: NoRow,
+		Entries: b.t.Entries[:0], slab: b.t.slab[:0], shapes: b.t.shapes[:0], spans: b.t.spans[:0]}
 }
 
 // Grow makes room for n more entries.
@@ -184,12 +226,12 @@ func (b *Builder) Numbers() int { return len(b.t.slab) }
 // Add appends an entry, copying value and distribution.
 func (b *Builder) Add(e Entry, value ppx.Tensor, d *ppx.Dist) {
 	e.value = b.span(value)
-	e.params = [2]span{{rank: -1}, {rank: -1}}
+	e.params, e.many = uint32(len(b.t.spans)), 0
 	if d != nil {
-		for i := range d.Kind.Params() {
-			e.params[i] = b.span(d.Params[i])
+		for i := range d.Params {
+			b.t.spans = append(b.t.spans, b.span(d.Params[i]))
 		}
-		e.Kind = d.Kind
+		e.Kind, e.many = d.Kind, uint8(len(d.Params))
 	}
 	b.t.Entries = append(b.t.Entries, e)
 }
@@ -218,6 +260,7 @@ func (b *Builder) Finish(result ppx.Tensor, logWeight, seconds float64) *Trace {
 	n = len(b.t.shapes)
 	shapes := append(append(take(&b.shapes, n+len(result.Shape), 512)[:0], b.t.shapes...), result.Shape...)
 	t.shapes, t.Result.Shape = shapes[:n:n], shapes[n:]
+	t.spans = append(take(&b.spans, len(b.t.spans), 1024)[:0], b.t.spans...)
 	t.LogWeight, t.Seconds = logWeight, seconds
 	return t
 }
@@ -238,7 +281,7 @@ func take[T any](chunk *[]T, n, size int) []T {
 
 // FailedTrace is the record of a draw that was given up.
 func FailedTrace(table *Table, draw uint64, chain uint32, err error) *Trace {
-	return &Trace{Table: table, Draw: draw, Chain: chain, LogWeight: math.NaN(), LogLikelihood: math.NaN(), Status: Failed, Error: err.Error()}
+	return &Trace{Table: table, Row: int64(draw), Draw: draw, Chain: chain, Parent: NoRow, SameAs: NoRow, LogWeight: math.NaN(), LogLikelihood: math.NaN(), Status: Failed, Error: err.Error()}
 }
 
 // Writer takes traces in the order of their draws. The trace is read-only and may be kept. One goroutine

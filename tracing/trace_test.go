@@ -61,15 +61,15 @@ func statements(r *rand.Rand, n int) (out []statement) {
 		}}
 		switch i % 6 {
 		case 0:
-			s.value, s.dist = tensor(), &ppx.Dist{Kind: dist.Normal, Params: [2]ppx.Tensor{tensor(), tensor()}}
+			s.value, s.dist = tensor(), &ppx.Dist{Kind: dist.Normal, Params: []ppx.Tensor{tensor(), tensor()}}
 		case 1:
-			s.value, s.dist = tensor(2, 3), &ppx.Dist{Kind: dist.Categorical, Params: [2]ppx.Tensor{tensor(2, 3, 4), {}}}
+			s.value, s.dist = tensor(2, 3), &ppx.Dist{Kind: dist.Categorical, Params: []ppx.Tensor{tensor(2, 3, 4), {}}}
 		case 2: // without a distribution
 			s.value, s.entry.Op = tensor(5), ppx.Tag
 		case 3: // of no elements
-			s.value, s.dist = tensor(0, 3), &ppx.Dist{Kind: dist.Normal, Params: [2]ppx.Tensor{tensor(0, 3), tensor(1)}}
+			s.value, s.dist = tensor(0, 3), &ppx.Dist{Kind: dist.Normal, Params: []ppx.Tensor{tensor(0, 3), tensor(1)}}
 		case 4: // without a value
-			s.dist = &ppx.Dist{Kind: dist.Exponential, Params: [2]ppx.Tensor{tensor(1), {}}}
+			s.dist = &ppx.Dist{Kind: dist.Exponential, Params: []ppx.Tensor{tensor(1), {}}}
 		case 5:
 			s.entry.Op = ppx.Tag
 		}
@@ -101,7 +101,10 @@ func TestTracesKeepWhatWasAdded(t *testing.T) {
 		for k, s := range m.all {
 			given := statement{s.entry, s.value.Clone(), nil}
 			if s.dist != nil {
-				given.dist = &ppx.Dist{Kind: s.dist.Kind, Params: [2]ppx.Tensor{s.dist.Params[0].Clone(), s.dist.Params[1].Clone()}}
+				given.dist = &ppx.Dist{Kind: s.dist.Kind}
+				for _, p := range s.dist.Params {
+					given.dist.Params = append(given.dist.Params, p.Clone())
+				}
 			}
 			b.Add(given.entry, given.value, given.dist)
 			numbers += len(s.value.Data)
@@ -147,7 +150,7 @@ func TestTracesKeepWhatWasAdded(t *testing.T) {
 			if s.dist == nil {
 				s.dist = &ppx.Dist{}
 			}
-			if d.Kind != s.dist.Kind || !same(d.Params[0], s.dist.Params[0]) || !same(d.Params[1], s.dist.Params[1]) {
+			if d.Kind != s.dist.Kind || !slices.EqualFunc(d.Params, s.dist.Params, same) {
 				t.Errorf("trace %d, entry %d has distribution %v, want %v", i, k, d, *s.dist)
 			}
 		}
@@ -158,7 +161,7 @@ func TestTracesKeepWhatWasAdded(t *testing.T) {
 func TestViewsEndWhereTheyEnd(t *testing.T) {
 	var b tracing.Builder
 	b.Reset(tracing.NewTable(), 0, 0)
-	d := ppx.Dist{Kind: dist.Normal, Params: [2]ppx.Tensor{dist.Vector(3, 4), dist.Vector(5, 6)}}
+	d := ppx.Dist{Kind: dist.Normal, Params: []ppx.Tensor{dist.Vector(3, 4), dist.Vector(5, 6)}}
 	b.Add(tracing.Entry{}, dist.Vector(1, 2), &d)
 	b.Add(tracing.Entry{}, ppx.Tensor{Data: []float64{7, 8}, Shape: []int32{2, 1}}, nil)
 	tr := b.Finish(dist.Vector(9, 10), 0, 0)

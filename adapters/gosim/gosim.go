@@ -44,61 +44,61 @@ func NewTensor(data []float64, shape ...int) Tensor {
 // Dist is a distribution. Invalid parameters are reported by the engine, with the address.
 type Dist struct {
 	kind dist.Kind
-	a, b float64   // scalar parameters, while t is absent
-	t    [2]Tensor // tensor parameters
+	p    [dist.MaxArgs]float64 // scalar parameters, while t is absent
+	t    []Tensor              // tensor parameters
 }
+
+type numbers = [dist.MaxArgs]float64
 
 // The eleven families. Parameters as in PPX: standard deviations, rates, probabilities.
 
 // Normal has a mean and a standard deviation.
-func Normal(mean, stddev float64) Dist { return Dist{kind: dist.Normal, a: mean, b: stddev} }
+func Normal(mean, stddev float64) Dist { return Dist{kind: dist.Normal, p: numbers{mean, stddev}} }
 
 // Uniform lies between low and high.
-func Uniform(low, high float64) Dist { return Dist{kind: dist.Uniform, a: low, b: high} }
+func Uniform(low, high float64) Dist { return Dist{kind: dist.Uniform, p: numbers{low, high}} }
 
 // Categorical is one of 0, …, len(probs)−1; probs need not be normalised.
 func Categorical(probs ...float64) Dist {
-	return Dist{kind: dist.Categorical, t: [2]Tensor{dist.Vector(probs...)}}
+	return Dist{kind: dist.Categorical, t: []Tensor{dist.Vector(probs...)}}
 }
 
 // Poisson has a rate.
-func Poisson(rate float64) Dist { return Dist{kind: dist.Poisson, a: rate} }
+func Poisson(rate float64) Dist { return Dist{kind: dist.Poisson, p: numbers{rate}} }
 
 // Bernoulli is 1 with the given probability, else 0.
-func Bernoulli(prob float64) Dist { return Dist{kind: dist.Bernoulli, a: prob} }
+func Bernoulli(prob float64) Dist { return Dist{kind: dist.Bernoulli, p: numbers{prob}} }
 
 // Beta has two concentrations: of 1 and of 0.
 func Beta(concentration1, concentration0 float64) Dist {
-	return Dist{kind: dist.Beta, a: concentration1, b: concentration0}
+	return Dist{kind: dist.Beta, p: numbers{concentration1, concentration0}}
 }
 
 // Exponential has a rate.
-func Exponential(rate float64) Dist { return Dist{kind: dist.Exponential, a: rate} }
+func Exponential(rate float64) Dist { return Dist{kind: dist.Exponential, p: numbers{rate}} }
 
 // Gamma has a concentration (shape) and a rate.
 func Gamma(concentration, rate float64) Dist {
-	return Dist{kind: dist.Gamma, a: concentration, b: rate}
+	return Dist{kind: dist.Gamma, p: numbers{concentration, rate}}
 }
 
 // LogNormal has the mean and standard deviation of the logarithm.
-func LogNormal(loc, scale float64) Dist { return Dist{kind: dist.LogNormal, a: loc, b: scale} }
+func LogNormal(loc, scale float64) Dist { return Dist{kind: dist.LogNormal, p: numbers{loc, scale}} }
 
 // Binomial counts successes among totalCount.
 func Binomial(totalCount, prob float64) Dist {
-	return Dist{kind: dist.Binomial, a: totalCount, b: prob}
+	return Dist{kind: dist.Binomial, p: numbers{totalCount, prob}}
 }
 
 // Weibull has a scale and a concentration (shape).
 func Weibull(scale, concentration float64) Dist {
-	return Dist{kind: dist.Weibull, a: scale, b: concentration}
+	return Dist{kind: dist.Weibull, p: numbers{scale, concentration}}
 }
 
 // Tensors returns the distribution of a kind with tensor parameters, in the order of the schema; they
 // broadcast against each other. A Categorical has one row of probabilities per element.
 func Tensors(k dist.Kind, params ...Tensor) Dist {
-	d := Dist{kind: k}
-	copy(d.t[:], params)
-	return d
+	return Dist{kind: k, t: params}
 }
 
 // Run is one run of the simulator, the engine as the model sees it. Use it on the goroutine that the model
@@ -106,7 +106,8 @@ func Tensors(k dist.Kind, params ...Tensor) Dist {
 type Run struct {
 	h     ppx.Handler
 	s     ppx.Statement
-	room  [2][1]float64
+	room  [dist.MaxArgs][1]float64
+	args  []Tensor
 	value [1]float64
 	shape [dist.MaxRank]int32
 	stack callers
@@ -180,14 +181,16 @@ func (r *Run) prepare(op ppx.Type, name string, d *Dist, site *Site) *ppx.Statem
 		return s
 	}
 	s.Dist.Kind = d.kind
-	if d.t[0].Data != nil || d.t[1].Data != nil {
+	if d.t != nil {
 		s.Dist.Params = d.t
 		return s
 	}
-	r.room[0][0], r.room[1][0] = d.a, d.b
+	r.args = r.args[:0]
 	for i := range d.kind.Params() {
-		s.Dist.Params[i] = Tensor{Data: r.room[i][:]}
+		r.room[i][0] = d.p[i]
+		r.args = append(r.args, Tensor{Data: r.room[i][:]})
 	}
+	s.Dist.Params = r.args
 	return s
 }
 

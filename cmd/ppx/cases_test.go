@@ -61,6 +61,63 @@ var models = map[string]gosim.Model{
 		r.ObserveTensor(gosim.Site{}, "", gosim.Normal(x, 1), gosim.Scalar(1))
 		return gosim.Scalar(x)
 	},
+	"twice": func(r *gosim.Run) gosim.Tensor { // a name twice, one that is seldom there, an Observe without data
+		a := r.SampleAt(gosim.Site{Address: "a1"}, "a", gosim.Normal(10, 1))
+		b := r.SampleAt(gosim.Site{Address: "a2"}, "a", gosim.Normal(10, 1))
+		if r.Sample("k", gosim.Bernoulli(0.3)) == 1 {
+			r.Sample("maybe", gosim.Normal(5, 1))
+		}
+		r.Observe("y", gosim.Normal(3, 1))
+		r.Observe("z", gosim.Normal(a+b, 5))
+		return gosim.Scalar(a)
+	},
+	"dyn": func(r *gosim.Run) gosim.Tensor { // a tensor whose length varies
+		n := int(r.Sample("n", gosim.Poisson(2)))
+		sum := 0.0
+		for _, x := range r.SampleTensor("v", gosim.Tensors(dist.Normal, gosim.Vector(make([]float64, n+1)...), gosim.Scalar(1))).Data {
+			sum += x
+		}
+		r.Observe("y", gosim.Normal(sum, 1))
+		return gosim.Scalar(float64(n))
+	},
+	"nothing": func(r *gosim.Run) gosim.Tensor { // half of the runs return nothing
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.Observe("y", gosim.Normal(x, 1))
+		if x > 0 {
+			return gosim.Scalar(x)
+		}
+		return gosim.Tensor{}
+	},
+	"onenan": func(r *gosim.Run) gosim.Tensor { // a tag that is no number now and then
+		x := r.Sample("x", gosim.Normal(0, 1))
+		tag := x
+		if x > 2 {
+			tag = math.NaN()
+		} else if x < -2 {
+			tag = math.Inf(1)
+		}
+		r.Tag("t", tag)
+		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
+	"pin": func(r *gosim.Run) gosim.Tensor { // a far observation that says nothing of x
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.ObserveAt(gosim.Site{Address: "c"}, "c", gosim.Normal(0, 1e-9))
+		r.Observe("y", gosim.Normal(x, 0.5))
+		return gosim.Scalar(x)
+	},
+	"far": func(r *gosim.Run) gosim.Tensor { // a far observation whose density has lost the digits that tell traces apart
+		x := r.Sample("x", gosim.Normal(0, 10))
+		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
+	"sometimes": func(r *gosim.Run) gosim.Tensor { // half of the traces see the datum
+		a := r.Sample("a", gosim.Normal(0, 1))
+		if a > 0 {
+			r.Observe("y", gosim.Normal(a, 1))
+		}
+		return gosim.Scalar(a)
+	},
 	"nan-parameter": func(r *gosim.Run) gosim.Tensor {
 		x := r.Sample("x", gosim.Normal(0, 1))
 		mean := x
@@ -126,12 +183,14 @@ type verdict struct {
 	SuccessSE            float64 `json:"success_se"`
 	Traces, Failed       float64
 	Warnings             []string
-	Variables            []struct {
-		Name   string
-		Mean   float64
-		MeanSE *float64 `json:"mean_se"`
-		Trust  struct{ Verdict string }
-	}
+	Variables            []variableVerdict
+}
+
+type variableVerdict struct {
+	Name                      string
+	Mean, SD, Present, Finite float64
+	MeanSE                    *float64 `json:"mean_se"`
+	Trust                     struct{ Verdict string }
 }
 
 func verdictOf(t *testing.T, out string) (v verdict) {
@@ -330,7 +389,7 @@ func TestShapesAndMissingElementsOfData(t *testing.T) {
 	var evidence []any
 	for _, v := range []string{"[[1,2,3],[4,5,6]]", "[1,2,3,4,5,6]", "[[[1,2,3]],[[4,5,6]]]"} {
 		out, _ := s.run(0, args(infer, words("--observe v="+v), model("matrix"))...)
-		evidence = append(evidence, posterior(t, out)["log_evidence"])
+		evidence = append(evidence, decoded(t, out)["log_evidence"])
 	}
 	if evidence[0] != evidence[1] || evidence[0] != evidence[2] {
 		t.Error(evidence)

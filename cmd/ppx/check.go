@@ -74,7 +74,7 @@ func checkJSON(rep *conform.Report) any {
 		Traces     number     `json:"traces_per_second"`
 		Delegated  number     `json:"delegated_traces_per_second"`
 		Rules      []ruleJSON `json:"rules"`
-	}{1, rep.Passed(), rep.Model, rep.System, number(rep.RoundTrips), number(rep.Traces), number(rep.Delegated), nil}
+	}{schema, rep.Passed(), rep.Model, rep.System, number(rep.RoundTrips), number(rep.Traces), number(rep.Delegated), nil}
 	for _, r := range rep.Rules {
 		out.Rules = append(out.Rules, ruleJSON{r.Name, r.OK, r.Detail})
 	}

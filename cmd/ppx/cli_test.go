@@ -82,8 +82,8 @@ func args(lists ...[]string) []string { return slices.Concat(lists...) }
 
 func words(s string) []string { return strings.Fields(s) }
 
-// posterior decodes the JSON and checks that it has what the contract names.
-func posterior(t *testing.T, out string) map[string]any {
+// decoded is the JSON and checks that it has what the contract names.
+func decoded(t *testing.T, out string) map[string]any {
 	t.Helper()
 	var r map[string]any
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
@@ -110,8 +110,8 @@ func posterior(t *testing.T, out string) map[string]any {
 func TestInferSummaryAndTraceAgree(t *testing.T) {
 	s := newSession(t)
 	out, _ := s.run(0, args(words("infer --json --seed 11 -n 500 --out run --observe obs0=8 --observe obs1=9"), s.sim("gum"))...)
-	r := posterior(t, out)
-	if r["traces"] != 500.0 || r["n"] != 500.0 || r["seed"] != 11.0 || r["method"] != "is" || r["run"] != "run" || r["schema"] != 1.0 {
+	r := decoded(t, out)
+	if r["traces"] != 500.0 || r["n"] != 500.0 || r["seed"] != 11.0 || r["method"] != "is" || r["run"] != "run" || r["schema"] != 2.0 {
 		t.Errorf("%v", r)
 	}
 	var names []string
@@ -122,7 +122,7 @@ func TestInferSummaryAndTraceAgree(t *testing.T) {
 		t.Errorf("variables %v", names)
 	}
 	again, _ := s.run(0, "summary", "--json", "run")
-	if a, b := posterior(t, again), r; fmt.Sprint(a["variables"]) != fmt.Sprint(b["variables"]) || a["ess"] != b["ess"] || a["log_evidence"] != b["log_evidence"] {
+	if a, b := decoded(t, again), r; fmt.Sprint(a["variables"]) != fmt.Sprint(b["variables"]) || a["ess"] != b["ess"] || a["log_evidence"] != b["log_evidence"] {
 		t.Errorf("summary differs:\n%s\n%s", again, out)
 	}
 	table, _ := s.run(0, "summary", "run", "--plot", "mu")
@@ -147,7 +147,7 @@ func TestInferSummaryAndTraceAgree(t *testing.T) {
 	for _, c := range []string{"trace ls run", "trace show run 3", "trace types run", "trace addresses run", "version"} {
 		out, _ := s.run(0, append(words(c), "--json")...)
 		var v map[string]any
-		if err := json.Unmarshal([]byte(out), &v); err != nil || v["schema"] != 1.0 {
+		if err := json.Unmarshal([]byte(out), &v); err != nil || v["schema"] != 2.0 {
 			t.Errorf("%s: %v: %s", c, err, out)
 		}
 	}
@@ -164,7 +164,7 @@ func TestSameSeedSameResult(t *testing.T) {
 	var first string
 	for i, w := range []string{"1", "2", "8"} {
 		out, _ := s.run(0, args(words("infer --json --seed 3 -n 300 --observe obs=6 --workers "+w+" --out run"+w), s.sim("branching"))...)
-		r := posterior(t, out)
+		r := decoded(t, out)
 		got := fmt.Sprint(r["variables"], r["ess"], r["log_evidence"], r["khat"])
 		if i == 0 {
 			first = got
@@ -313,7 +313,7 @@ func TestFailuresThroughTheCommand(t *testing.T) {
 		}
 	}
 	// What was recorded before the failure can be read.
-	if out, _ := s.run(0, "summary", "--json", "wrong-name"); posterior(t, out)["traces"] != 1000.0 {
+	if out, _ := s.run(0, "summary", "--json", "wrong-name"); decoded(t, out)["traces"] != 1000.0 {
 		t.Error(out)
 	}
 }
@@ -322,7 +322,7 @@ func TestFailuresThroughTheCommand(t *testing.T) {
 func TestImpossibleData(t *testing.T) {
 	s := newSession(t)
 	out, _ := s.run(0, args(words("infer --json -n 50 --observe obs=2.5"), s.sim("branching"))...)
-	r := posterior(t, out)
+	r := decoded(t, out)
 	if r["log_evidence"] != nil || r["ess"] != 0.0 || !strings.Contains(fmt.Sprint(r["warnings"]), "every weight is zero") || !strings.Contains(fmt.Sprint(r["warnings"]), "obs (") {
 		t.Error(out)
 	}
@@ -347,7 +347,7 @@ func TestUnansweredObservationsAreWarnedOf(t *testing.T) {
 func TestConditionedSample(t *testing.T) {
 	s := newSession(t)
 	out, _ := s.run(0, args(words("infer --json -n 50 --observe mu=1 --observe obs0=1 --observe obs1=1"), s.sim("gum"))...)
-	r := posterior(t, out)
+	r := decoded(t, out)
 	v := r["variables"].([]any)[0].(map[string]any)
 	if v["name"] != "mu" || v["mean"] != 1.0 || v["sd"] != 0.0 {
 		t.Error(out)
@@ -368,7 +368,7 @@ func TestObservationsFromFiles(t *testing.T) {
 	var got []string
 	for _, from := range []string{"--observe-file a.json", "--observe-file b.csv", "--observe obs0=8 --observe obs1=9"} {
 		out, _ := s.run(0, args(words("infer --json --seed 1 -n 50 "+from), s.sim("gum"))...)
-		got = append(got, fmt.Sprint(posterior(t, out)["log_evidence"]))
+		got = append(got, fmt.Sprint(decoded(t, out)["log_evidence"]))
 	}
 	if got[0] != got[2] || got[1] != got[2] {
 		t.Error(got)
@@ -461,7 +461,7 @@ func TestInterruptedResumedAndExtended(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); code != 130 {
 			t.Errorf("%v: exit code %d: %s", sig, code, stderr.String())
 		}
-		r := posterior(t, stdout.String())
+		r := decoded(t, stdout.String())
 		if r["traces"].(float64) == 0 || !strings.Contains(stderr.String(), "--resume --out") {
 			t.Errorf("%v: %s%s", sig, stdout.String(), stderr.String())
 		}
@@ -476,7 +476,7 @@ func TestInterruptedResumedAndExtended(t *testing.T) {
 	s.run(2, args(words("prior --resume --out part"), sim)...)
 	s.run(2, args(words("infer --resume --out part"), s.sim("marsaglia"))...)
 	out, _ := s.run(0, args(words("infer --json --resume --out part -n 20000"), sim)...)
-	if posterior(t, out)["traces"] != 20000.0 {
+	if decoded(t, out)["traces"] != 20000.0 {
 		t.Error(out)
 	}
 	if contents(t, filepath.Join(s.dir, "part")) != contents(t, filepath.Join(s.dir, "whole")) {
@@ -564,7 +564,7 @@ ppxsim.main(model, name="fragile")
 		}
 	}
 	out, _ := s.run(0, args(words("prior --json --seed 2 -n 60 --workers 2 --out run -- ./sim.sh {endpoint}"))...)
-	r := posterior(t, out)
+	r := decoded(t, out)
 	failed := r["failed"].(float64)
 	if failed == 0 || r["traces"].(float64)+failed != 60 || !strings.Contains(out, "the run succeeds, and the data") {
 		t.Fatal(out)
@@ -574,14 +574,14 @@ ppxsim.main(model, name="fragile")
 	}
 	// Tried again while nothing has changed, they fail again, and the run is as good as before.
 	out, _ = s.run(0, words("prior --json --resume --retry-failed --out run -- ./sim.sh {endpoint}")...)
-	if r := posterior(t, out); r["failed"] != failed {
+	if r := decoded(t, out); r["failed"] != failed {
 		t.Error(out)
 	}
 	if err := os.Remove(filepath.Join(s.dir, "fragile")); err != nil {
 		t.Fatal(err)
 	}
 	out, _ = s.run(0, words("prior --json --resume --retry-failed --out run -- ./sim.sh {endpoint}")...)
-	if r := posterior(t, out); r["failed"] != 0.0 || r["traces"] != 60.0 {
+	if r := decoded(t, out); r["failed"] != 0.0 || r["traces"] != 60.0 {
 		t.Error(out)
 	}
 	out, _ = s.run(0, words("prior --json --seed 2 -n 60 --workers 1 --out fresh -- ./sim.sh {endpoint}")...)
@@ -640,7 +640,7 @@ ppxsim.main(model, name="slow")
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	out, _ := s.run(0, args(words("infer --json --resume --out run"), sim)...)
-	if posterior(t, out)["traces"] != 200.0 {
+	if decoded(t, out)["traces"] != 200.0 {
 		t.Error(out)
 	}
 	all := runs()
@@ -680,14 +680,66 @@ func TestTwoEnginesThroughTheCommand(t *testing.T) {
 	}
 }
 
-// The run directory belongs to its readers: pyarrow, pandas and DuckDB agree with us.
+// The run directory belongs to its readers: pandas, by the code in the docs, and DuckDB, by the views in the folder, have the figures
+// of "ppx summary" for every variable, of every bundled model and of some that are made to be difficult; and of the vectors.
 func TestReadableFromPython(t *testing.T) {
 	s := newSession(t)
 	python := testbed.Python(t)
-	out, _ := s.run(0, args(words("infer --json --seed 1 -n 3000 --observe obs0=4 --observe obs1=3 --out run"), s.sim("gum"))...)
-	cmd := exec.Command(python, filepath.Join(testbed.Root(), "testdata", "read_run.py"), "run")
+	var stdin strings.Builder
+	summary := func(path string) {
+		out, _ := s.run(0, "summary", "--json", path)
+		fmt.Fprintf(&stdin, "%s\t%s", path, out)
+	}
+	for name, c := range map[string]struct {
+		data string
+		sim  []string
+	}{
+		"gum":       {"--observe obs0=4 --observe obs1=3", s.sim("gum")},
+		"marsaglia": {"--observe obs0=4 --observe obs1=3", s.sim("marsaglia")},
+		"hmm":       {"--observe obs1=0.9 --observe obs2=0.8", s.sim("hmm")},
+		"branching": {"--observe obs=6", s.sim("branching")},
+		"tau":       {"", []string{"--", testbed.CPP(t, "simulators/tau"), "--small", "{endpoint}"}},
+		"golden":    {"--observe y=2", model("golden")},
+		"twice":     {"--observe z=20", model("twice")},
+		"dyn":       {"--observe y=3", model("dyn")},
+		"nothing":   {"--observe y=1", model("nothing")},
+		"onenan":    {"--observe y=1", model("onenan")},
+		"pin":       {"--observe c=1 --observe y=2", model("pin")},
+		"failing":   {"--observe y=1 --max-failed 0.5", model("nan-parameter")},
+	} {
+		s.run(0, args(words("infer --quiet --seed 5 -n 1000 --out "+name+" "+c.data), c.sim)...)
+		summary(name)
+	}
+	for i, c := range testbed.VariableVectors(t) {
+		name := fmt.Sprint("vector", i)
+		w, err := rundir.Create(filepath.Join(s.dir, name), &rundir.Manifest{N: uint64(len(c.Traces)), Method: "is"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tr := range c.Traces {
+			if err := w.Write(t.Context(), tr); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(rundir.Complete, nil); err != nil {
+			t.Fatal(err)
+		}
+		out, _ := s.run(0, "summary", "--json", name)
+		var want, got []string
+		for _, v := range c.Variables {
+			want = append(want, v.Name)
+		}
+		for _, v := range verdictOf(t, out).Variables {
+			got = append(got, v.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", c.Name, got, want)
+		}
+		summary(name)
+	}
+	cmd := exec.Command(python, filepath.Join(testbed.Root(), "testdata", "read_run.py"), filepath.Join(testbed.Root(), "docs", "run-directory.md"))
 	cmd.Dir = s.dir
-	cmd.Stdin = strings.NewReader(out)
+	cmd.Stdin = strings.NewReader(stdin.String())
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, b)
 	}

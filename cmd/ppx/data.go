@@ -32,16 +32,14 @@ that were missing in the data are null. From a run of
 				return err
 			}
 			values := map[string]any{}
-			counts := map[uint32]int{}
+			var occ tracing.Occurrences
 			for i := range t.Entries {
 				e := &t.Entries[i]
-				if counts[e.Name]++; e.Name == 0 || e.Kind == dist.None && e.Op == ppx.Observe || (e.Op == ppx.Observe) == latents {
+				k := occ.Next(e)
+				if k == 0 || e.Kind == dist.None && e.Op == ppx.Observe || (e.Op == ppx.Observe) == latents {
 					continue
 				}
-				name := t.Table.Name(e.Name)
-				if k := counts[e.Name]; k > 1 {
-					name = ppx.JoinOccurrence(name, k)
-				}
+				name := tracing.OccurrenceName(t.Table.Name(e.Name), int(k))
 				v := t.Value(i)
 				if e.Origin == tracing.FromData {
 					d, ok := given[name]

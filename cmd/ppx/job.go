@@ -21,6 +21,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -36,6 +37,7 @@ type job struct {
 	cfg         importance.Config
 	out         string
 	resume      bool
+	bare        bool // without parameters of distributions
 	retryFailed bool
 	force       bool
 	save        time.Duration
@@ -69,8 +71,10 @@ func (j *job) register(c *cobra.Command) {
 	f := c.Flags()
 	f.SortFlags = false
 	f.Uint64VarP(&j.cfg.N, "num", "n", 1000, "number of draws")
+	f.Uint64Var(&j.cfg.First, "first", 0, "number of the first draw: other machines can make other draws of the same job (ppx merge)")
 	f.Uint64Var(&j.cfg.Seed, "seed", 0, "random seed (default: from the system; printed and recorded)")
 	f.StringVar(&j.out, "out", "", "run directory (default ppx-runs/<UTC time>-"+j.verb+")")
+	f.BoolVar(&j.bare, "no-parameters", false, "do not store the parameters of distributions: smaller, but nothing can be trained or scored again from it")
 	f.BoolVar(&j.resume, "resume", false, "continue the run in --out; a larger -n extends it")
 	f.BoolVar(&j.force, "force", false, "with --resume: go on though the simulator does not do what it did")
 	f.BoolVar(&j.retryFailed, "retry-failed", false, "with --resume: try draws again that were given up")
@@ -188,20 +192,19 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	sum := importance.NewSummary()
+	sum := posterior.NewSummary()
 	sum.Full = j.show.full
-	j.cfg.Remark = func(text string) {
+	names := control.NewNames(j.cfg.Data, j.cfg.Condition, func(text string) {
 		if j.progress != nil {
 			j.progress.done() // the line that moves
 		}
 		remark(text)
-	}
-	names := importance.NewNames(&j.cfg)
+	})
 	w, manifest, err := j.directory(ctx, pool, command, sum, names)
 	if err != nil {
 		return err
 	}
-	if mixed && j.cfg.From < j.cfg.N {
+	if mixed && j.cfg.From < j.cfg.First+j.cfg.N {
 		w.Update(func(m *rundir.Manifest) { m.Mixed = append(m.Mixed, j.cfg.From) })
 	}
 	if !j.show.quiet && !j.show.json {
@@ -228,6 +231,8 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--invalid-observe %s: want fail or zero", ppx.Quote(j.invalid))
 	case j.cfg.N == 0:
 		return usagef("-n must be at least 1")
+	case j.cfg.First > math.MaxInt64/2 || j.cfg.N > math.MaxInt64/2:
+		return usagef("--first %d -n %d: too large", j.cfg.First, j.cfg.N)
 	case j.save <= 0:
 		return usagef("--save-every %v must be positive", j.save)
 	case j.cfg.MaxTime < 0 || !(j.cfg.TargetESS >= 0):
@@ -240,7 +245,7 @@ func (j *job) check(c *cobra.Command) error {
 		return usagef("--resume continues the run in --out DIR")
 	}
 	if j.resume {
-		for _, name := range []string{"seed", "observe", "observe-file", "missing", "invalid-observe", "prior-inflation", "likelihood-importance", "keep-values", "defensive"} {
+		for _, name := range []string{"seed", "first", "no-parameters", "observe", "observe-file", "missing", "invalid-observe", "prior-inflation", "likelihood-importance", "keep-values", "defensive"} {
 			if f.Changed(name) {
 				return usagef("--%s: a resumed run takes it from its run.json", name)
 			}
@@ -267,6 +272,7 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 		if j.cfg.Data, err = parseData(c.Context(), j.observe, j.files, j.missing == "ok"); err != nil {
 			return nil, err
 		}
+		j.cfg.From = j.cfg.First
 		if !c.Flags().Changed("seed") {
 			j.cfg.Seed = systemSeed()
 		}
@@ -276,8 +282,8 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 		if info, err := os.Stat(j.out); err == nil && !info.IsDir() {
 			return nil, usagef("--out %s is a file", ppx.Quote(j.out))
 		}
-		if entries, err := os.ReadDir(j.out); err == nil && len(entries) > 0 {
-			return nil, fmt.Errorf("%s %w; give another --out, or --resume to continue it", j.out, rundir.ErrExists)
+		if err := rundir.Free(j.out); err != nil {
+			return nil, err
 		}
 		return nil, nil
 	}
@@ -303,7 +309,7 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 		return nil, err
 	}
 	j.cfg.Data = control.Data(data)
-	j.cfg.Seed, j.cfg.Kind, j.cfg.Inflation, j.cfg.LikelihoodImportance = m.Seed, dist.StreamKind(m.StreamKind), m.Inflation, m.LikelihoodImportance
+	j.cfg.Seed, j.cfg.First, j.cfg.Kind, j.cfg.Inflation, j.cfg.LikelihoodImportance = m.Seed, m.First, dist.StreamKind(m.StreamKind), m.Inflation, m.LikelihoodImportance
 	j.keepValues, j.invalid = m.KeepValues, m.InvalidObserve
 	j.cfg.Condition = j.conditioned || j.keepValues
 	return m, nil
@@ -327,7 +333,7 @@ func systemSeed() uint64 {
 }
 
 // directory makes or opens the run directory; what it holds already goes through sum and names.
-func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string, sum *importance.Summary, names *importance.Names) (*rundir.Writer, *rundir.Manifest, error) {
+func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string, sum *posterior.Summary, names *control.Names) (*rundir.Writer, *rundir.Manifest, error) {
 	if !j.resume {
 		beta := j.cfg.LikelihoodImportance
 		if beta == 0 {
@@ -335,7 +341,7 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 		}
 		m := &rundir.Manifest{PPXVersion: versionString(), Model: pool.Model(), Systems: pool.Systems(), Command: command,
 			Method: j.method, Conditioned: j.conditioned || j.keepValues, KeepValues: j.keepValues, Inflation: j.cfg.Inflation,
-			LikelihoodImportance: beta, Seed: j.cfg.Seed, StreamKind: uint32(j.cfg.Kind), N: j.cfg.N, Network: j.guide.manifest()}
+			LikelihoodImportance: beta, Seed: j.cfg.Seed, StreamKind: uint32(j.cfg.Kind), First: j.cfg.First, N: j.cfg.N, NoParameters: j.bare, Network: j.guide.manifest()}
 		if j.invalid == "zero" {
 			m.InvalidObserve = j.invalid
 		}
@@ -371,8 +377,8 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 		return nil, nil, err
 	}
 	j.cfg.From, j.cfg.Have = next, w.Pending
-	w.Update(func(m *rundir.Manifest) { m.N = max(j.cfg.N, next) })
-	j.cfg.N = max(j.cfg.N, next)
+	j.cfg.N = max(j.cfg.N, next-j.cfg.First)
+	w.Update(func(m *rundir.Manifest) { m.N = j.cfg.N })
 	if j.retryFailed {
 		if err := j.retry(ctx, pool, w, failed, add); err != nil {
 			return nil, nil, errors.Join(err, w.Close(stateAfter(err), err))
@@ -391,11 +397,11 @@ func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, fa
 		i++
 		return engine.Draw{Seed: j.cfg.Seed, Kind: j.cfg.Kind, Index: failed[i-1]}, true
 	}
-	again := map[uint64]*tracing.Trace{}
+	again := map[int64]*tracing.Trace{}
 	var ended error
 	for t, err := range pool.Retry(ctx, source, j.cfg.Maker()) {
 		if ended = err; err == nil {
-			again[t.Draw] = j.cfg.Temper(t)
+			again[t.Row] = j.cfg.Temper(t)
 		}
 	}
 	r, err := rundir.Open(j.out, pool.Table())
@@ -420,7 +426,7 @@ func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, fa
 }
 
 // sample draws, and reports however it ends.
-func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *rundir.Writer, m *rundir.Manifest, sum *importance.Summary, names *importance.Names) error {
+func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *rundir.Writer, m *rundir.Manifest, sum *posterior.Summary, names *control.Names) error {
 	w.SyncEvery(j.save)
 	p := newProgress(j.show.quiet, j.conditioned, func() string {
 		s := pool.Stats()
@@ -453,7 +459,7 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 			m.Cut = &rundir.Cut{Draw: c.Draw, Running: c.Running.Seconds(), Mean: c.Mean.Seconds()}
 		}
 		if outcome.Stopped != "" {
-			m.N = j.cfg.From + outcome.Drawn
+			m.N = j.cfg.From - j.cfg.First + outcome.Drawn
 		}
 	})
 	var reason error
@@ -477,11 +483,11 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	if err := r.print(out, &j.show, sum); err != nil && state != rundir.Interrupted { // the terminal may be gone
 		return err
 	}
-	if j.strict && r.Trust.Verdict != importance.Good && state != rundir.Interrupted {
+	if j.strict && r.Trust.Verdict != posterior.Good && state != rundir.Interrupted {
 		return fmt.Errorf("--strict: the result is not good (%s): %s", r.Trust.Verdict, r.Trust.Reasons[0].Text)
 	}
 	if state == rundir.Interrupted {
-		return fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", errInterrupted, thousands(j.cfg.From+outcome.Drawn), thousands(j.cfg.N), j.out, j.out)
+		return fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", errInterrupted, thousands(j.cfg.From-j.cfg.First+outcome.Drawn), thousands(j.cfg.N), j.out, j.out)
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func exitCode(err error) int {
 	case strings.HasPrefix(err.Error(), "unknown command"): // cobra's own
 		return 2
 	case errors.As(err, &usage), errors.Is(err, engine.ErrUsage), errors.Is(err, rundir.ErrExists),
-		errors.Is(err, rundir.ErrNotARun), errors.Is(err, rundir.ErrDamaged):
+		errors.Is(err, rundir.ErrNotARun), errors.Is(err, rundir.ErrDamaged), errors.Is(err, rundir.ErrFormat):
 		return 2
 	}
 	return 1
@@ -115,7 +115,7 @@ goes), or connected where it runs already (--connect).`,
 	})
 	root.Version = versionString()
 	root.SetVersionTemplate(versionLine())
-	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newPlot(), newTrace(), newCheck(), newVersion())
+	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newPlot(), newTrace(), newMerge(), newCheck(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
@@ -179,7 +179,7 @@ func newVersion() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if asJSON {
-				return printJSON(c.OutOrStdout(), map[string]any{"schema": 1, "version": versionString(), "protocol": "PPX 1.0", "run_format": rundir.Format})
+				return printJSON(c.OutOrStdout(), map[string]any{"schema": schema, "version": versionString(), "protocol": "PPX 1.0", "run_format": rundir.Format})
 			}
 			_, err := fmt.Fprint(c.OutOrStdout(), versionLine())
 			return err

@@ -11,7 +11,6 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -69,20 +68,23 @@ func (g *guidance) Write(_ context.Context, t *tracing.Trace) error {
 // unseen counts what a network did not know.
 type unseen struct {
 	traces, hit uint64
-	all, with   *importance.Weights // of all traces, and of those that came to such addresses
-	addresses   map[string]uint64   // how often
-	met         uint64              // sites that the network proposed
+	all, with   float64           // log of the sum of the weights of all traces, and of those that came to such addresses
+	addresses   map[string]uint64 // how often
+	met         uint64            // sites that the network proposed
 }
 
 func (u *unseen) add(t *tracing.Trace) {
 	if t.Status != tracing.OK {
 		return
 	}
-	if u.all == nil {
-		u.all, u.with = importance.NewWeights(), importance.NewWeights()
+	if u.traces == 0 {
+		u.all, u.with = math.Inf(-1), math.Inf(-1)
 	}
 	u.traces++
-	u.all.Add(t.LogWeight)
+	if t.Bad() {
+		return
+	}
+	u.all = tracing.LogAdd(u.all, t.LogWeight)
 	hit := false
 	for i := range t.Entries {
 		e := &t.Entries[i]
@@ -103,16 +105,16 @@ func (u *unseen) add(t *tracing.Trace) {
 	}
 	if hit {
 		u.hit++
-		u.with.Add(t.LogWeight)
+		u.with = tracing.LogAdd(u.with, t.LogWeight)
 	}
 }
 
 // share is the part of the weight that came to unseen addresses.
 func (u *unseen) share() float64 {
-	if u.hit == 0 || math.IsInf(u.with.LogSum(), -1) {
+	if u.hit == 0 || math.IsInf(u.with, -1) {
 		return 0
 	}
-	return math.Min(1, math.Exp(u.with.LogSum()-u.all.LogSum()))
+	return math.Min(1, math.Exp(u.with-u.all))
 }
 
 // warnings says in words what was not seen.

@@ -42,7 +42,7 @@ func TestTrainAndInfer(t *testing.T) {
 				t.Errorf("%v", r)
 			}
 			out, _ := s.run(0, args(words("infer --json --seed 11 -n 1000 --out run --network gum.net --observe obs0=4 --observe obs1=3 --"), testbed.Simulator(t, "gum", language))...)
-			p := posterior(t, out)
+			p := decoded(t, out)
 			if p["method"] != "ic" || p["ess"].(float64) < 700 {
 				t.Errorf("method %v, ESS %v", p["method"], p["ess"])
 			}
@@ -97,11 +97,11 @@ func TestGuidedRunsDoNotDependOnWorkers(t *testing.T) {
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
 		t.Error(err)
 	}
-	if out, _ := s.run(0, "summary", "--json", "broken"); posterior(t, out)["method"] != "ic" {
+	if out, _ := s.run(0, "summary", "--json", "broken"); decoded(t, out)["method"] != "ic" {
 		t.Error(out)
 	}
 	// What goes on takes the network from run.json, and refuses another one.
-	done := posterior(t, first0(s.run(0, "summary", "--json", "broken")))["traces"].(float64)
+	done := decoded(t, first0(s.run(0, "summary", "--json", "broken")))["traces"].(float64)
 	s.run(0, args(words(fmt.Sprintf("infer --json --resume --out broken -n %.0f", done+100)), simulator)...)
 	s.train("other.net", "hmm", "cpp", "-n", "640")
 	if _, e := s.run(2, args(words("infer --json --resume --out broken --network other.net"), simulator)...); !strings.Contains(e, "not the network that the run was begun with") {
@@ -292,11 +292,11 @@ func TestUnseenAddressesAreNamed(t *testing.T) {
 	s.train("branching.net", "branching", "cpp", "-n", "640")
 	// The same model in another language has other addresses.
 	out, _ := s.run(0, args(words("infer --json --seed 1 -n 200 --out run --network branching.net --observe obs=6 --"), testbed.Simulator(t, "branching", "go"))...)
-	w := fmt.Sprint(posterior(t, out)["warnings"])
+	w := fmt.Sprint(decoded(t, out)["warnings"])
 	if !strings.Contains(w, "200 of 200 traces came to addresses that the network did not meet") || !strings.Contains(w, "__Poisson") {
 		t.Error(w)
 	}
-	if again, _ := s.run(0, "summary", "--json", "run"); !strings.Contains(fmt.Sprint(posterior(t, again)["warnings"]), "did not meet") {
+	if again, _ := s.run(0, "summary", "--json", "run"); !strings.Contains(fmt.Sprint(decoded(t, again)["warnings"]), "did not meet") {
 		t.Error(again)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/engine/control"
-	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 // parseData reads --observe and --observe-file. With missing, elements that are null or NaN stay NaN: they are left out.
@@ -92,7 +92,7 @@ func parseObservation(ctx context.Context, o string) (name string, t ppx.Tensor,
 func elementName(name string, i int, shape []int32) string {
 	name = ppx.Quote(name)
 	if len(shape) > 0 {
-		name += importance.Subscript(i, shape)
+		name += tracing.Subscript(i, shape)
 	}
 	return name
 }

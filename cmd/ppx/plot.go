@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/report"
 )
@@ -85,12 +85,12 @@ func truthsOf(where string, into map[string]float64) error {
 	if err != nil {
 		return err
 	}
-	one := importance.NewSummary()
+	one := posterior.NewSummary()
 	if err := one.Write(context.Background(), t); err != nil {
 		return err
 	}
 	for _, v := range one.Variables() {
-		if v.Kind != importance.TensorKind {
+		if v.Kind != posterior.TensorKind {
 			into[v.Name] = v.Mean
 		}
 	}
@@ -119,7 +119,7 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 		if r.result.conditioned {
 			label += ", " + ess
 		}
-		if len(paths) > 1 && r.result.conditioned && r.result.Trust.Verdict == importance.None {
+		if len(paths) > 1 && r.result.conditioned && r.result.Trust.Verdict == posterior.None {
 			label += ": not trusted"
 		}
 		labels = append(labels, label)
@@ -150,7 +150,7 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 				h = r.sum.Sticks(name, 50)
 			}
 			m.Sparse = append(m.Sparse, thin)
-			if r.result.conditioned && v.Trust.Verdict == importance.None {
+			if r.result.conditioned && v.Trust.Verdict == posterior.None {
 				bad++
 				if warning = "not to be trusted"; thin {
 					warning = "ESS " + figure(math.Round(float64(v.ESS)*10)/10)
@@ -177,9 +177,9 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 const sticksBelow = 10
 
 // plottable is the variables that are drawn unless told otherwise.
-func plottable(sum *importance.Summary) (names []string) {
+func plottable(sum *posterior.Summary) (names []string) {
 	for _, v := range sum.Variables() {
-		if v.Kind == importance.TensorKind || strings.HasPrefix(v.Name, "result") || len(names) == 9 {
+		if v.Kind == posterior.TensorKind || strings.HasPrefix(v.Name, "result") || len(names) == 9 {
 			continue
 		}
 		if _, err := sum.Histogram(v.Name, 30); err == nil { // else it is NaN somewhere, or has no weight

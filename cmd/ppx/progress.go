@@ -87,6 +87,18 @@ func barLine(fraction float64, text string, width int) string {
 	return text
 }
 
+// throttle is true at most so often.
+func throttle(every time.Duration) func() bool {
+	last := time.Now()
+	return func() bool {
+		if now := time.Now(); now.Sub(last) >= every {
+			last = now
+			return true
+		}
+		return false
+	}
+}
+
 // done leaves the line clean for what follows.
 func (p *progress) done() {
 	if p.shown {

@@ -10,11 +10,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
+
+// schema is the version of all JSON that ppx prints (docs/command-line.md).
+const schema = 2
 
 // result is what prior, infer and summary print. Other programs read the JSON: fields may be added, none
 // changes or goes away within a schema number.
@@ -48,8 +52,8 @@ type result struct {
 
 // trust is how far a result, or a variable, can be relied on.
 type trust struct {
-	Verdict importance.Verdict `json:"verdict"`
-	Reasons []reason           `json:"reasons"`
+	Verdict posterior.Verdict `json:"verdict"`
+	Reasons []reason          `json:"reasons"`
 }
 
 type reason struct {
@@ -58,7 +62,7 @@ type reason struct {
 	Variable *string `json:"variable"` // null: the result as a whole
 }
 
-func trustJSON(t importance.Trust) trust {
+func trustJSON(t posterior.Trust) trust {
 	out := trust{t.Verdict, []reason{}}
 	for _, r := range t.Reasons {
 		x := reason{Code: r.Code, Text: r.Text}
@@ -74,6 +78,7 @@ type variable struct {
 	Name    string      `json:"name"`
 	Kind    string      `json:"kind"`
 	Present number      `json:"present"`
+	Finite  number      `json:"finite"` // share of those whose value is a finite number: the rest is of them
 	Mean    number      `json:"mean"`
 	MeanSE  number      `json:"mean_se"`
 	SD      number      `json:"sd"`
@@ -93,7 +98,7 @@ type variable struct {
 // variable finds one by its name; nil if there is none.
 func (r *result) variable(name string) *variable {
 	for i := range r.Variables {
-		if v := &r.Variables[i]; v.Name == name && v.Kind != importance.TensorKind {
+		if v := &r.Variables[i]; v.Name == name && v.Kind != posterior.TensorKind {
 			return v
 		}
 	}
@@ -101,18 +106,21 @@ func (r *result) variable(name string) *variable {
 }
 
 // spreadless tells that a variable rests on a single draw, or hardly more: its spread is none, whatever the figures.
-func (v *variable) spreadless() bool { return v.Trust.Verdict == importance.None && !(v.ESS >= 2) }
+func (v *variable) spreadless() bool { return v.Trust.Verdict == posterior.None && !(v.ESS >= 2) }
 
 // newResult judges and collects the figures of a run; names has met its traces, and unknown is what a network did not know in it.
-func newResult(path string, m *rundir.Manifest, sum *importance.Summary, names *importance.Names, unknown *unseen) *result {
+func newResult(path string, m *rundir.Manifest, sum *posterior.Summary, names *control.Names, unknown *unseen) *result {
 	w := sum.Weights
-	facts := importance.Facts{Conditioned: m.Conditioned, Unseen: unknown.share(), UnseenText: strings.Join(unknown.warnings(), "; "),
+	facts := posterior.Facts{Conditioned: m.Conditioned, Unseen: unknown.share(), UnseenText: strings.Join(unknown.warnings(), "; "),
 		Unused: names.Unused(), Mixed: m.Mixed}
+	for _, p := range names.Partly() {
+		facts.Partly = append(facts.Partly, posterior.Partly(p))
+	}
 	if c := m.Cut; c != nil {
-		facts.Cut = importance.Cut{Draw: c.Draw, Running: seconds(c.Running), Mean: seconds(c.Mean)}
+		facts.Cut = posterior.Cut{Draw: c.Draw, Running: seconds(c.Running), Mean: seconds(c.Mean)}
 	}
 	t := sum.Judge(facts)
-	r := &result{Schema: 1, Run: path, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
+	r := &result{Schema: schema, Run: path, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
 		ESS: number(w.ESS()), Khat: number(w.Khat()), LogEvidence: number(w.LogEvidence()), LogEvidenceSE: number(w.LogEvidenceSE()),
 		Seconds: number(m.Seconds), LikelihoodImportance: number(cmp.Or(m.LikelihoodImportance, 1)), Trust: trustJSON(t), Warnings: []string{},
 		Variables: []variable{}, model: m.Model, conditioned: m.Conditioned}
@@ -123,33 +131,33 @@ func newResult(path string, m *rundir.Manifest, sum *importance.Summary, names *
 	}
 	r.remark(sum.Warnings()...)
 	r.remark(names.Warnings()...)
-	if facts.UnseenText != "" && !slices.ContainsFunc(t.Reasons, func(x importance.Reason) bool { return x.Code == importance.UnseenAddress }) {
+	if facts.UnseenText != "" && !slices.ContainsFunc(t.Reasons, func(x posterior.Reason) bool { return x.Code == posterior.UnseenAddress }) {
 		r.remark(facts.UnseenText)
 	}
 	nan := number(math.NaN())
-	if t.Verdict == importance.None {
+	if t.Verdict == posterior.None {
 		r.LogEvidenceSE = nan
 	}
 	if m.Seconds > 0 {
 		r.TracesPerSecond = number(float64(w.N) / m.Seconds)
 	}
 	for _, v := range sum.Variables() {
-		x := variable{Name: v.Name, Kind: v.Kind, Present: number(v.Present), Mean: number(v.Mean), MeanSE: number(v.MeanSE), SD: number(v.SD),
+		x := variable{Name: v.Name, Kind: v.Kind, Present: number(v.Present), Finite: number(v.Finite), Mean: number(v.Mean), MeanSE: number(v.MeanSE), SD: number(v.SD),
 			Q05: number(v.Q05), Q50: number(v.Q50), Q95: number(v.Q95), Q05SE: number(v.Q05SE), Q50SE: number(v.Q50SE), Q95SE: number(v.Q95SE),
 			ESS: number(v.ESS), Shape: v.Shape}
 		own := t.Of(&v)
-		if x.Trust = trustJSON(own); own.Verdict == importance.None {
+		if x.Trust = trustJSON(own); own.Verdict == posterior.None {
 			x.MeanSE, x.Q05SE, x.Q50SE, x.Q95SE = nan, nan, nan, nan
 		}
 		if x.spreadless() {
 			x.SD, x.Q05, x.Q95 = nan, nan, nan
 		}
-		if v.Kind == importance.Discrete {
+		if v.Kind == posterior.Discrete {
 			mode := number(v.Mode)
 			x.Mode = &mode
 			for _, p := range v.Values {
 				se := number(p.SE)
-				if own.Verdict == importance.None {
+				if own.Verdict == posterior.None {
 					se = nan
 				}
 				x.Values = append(x.Values, [3]number{number(p.Value), number(p.Probability), se})
@@ -171,7 +179,7 @@ func (r *result) remark(texts ...string) {
 // figures is the line of effective sample size and evidence.
 func (r *result) figures() string {
 	evidence := withError(float64(r.LogEvidence), float64(r.LogEvidenceSE))
-	if r.Trust.Verdict == importance.None && !math.IsNaN(float64(r.LogEvidence)) && !math.IsInf(float64(r.LogEvidence), 0) {
+	if r.Trust.Verdict == posterior.None && !math.IsNaN(float64(r.LogEvidence)) && !math.IsInf(float64(r.LogEvidence), 0) {
 		evidence += " (error unknown)"
 	}
 	text := fmt.Sprintf("effective sample size %s   k̂ %s   log evidence %s", figure(float64(r.ESS)), khat(float64(r.Khat)), evidence)
@@ -190,7 +198,7 @@ func (r *result) judgement() (lines []string) {
 	switch {
 	case !r.conditioned: // draws from the prior are what they are, if only for the figures too few
 		label = "note: "
-	case r.Trust.Verdict == importance.None:
+	case r.Trust.Verdict == posterior.None:
 		label = "DO NOT TRUST THIS RESULT: "
 	}
 	for i, x := range r.Trust.Reasons {
@@ -203,7 +211,7 @@ func (r *result) judgement() (lines []string) {
 }
 
 // print writes the JSON object, or the table and the plots.
-func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error {
+func (r *result) print(w io.Writer, show *shown, sum *posterior.Summary) error {
 	if show.json {
 		return printJSON(w, r)
 	}
@@ -221,7 +229,7 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 		fmt.Fprintln(w, r.figures())
 	}
 	for i, line := range r.judgement() {
-		if i == 0 && r.Trust.Verdict == importance.None && r.conditioned {
+		if i == 0 && r.Trust.Verdict == posterior.None && r.conditioned {
 			line = s.alarm(line)
 		}
 		fmt.Fprintln(w, line)
@@ -238,7 +246,7 @@ func (r *result) print(w io.Writer, show *shown, sum *importance.Summary) error 
 		fmt.Fprintln(w)
 		plot(w, name, h)
 	}
-	if r.Trust.Verdict == importance.None && r.conditioned && !isTerminal(w) { // here too, for those who keep the table in a file
+	if r.Trust.Verdict == posterior.None && r.conditioned && !isTerminal(w) { // here too, for those who keep the table in a file
 		fmt.Fprintln(os.Stderr, "ppx: warning: do not trust this result: "+r.Trust.Reasons[0].Text)
 	}
 	for _, x := range r.remarks {
@@ -278,7 +286,7 @@ func (r *result) table() *table {
 		if partly {
 			present = fmt.Sprintf("%.1f %%", 100*float64(v.Present))
 		}
-		if v.Kind == importance.TensorKind {
+		if v.Kind == posterior.TensorKind {
 			t.add(name, "shape "+dist.ShapeString(v.Shape), "", "", "", "", "", present)
 			continue
 		}
@@ -312,11 +320,11 @@ func pick(cells []string, keep []bool) []string {
 }
 
 // plot draws a histogram sideways, a bin a line.
-func plot(w io.Writer, name string, h []importance.Bin) {
+func plot(w io.Writer, name string, h []posterior.Bin) {
 	const width = 50
 	s := styled(w)
 	fmt.Fprintln(w, s.bold(ppx.Printable(name)))
-	most := slices.MaxFunc(h, func(a, b importance.Bin) int { return cmp.Compare(a.Probability, b.Probability) }).Probability
+	most := slices.MaxFunc(h, func(a, b posterior.Bin) int { return cmp.Compare(a.Probability, b.Probability) }).Probability
 	labels := make([]string, len(h))
 	long := 0
 	for i, b := range h {
@@ -328,7 +336,7 @@ func plot(w io.Writer, name string, h []importance.Bin) {
 	}
 }
 
-func binLabel(b importance.Bin) string {
+func binLabel(b posterior.Bin) string {
 	if b.Low == b.High {
 		return figure(b.Low)
 	}

@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -62,7 +63,7 @@ func newSummary() *cobra.Command {
 // summarised is a recorded run and its figures.
 type summarised struct {
 	result *result
-	sum    *importance.Summary
+	sum    *posterior.Summary
 }
 
 func summarise(ctx context.Context, path string, show *shown) (*summarised, error) {
@@ -74,9 +75,9 @@ func summarise(ctx context.Context, path string, show *shown) (*summarised, erro
 	if err != nil {
 		return nil, err
 	}
-	sum := importance.NewSummary()
+	sum := posterior.NewSummary()
 	sum.Full = show.full
-	names := importance.NewNames(&importance.Config{Data: data, Condition: r.Manifest.Conditioned})
+	names := control.NewNames(data, r.Manifest.Conditioned, nil)
 	var guide unseen
 	for t, err := range r.All(ctx) {
 		if err != nil {
@@ -122,7 +123,7 @@ func compare(w io.Writer, runs []*summarised, truths map[string]float64) error {
 		}
 		fmt.Fprintln(w)
 		for _, line := range x.judgement() {
-			if x.Trust.Verdict == importance.None {
+			if x.Trust.Verdict == posterior.None {
 				line = s.alarm(line)
 			}
 			fmt.Fprintln(w, "    "+line)
@@ -134,7 +135,7 @@ func compare(w io.Writer, runs []*summarised, truths map[string]float64) error {
 	for i, r := range runs {
 		by[i] = map[string]variable{}
 		for _, v := range r.result.Variables {
-			if v.Kind == importance.TensorKind {
+			if v.Kind == posterior.TensorKind {
 				continue
 			}
 			by[i][v.Name] = v

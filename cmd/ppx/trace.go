@@ -96,11 +96,11 @@ func newTraceLs() *cobra.Command {
 			}
 			t := &table{header: []string{">draw", ">log weight", ">statements", "type", ">seconds", "result"}}
 			for _, h := range heads {
-				if h.Failed {
-					t.add(fmt.Sprint(h.Draw), "failed", "", "", "", clip(h.Error, 100))
+				if h.Status == tracing.Failed {
+					t.add(fmt.Sprint(h.Row), "failed", "", "", "", clip(h.Error, 100))
 					continue
 				}
-				t.add(fmt.Sprint(h.Draw), figure(h.LogWeight), fmt.Sprint(h.Length), typeName(h.Type), figure(h.Seconds), head(h.Result.String(), 60))
+				t.add(fmt.Sprint(h.Row), figure(h.LogWeight), fmt.Sprint(h.Length), typeName(h.Type), figure(h.Seconds), head(h.Result.String(), 60))
 			}
 			t.print(w)
 			v.rest(w, total)
@@ -119,11 +119,11 @@ func listHeads(ctx context.Context, r *rundir.Reader, sort string, num int) (out
 	case "draw":
 	case "weight":
 		order = func(a, b rundir.Head) int {
-			return cmp.Or(cmp.Compare(b.LogWeight, a.LogWeight), cmp.Compare(a.Draw, b.Draw))
+			return cmp.Or(cmp.Compare(b.LogWeight, a.LogWeight), cmp.Compare(a.Row, b.Row))
 		}
 	case "length":
 		order = func(a, b rundir.Head) int {
-			return cmp.Or(cmp.Compare(b.Length, a.Length), cmp.Compare(a.Draw, b.Draw))
+			return cmp.Or(cmp.Compare(b.Length, a.Length), cmp.Compare(a.Row, b.Row))
 		}
 	default:
 		return nil, 0, usagef("--sort %s: want draw, weight or length", ppx.Quote(sort))
@@ -154,6 +154,9 @@ func listHeads(ctx context.Context, r *rundir.Reader, sort string, num int) (out
 func typeName(id uint64) string { return fmt.Sprintf("%016x", id) }
 
 type headJSON struct {
+	Row       uint64     `json:"row"`
+	Chain     uint32     `json:"chain"`
+	Step      uint64     `json:"step"`
 	Draw      uint64     `json:"draw"`
 	LogWeight number     `json:"log_weight"`
 	Length    int        `json:"length"`
@@ -191,13 +194,9 @@ func headsJSON(heads []rundir.Head, total int) any {
 		Schema int        `json:"schema"`
 		Total  int        `json:"total"`
 		Traces []headJSON `json:"traces"`
-	}{1, total, []headJSON{}}
+	}{schema, total, []headJSON{}}
 	for _, h := range heads {
-		status := "ok"
-		if h.Failed {
-			status = "failed"
-		}
-		out.Traces = append(out.Traces, headJSON{h.Draw, number(h.LogWeight), h.Length, typeName(h.Type), number(h.Seconds), status, h.Error, tensorJSON(h.Result)})
+		out.Traces = append(out.Traces, headJSON{h.Row, h.Chain, h.Step, h.Draw, number(h.LogWeight), h.Length, typeName(h.Type), number(h.Seconds), h.Status.String(), h.Error, tensorJSON(h.Result)})
 	}
 	return out
 }
@@ -212,7 +211,7 @@ func recorded(args []string) (*rundir.Reader, *tracing.Trace, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := r.Draw(draw)
+	t, err := r.Row(draw)
 	return r, t, err
 }
 
@@ -258,6 +257,9 @@ type siteJSON struct {
 func traceJSON(t *tracing.Trace) any {
 	out := struct {
 		Schema    int        `json:"schema"`
+		Row       int64      `json:"row"`
+		Chain     uint32     `json:"chain"`
+		Step      uint64     `json:"step"`
 		Draw      uint64     `json:"draw"`
 		Status    string     `json:"status"`
 		Error     string     `json:"error,omitempty"`
@@ -265,7 +267,7 @@ func traceJSON(t *tracing.Trace) any {
 		Type      string     `json:"type"`
 		Result    tensorJSON `json:"result"`
 		Sites     []siteJSON `json:"sites"`
-	}{1, t.Draw, t.Status.String(), t.Error, number(t.LogWeight), typeName(t.Type()), tensorJSON(t.Result), []siteJSON{}}
+	}{schema, t.Row, t.Chain, t.Step, t.Draw, t.Status.String(), t.Error, number(t.LogWeight), typeName(t.Type()), tensorJSON(t.Result), []siteJSON{}}
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		d := t.Dist(i)
@@ -338,7 +340,7 @@ func newTraceTypes() *cobra.Command {
 				for _, x := range types[:n] {
 					list = append(list, typeJSON{typeName(x.ID), x.Traces, number(x.Weight), x.Length, x.Controlled, x.First})
 				}
-				return printJSON(w, map[string]any{"schema": 1, "total": len(types), "types": list})
+				return printJSON(w, map[string]any{"schema": schema, "total": len(types), "types": list})
 			}
 			t := &table{header: []string{"type", ">traces", ">weight", ">statements", ">controlled", ">first draw"}}
 			for _, x := range types[:n] {
@@ -388,7 +390,7 @@ func newTraceAddresses() *cobra.Command {
 				for _, a := range all[:n] {
 					list = append(list, addressJSON{a.ID, a.Base, tracing.Role(a.Op), kindName(a.Kind), append([]string{}, a.Names...), a.Control, a.Traces, a.Visits, a.Instances, number(a.Mean), number(a.SD)})
 				}
-				return printJSON(w, map[string]any{"schema": 1, "total": len(all), "addresses": list})
+				return printJSON(w, map[string]any{"schema": schema, "total": len(all), "addresses": list})
 			}
 			t := &table{header: []string{">id", "role", "kind", "names", ">traces", ">visits", ">most in one", ">mean", ">sd", "address"}}
 			for _, a := range all[:n] {
@@ -455,7 +457,7 @@ simulator's own output, and to see whether the simulator still does the same.`,
 				for _, d := range diff {
 					list = append(list, d.String())
 				}
-				if err := printJSON(w, map[string]any{"schema": 1, "draw": t.Draw, "same": len(diff) == 0, "differences": list, "statements": len(t.Entries)}); err != nil {
+				if err := printJSON(w, map[string]any{"schema": schema, "draw": t.Draw, "same": len(diff) == 0, "differences": list, "statements": len(t.Entries)}); err != nil {
 					return err
 				}
 			} else if len(diff) == 0 {

@@ -322,13 +322,11 @@ func (t *training) source(c *cobra.Command, command []string, j *train.Journal, 
 	}
 	j.Manifest.Command = command
 	t.lost = func() uint64 { return pool.Stats().Lost }
-	begun, last := time.Now(), time.Now()
+	begun, say := time.Now(), throttle(show.every())
 	held := func(done int) { // before the first line of the training itself
-		if now := time.Now(); now.Sub(last) >= show.every() {
-			last = now
-			n := trainer.Config.Validation
+		if n := trainer.Config.Validation; say() {
 			show.line(float64(done)/float64(n), fmt.Sprintf("%s/%s traces to be held out  %s traces/s", thousands(uint64(done)), thousands(uint64(n)),
-				figure(round(float64(done)/now.Sub(begun).Seconds()))))
+				figure(round(float64(done)/time.Since(begun).Seconds()))))
 		}
 	}
 	return &train.Simulators{X: pool, Model: pool.Model(), Config: &trainer.Config, Held: held},
@@ -393,7 +391,7 @@ func (t *training) print(w io.Writer, j *train.Journal, x *train.Trainer, warnin
 	if m.Failed > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d draws were given up, the simulator failed there: the network knows only what it survives", m.Failed))
 	}
-	r := trained{Schema: 1, Network: t.network, Run: t.dir, Seed: x.Config.Seed, Traces: x.Traces, Failed: m.Failed, Loss: number(x.PointLoss),
+	r := trained{Schema: schema, Network: t.network, Run: t.dir, Seed: x.Config.Seed, Traces: x.Traces, Failed: m.Failed, Loss: number(x.PointLoss),
 		Validation: number(x.BestLoss), BestAt: x.BestAt, Gain: number(x.Gain()), Addresses: m.Places, Weights: m.Weights, Seconds: number(x.Seconds),
 		TracesPerSecond: number(perSecond), Warnings: append([]string{}, warnings...)}
 	if t.json {

@@ -208,7 +208,10 @@ type listener struct {
 func (l *listener) note(s *ppx.Statement) {
 	n := *s
 	n.Address, n.Name = strings.Clone(s.Address), strings.Clone(s.Name)
-	n.Dist.Params = [2]ppx.Tensor{s.Dist.Params[0].Clone(), s.Dist.Params[1].Clone()}
+	n.Dist.Params = nil
+	for _, p := range s.Dist.Params {
+		n.Dist.Params = append(n.Dist.Params, p.Clone())
+	}
 	n.Value = s.Value.Clone()
 	l.raw = append(l.raw, n)
 }

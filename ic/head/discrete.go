@@ -21,13 +21,13 @@ func (categorical) Init(row []float64) { clear(row) }
 func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 	most := math.Inf(-1)
 	sum := 0.0
-	for j, x := range p.Probs {
+	for j, x := range p.Row {
 		if sum += x; x > 0 {
 			most = math.Max(most, row[j])
 		}
 	}
 	weighted := 0.0
-	for j, x := range p.Probs {
+	for j, x := range p.Row {
 		if x > 0 {
 			weighted += x * math.Exp(row[j]-most)
 		}
@@ -37,17 +37,17 @@ func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 
 func (f categorical) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
 	prior := p.LogProb(x)
-	if math.IsInf(prior, -1) || prior != prior || len(p.Probs) != f.categories {
+	if math.IsInf(prior, -1) || prior != prior || len(p.Row) != f.categories {
 		clear(grad)
 		return prior
 	}
 	logits, _ := f.total(p, row)
 	k := int(x)
-	own := math.Log(p.Probs[k]) + row[k] - logits
+	own := math.Log(p.Row[k]) + row[k] - logits
 	total := logSumExp(math.Log1p(-MinPrior)+own, math.Log(MinPrior)+prior)
 	if grad != nil {
 		r := math.Exp(math.Log1p(-MinPrior) + own - total)
-		for j, q := range p.Probs {
+		for j, q := range p.Row {
 			grad[j] = 0
 			if q > 0 {
 				grad[j] = -r * q * math.Exp(row[j]-logits)
@@ -59,13 +59,13 @@ func (f categorical) LogProb(p *Prior, row []float64, x float64, grad []float64)
 }
 
 func (f categorical) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
-	if len(p.Probs) != f.categories {
-		return p.sample(st)
+	if len(p.Row) != f.categories {
+		return p.Sample(st)
 	}
 	logits, prior := f.total(p, row)
 	t := st.Float64()
 	pick := 0
-	for j, q := range p.Probs {
+	for j, q := range p.Row {
 		if q == 0 {
 			continue
 		}
@@ -89,7 +89,7 @@ func (bernoulli) Init(row []float64) { clear(row) }
 
 // chance is the probability of x, and its derivative with respect to the row, of the part that is not the prior.
 func (bernoulli) chance(p *Prior, row []float64, x float64) (q, derivative float64) {
-	z := row[0] + math.Log(p.A) - math.Log1p(-p.A)
+	z := row[0] + math.Log(p.Args[0]) - math.Log1p(-p.Args[0])
 	if x == 0 {
 		z = -z
 	}
@@ -103,7 +103,7 @@ func (bernoulli) chance(p *Prior, row []float64, x float64) (q, derivative float
 
 func (f bernoulli) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
 	prior := p.LogProb(x)
-	if math.IsInf(prior, -1) || prior != prior || p.A == 0 || p.A == 1 {
+	if math.IsInf(prior, -1) || prior != prior || p.Args[0] == 0 || p.Args[0] == 1 {
 		clear(grad)
 		return prior
 	}
@@ -116,10 +116,10 @@ func (f bernoulli) LogProb(p *Prior, row []float64, x float64, grad []float64) f
 }
 
 func (f bernoulli) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
-	q := p.A
-	if p.A > 0 && p.A < 1 {
+	q := p.Args[0]
+	if p.Args[0] > 0 && p.Args[0] < 1 {
 		own, _ := f.chance(p, row, 1)
-		q = (1-MinPrior)*own + MinPrior*p.A
+		q = (1-MinPrior)*own + MinPrior*p.Args[0]
 	}
 	if st.Float64() < q {
 		return 1

@@ -55,11 +55,11 @@ type fixed struct {
 }
 
 func (q *fixed) Propose(_ *engine.Run, s *engine.Site) (control.Density, bool, error) {
-	q.prob = head.Prior{Kind: s.Dist.Kind, A: s.Dist.Params[0].Float()}
-	if s.Dist.Kind == dist.Categorical {
-		q.prob.Probs = s.Dist.Params[0].Data
-	} else if len(s.Dist.Params[1].Data) > 0 {
-		q.prob.B = s.Dist.Params[1].Float()
+	q.prob = head.Prior{Kind: s.Dist.Kind}
+	for i, p := range s.Dist.Params {
+		if q.prob.Args[i] = p.Float(); s.Dist.RowSize() > 0 {
+			q.prob.Row = p.Data
+		}
 	}
 	return q, true, nil
 }

@@ -21,48 +21,8 @@ const MinPrior = 0.001
 // learn, and expensive to miss.
 const MinPriorUniform = 0.01
 
-// Prior is the prior of one element: valid parameters of its kind, in the order of the protocol; of a
-// Categorical its row of probabilities, which need not be normalised.
-type Prior struct {
-	Kind  dist.Kind
-	A, B  float64
-	Probs []float64
-}
-
-// dist is the prior as a distribution.
-func (p *Prior) dist(room *[2][1]float64) dist.Dist {
-	d := dist.Dist{Kind: p.Kind}
-	if p.Kind == dist.Categorical {
-		d.Params[0] = dist.Tensor{Data: p.Probs, Shape: []int32{int32(len(p.Probs))}}
-		return d
-	}
-	room[0][0], room[1][0] = p.A, p.B
-	for i := range p.Kind.Params() {
-		d.Params[i] = dist.Tensor{Data: room[i][:]}
-	}
-	return d
-}
-
-// LogProb is the prior's log density, in nats.
-func (p *Prior) LogProb(x float64) float64 {
-	var room [2][1]float64
-	var v [1]float64
-	v[0] = x
-	d := p.dist(&room)
-	lp, err := d.LogProb(dist.Tensor{Data: v[:]})
-	if err != nil {
-		return math.NaN()
-	}
-	return lp
-}
-
-func (p *Prior) sample(s *dist.Stream) float64 {
-	var room [2][1]float64
-	var v [1]float64
-	d := p.dist(&room)
-	_ = d.Sample(s, v[:]) // cannot fail: one element of a valid distribution
-	return v[0]
-}
+// Prior is the prior of one element.
+type Prior = dist.Element
 
 // Family is a family of proposal densities. Its methods may be called from several goroutines.
 type Family interface {
@@ -80,33 +40,65 @@ type Family interface {
 	Sample(p *Prior, row []float64, s *dist.Stream) float64
 }
 
+// head is a row of the table of heads: everything that a network needs to know of a kind.
+type head struct {
+	// new makes the family: of so many components if it is a mixture, for so many categories if the kind has some.
+	new        func(components, categories int) (Family, error)
+	coordinate func(x float64) float64                  // see Coordinate; nil: the value itself
+	summary    func(p *Prior) (location, scale float64) // see Summary; nil: 0 and 1
+	labels     bool                                     // values are labels, not quantities
+}
+
+// heads is the table.
+var heads = [dist.NumKinds]head{
+	dist.Normal:      mixed(MinPrior, normalKernel{}, identity, nil),
+	dist.Uniform:     {mixtures(MinPriorUniform, truncatedKernel{}, unitInterval), nil, uniformSummary, false},
+	dist.Exponential: mixed(MinPrior, logisticKernel{}, logarithm, logCoordinate),
+	dist.Gamma:       mixed(MinPrior, logisticKernel{}, logarithm, logCoordinate),
+	dist.LogNormal:   mixed(MinPrior, logisticKernel{}, logarithm, logCoordinate),
+	dist.Weibull:     mixed(MinPrior, logisticKernel{}, logarithm, logCoordinate),
+	dist.Beta:        mixed(MinPrior, logisticKernel{}, logit, logitCoordinate),
+	dist.Poisson:     mixed(MinPrior, countKernel{}, counts, nil),
+	dist.Binomial:    mixed(MinPrior, countKernel{}, counts, nil),
+	dist.Categorical: {newCategorical, nil, nil, true},
+	dist.Bernoulli:   {func(int, int) (Family, error) { return bernoulli{}, nil }, signs, bernoulliSummary, true},
+}
+
+// mixtures makes mixtures of a kernel in a space.
+func mixtures(minPrior float64, k kernel, in func(p *Prior) space) func(components, _ int) (Family, error) {
+	return func(components, _ int) (Family, error) { return mixture{components, minPrior, k, in}, nil }
+}
+
+// mixed is the row of such mixtures, summarised by location and scale of the prior in that space.
+func mixed(minPrior float64, k kernel, in func(p *Prior) space, coordinate func(float64) float64) head {
+	summary := func(p *Prior) (float64, float64) {
+		s := in(p)
+		return s.location, s.scale
+	}
+	return head{mixtures(minPrior, k, in), coordinate, summary, false}
+}
+
 // New returns the family for a kind: a mixture of the given number of components where it is one.
 // categories is the number of categories of a Categorical.
 func New(k dist.Kind, components, categories int) (Family, error) {
-	if components < 1 {
+	switch {
+	case components < 1:
 		return nil, fmt.Errorf("a proposal of %d components", components)
+	case !k.Valid() || heads[k].new == nil:
+		return nil, fmt.Errorf("no proposal for distribution %s", k)
 	}
-	switch k {
-	case dist.Normal:
-		return mixture{components, MinPrior, normalKernel{}, identity}, nil
-	case dist.Uniform:
-		return mixture{components, MinPriorUniform, truncatedKernel{}, unitInterval}, nil
-	case dist.Exponential, dist.Gamma, dist.LogNormal, dist.Weibull:
-		return mixture{components, MinPrior, logisticKernel{}, logarithm}, nil
-	case dist.Beta:
-		return mixture{components, MinPrior, logisticKernel{}, logit}, nil
-	case dist.Poisson, dist.Binomial:
-		return mixture{components, MinPrior, countKernel{}, counts}, nil
-	case dist.Categorical:
-		if categories < 1 {
-			return nil, fmt.Errorf("a Categorical of %d categories", categories)
-		}
-		return categorical{categories}, nil
-	case dist.Bernoulli:
-		return bernoulli{}, nil
-	}
-	return nil, fmt.Errorf("no proposal for distribution %s", k)
+	return heads[k].new(components, categories)
 }
+
+func newCategorical(_, categories int) (Family, error) {
+	if categories < 1 {
+		return nil, fmt.Errorf("a Categorical of %d categories", categories)
+	}
+	return categorical{categories}, nil
+}
+
+// Labels tells that the values of a kind are labels, not quantities.
+func Labels(k dist.Kind) bool { return heads[k].labels }
 
 // The functions of one variable that the families share, stable at both ends.
 

@@ -1,7 +1,6 @@
 package head
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -14,22 +13,22 @@ const components = 4
 
 // priors is ordinary and extreme members of every kind.
 var priors = []Prior{
-	{Kind: dist.Normal, A: 1, B: 2}, {Kind: dist.Normal, A: -1e6, B: 1e-3},
-	{Kind: dist.Uniform, A: -1, B: 3}, {Kind: dist.Uniform, A: 1e6, B: 1e6 + 1},
-	{Kind: dist.Categorical, Probs: []float64{0.2, 0, 0.5, 3}}, {Kind: dist.Categorical, Probs: []float64{1}},
-	{Kind: dist.Poisson, A: 4}, {Kind: dist.Poisson, A: 0.05}, {Kind: dist.Poisson, A: 3000},
-	{Kind: dist.Bernoulli, A: 0.3}, {Kind: dist.Bernoulli, A: 1e-6},
-	{Kind: dist.Beta, A: 2, B: 3}, {Kind: dist.Beta, A: 0.3, B: 0.6}, {Kind: dist.Beta, A: 200, B: 4000},
-	{Kind: dist.Exponential, A: 2}, {Kind: dist.Gamma, A: 2.5, B: 3}, {Kind: dist.Gamma, A: 0.3, B: 0.01},
-	{Kind: dist.LogNormal, A: 0.5, B: 0.4}, {Kind: dist.Weibull, A: 2, B: 1.7}, {Kind: dist.Weibull, A: 0.1, B: 0.5},
-	{Kind: dist.Binomial, A: 12, B: 0.3}, {Kind: dist.Binomial, A: 1, B: 0.9}, {Kind: dist.Binomial, A: 4000, B: 0.97},
+	{Kind: dist.Normal, Args: args{1, 2}}, {Kind: dist.Normal, Args: args{-1e6, 1e-3}},
+	{Kind: dist.Uniform, Args: args{-1, 3}}, {Kind: dist.Uniform, Args: args{1e6, 1e6 + 1}},
+	{Kind: dist.Categorical, Row: []float64{0.2, 0, 0.5, 3}}, {Kind: dist.Categorical, Row: []float64{1}},
+	{Kind: dist.Poisson, Args: args{4}}, {Kind: dist.Poisson, Args: args{0.05}}, {Kind: dist.Poisson, Args: args{3000}},
+	{Kind: dist.Bernoulli, Args: args{0.3}}, {Kind: dist.Bernoulli, Args: args{1e-6}},
+	{Kind: dist.Beta, Args: args{2, 3}}, {Kind: dist.Beta, Args: args{0.3, 0.6}}, {Kind: dist.Beta, Args: args{200, 4000}},
+	{Kind: dist.Exponential, Args: args{2}}, {Kind: dist.Gamma, Args: args{2.5, 3}}, {Kind: dist.Gamma, Args: args{0.3, 0.01}},
+	{Kind: dist.LogNormal, Args: args{0.5, 0.4}}, {Kind: dist.Weibull, Args: args{2, 1.7}}, {Kind: dist.Weibull, Args: args{0.1, 0.5}},
+	{Kind: dist.Binomial, Args: args{12, 0.3}}, {Kind: dist.Binomial, Args: args{1, 0.9}}, {Kind: dist.Binomial, Args: args{4000, 0.97}},
 }
 
-func (p Prior) String() string { return fmt.Sprint(p.Kind, p.A, p.B, p.Probs) }
+type args = [dist.MaxArgs]float64
 
 func family(t testing.TB, p *Prior) Family {
 	t.Helper()
-	f, err := New(p.Kind, components, len(p.Probs))
+	f, err := New(p.Kind, components, len(p.Row))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +56,7 @@ func values(f Family, p *Prior, row []float64) []float64 {
 	var xs []float64
 	for i := range 8 {
 		s := stream(i)
-		xs = append(xs, p.sample(&s))
+		xs = append(xs, p.Sample(&s))
 		s = stream(100 + i)
 		xs = append(xs, f.Sample(p, row, &s))
 	}
@@ -67,8 +66,8 @@ func values(f Family, p *Prior, row []float64) []float64 {
 // Gradients against central differences.
 func TestGradients(t *testing.T) {
 	// Kernels of the last ones go beyond what doubles have, or to where the prior's density underflows.
-	for _, p := range append(slices.Clone(priors), Prior{Kind: dist.Beta, A: 0.03, B: 0.36}, Prior{Kind: dist.LogNormal, A: 300, B: 150},
-		Prior{Kind: dist.Normal, A: 1e308, B: 2e307}, Prior{Kind: dist.Weibull, A: 1, B: 1000}) {
+	for _, p := range append(slices.Clone(priors), Prior{Kind: dist.Beta, Args: args{0.03, 0.36}}, Prior{Kind: dist.LogNormal, Args: args{300, 150}},
+		Prior{Kind: dist.Normal, Args: args{1e308, 2e307}}, Prior{Kind: dist.Weibull, Args: args{1, 1000}}) {
 		f := family(t, &p)
 		grad := make([]float64, f.Outputs())
 		for _, row := range rows(f, 6) {
@@ -114,7 +113,7 @@ func TestProposalsCoverThePrior(t *testing.T) {
 			sum, n := 0.0, 2000
 			for k := range n {
 				s := stream(k)
-				x := p.sample(&s)
+				x := p.Sample(&s)
 				sum += p.LogProb(x) - f.LogProb(&p, row, x, nil)
 			}
 			if kl := sum / float64(n); kl > 0.8 {
@@ -176,11 +175,11 @@ func TestProposalsIntegrateToOne(t *testing.T) {
 			case p.Kind.Discrete():
 				lo, hi := 0, 40_000
 				if p.Kind == dist.Categorical {
-					hi = len(p.Probs) - 1
+					hi = len(p.Row) - 1
 				} else if p.Kind == dist.Bernoulli {
 					hi = 1
 				} else if p.Kind == dist.Binomial {
-					hi = int(p.A)
+					hi = int(p.Args[0])
 				}
 				for k := lo; k <= hi; k++ {
 					total += math.Exp(f.LogProb(&p, row, float64(k), nil))
@@ -213,8 +212,8 @@ func TestProposalsIntegrateToOne(t *testing.T) {
 }
 
 func TestDegeneratePriors(t *testing.T) {
-	for _, p := range []Prior{{Kind: dist.Poisson, A: 0}, {Kind: dist.Binomial, A: 0, B: 0.5}, {Kind: dist.Binomial, A: 7, B: 1},
-		{Kind: dist.Bernoulli, A: 0}, {Kind: dist.Bernoulli, A: 1}, {Kind: dist.Categorical, Probs: []float64{0, 2, 0}}} {
+	for _, p := range []Prior{{Kind: dist.Poisson, Args: args{0}}, {Kind: dist.Binomial, Args: args{0, 0.5}}, {Kind: dist.Binomial, Args: args{7, 1}},
+		{Kind: dist.Bernoulli, Args: args{0}}, {Kind: dist.Bernoulli, Args: args{1}}, {Kind: dist.Categorical, Row: []float64{0, 2, 0}}} {
 		f := family(t, &p)
 		for _, row := range rows(f, 3) {
 			s := stream(1)
@@ -242,7 +241,7 @@ func BenchmarkLogProbWithGradient(b *testing.B) {
 			row := rows(f, 2)[1]
 			grad := make([]float64, f.Outputs())
 			s := stream(1)
-			x := p.sample(&s)
+			x := p.Sample(&s)
 			b.ReportAllocs()
 			for b.Loop() {
 				f.LogProb(&p, row, x, grad)
@@ -254,15 +253,15 @@ func BenchmarkLogProbWithGradient(b *testing.B) {
 // Summaries are the moments of the coordinate, by sampling, and rows to begin with are near the prior.
 func TestSummary(t *testing.T) {
 	for _, p := range []Prior{
-		{Kind: dist.Normal, A: 3, B: 2}, {Kind: dist.Uniform, A: -1, B: 5}, {Kind: dist.Exponential, A: 3}, {Kind: dist.Gamma, A: 0.7, B: 2},
-		{Kind: dist.LogNormal, A: 1, B: 0.3}, {Kind: dist.Weibull, A: 2, B: 1.5}, {Kind: dist.Beta, A: 2, B: 0.6}, {Kind: dist.Poisson, A: 6},
-		{Kind: dist.Binomial, A: 20, B: 0.3},
+		{Kind: dist.Normal, Args: args{3, 2}}, {Kind: dist.Uniform, Args: args{-1, 5}}, {Kind: dist.Exponential, Args: args{3}}, {Kind: dist.Gamma, Args: args{0.7, 2}},
+		{Kind: dist.LogNormal, Args: args{1, 0.3}}, {Kind: dist.Weibull, Args: args{2, 1.5}}, {Kind: dist.Beta, Args: args{2, 0.6}}, {Kind: dist.Poisson, Args: args{6}},
+		{Kind: dist.Binomial, Args: args{20, 0.3}},
 	} {
 		location, scale := Summary(&p)
 		var n, sum, squares float64
 		s := dist.NewStream(1, 0, 0, 0, 0)
 		for range 40000 {
-			u := Coordinate(p.Kind, p.sample(&s))
+			u := Coordinate(p.Kind, p.Sample(&s))
 			n++
 			sum += u
 			squares += (u - location) * (u - location)
@@ -281,7 +280,7 @@ func TestSummary(t *testing.T) {
 		f.Init(row)
 		loss := 0.0
 		for range 1000 {
-			x := p.sample(&s)
+			x := p.Sample(&s)
 			loss += p.LogProb(x) - f.LogProb(&p, row, x, nil)
 		}
 		if loss/1000 > 0.7 {

@@ -32,16 +32,16 @@ func none(float64) float64   { return 0 }
 
 // identity is the space of a Normal.
 func identity(p *Prior) space {
-	last := math.Min(gridded*p.B, math.MaxFloat64)
-	return space{to: same, from: same, logSlope: none, location: p.A, scale: p.B, first: -last, last: last}
+	last := math.Min(gridded*p.Args[1], math.MaxFloat64)
+	return space{to: same, from: same, logSlope: none, location: p.Args[0], scale: p.Args[1], first: -last, last: last}
 }
 
 // unitInterval is that of a Uniform: its support as [0, 1].
 func unitInterval(p *Prior) space {
-	width := p.B - p.A
+	width := p.Args[1] - p.Args[0]
 	return space{
-		to:       func(x float64) float64 { return (x - p.A) / width },
-		from:     func(u float64) float64 { return clamp(p.A+width*u, p.A, p.B) },
+		to:       func(x float64) float64 { return (x - p.Args[0]) / width },
+		from:     func(u float64) float64 { return clamp(p.Args[0]+width*u, p.Args[0], p.Args[1]) },
 		logSlope: func(float64) float64 { return -math.Log(width) },
 		low:      0, high: 1, location: 0.5, scale: 0.3,
 	}
@@ -54,13 +54,13 @@ func logarithm(p *Prior) space {
 		from: func(u float64) float64 { return clamp(math.Exp(u), tiny, math.MaxFloat64) }, first: logTiny, last: logHuge}
 	switch p.Kind {
 	case dist.LogNormal:
-		sp.location, sp.scale = p.A, p.B
+		sp.location, sp.scale = p.Args[0], p.Args[1]
 	case dist.Exponential:
-		sp.location, sp.scale = -eulerGamma-math.Log(p.A), math.Pi/math.Sqrt(6)
+		sp.location, sp.scale = -eulerGamma-math.Log(p.Args[0]), math.Pi/math.Sqrt(6)
 	case dist.Weibull:
-		sp.location, sp.scale = math.Log(p.A)-eulerGamma/p.B, math.Pi/math.Sqrt(6)/p.B
+		sp.location, sp.scale = math.Log(p.Args[0])-eulerGamma/p.Args[1], math.Pi/math.Sqrt(6)/p.Args[1]
 	case dist.Gamma:
-		sp.location, sp.scale = mathext.Digamma(p.A)-math.Log(p.B), math.Sqrt(trigamma(p.A))
+		sp.location, sp.scale = mathext.Digamma(p.Args[0])-math.Log(p.Args[1]), math.Sqrt(trigamma(p.Args[0]))
 	}
 	return sp
 }
@@ -71,19 +71,19 @@ func logit(p *Prior) space {
 		to:       func(x float64) float64 { return math.Log(x) - math.Log1p(-x) },
 		from:     func(u float64) float64 { return clamp(sigmoid(u), tiny, belowOne) },
 		logSlope: func(x float64) float64 { return -math.Log(x) - math.Log1p(-x) },
-		location: mathext.Digamma(p.A) - mathext.Digamma(p.B),
-		scale:    math.Sqrt(trigamma(p.A) + trigamma(p.B)),
+		location: mathext.Digamma(p.Args[0]) - mathext.Digamma(p.Args[1]),
+		scale:    math.Sqrt(trigamma(p.Args[0]) + trigamma(p.Args[1])),
 		first:    logTiny, last: lastLogit,
 	}
 }
 
 // counts is that of Poisson and Binomial: the integers of the support.
 func counts(p *Prior) space {
-	sp := space{to: same, from: same, logSlope: none, location: p.A, high: math.Inf(1), whole: true}
-	variance := p.A
+	sp := space{to: same, from: same, logSlope: none, location: p.Args[0], high: math.Inf(1), whole: true}
+	variance := p.Args[0]
 	if p.Kind == dist.Binomial {
-		sp.location, sp.high = p.A*p.B, p.A
-		variance = p.A * p.B * (1 - p.B)
+		sp.location, sp.high = p.Args[0]*p.Args[1], p.Args[0]
+		variance = p.Args[0] * p.Args[1] * (1 - p.Args[1])
 	}
 	sp.fixed = variance == 0
 	sp.scale = math.Max(math.Sqrt(variance), 0.5)

@@ -149,7 +149,7 @@ func (sp *space) has(u float64) bool {
 func (f mixture) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 	sp := f.space(p)
 	if sp.fixed {
-		return p.sample(st)
+		return p.Sample(st)
 	}
 	var room [maxRoom + 1]float64
 	logW := room[:]
@@ -167,5 +167,5 @@ func (f mixture) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 			break
 		}
 	}
-	return p.sample(st)
+	return p.Sample(st)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/branching"
@@ -67,7 +67,7 @@ func local(t testing.TB, m gosim.Model) engine.Executor {
 }
 
 // infer draws n traces with a network, and hands them to f.
-func infer(t testing.TB, x engine.Executor, n *ic.Network[float32], data control.Data, seed, draws uint64, f func(*tracing.Trace)) *importance.Weights {
+func infer(t testing.TB, x engine.Executor, n *ic.Network[float32], data control.Data, seed, draws uint64, f func(*tracing.Trace)) *posterior.Weights {
 	t.Helper()
 	p, err := ic.NewProposer(n, data)
 	if err != nil {
@@ -76,10 +76,10 @@ func infer(t testing.TB, x engine.Executor, n *ic.Network[float32], data control
 	return inferWith(t, x, p.Pilot, data, seed, draws, f)
 }
 
-func inferWith(t testing.TB, x engine.Executor, pilot func() control.Pilot, data control.Data, seed, draws uint64, f func(*tracing.Trace)) *importance.Weights {
+func inferWith(t testing.TB, x engine.Executor, pilot func() control.Pilot, data control.Data, seed, draws uint64, f func(*tracing.Trace)) *posterior.Weights {
 	t.Helper()
 	condition := control.NewCondition(data, true)
-	w := importance.NewSummary().Weights
+	w := posterior.NewSummary().Weights
 	for tr, err := range x.Stream(ctx, engine.Draws(seed, 0, draws), func(engine.Draw) engine.Stack {
 		return engine.Stack{condition, control.NewGuide(pilot(), 0.01), control.Prior{}}
 	}) {
@@ -89,7 +89,7 @@ func inferWith(t testing.TB, x engine.Executor, pilot func() control.Pilot, data
 		if tr.Status != tracing.OK {
 			t.Fatal(tr.Error)
 		}
-		w.Add(tr.LogWeight)
+		w.Add(tr.LogWeight, tr.LogWeightRest)
 		f(tr)
 	}
 	return w
@@ -236,7 +236,7 @@ func (o *one) posterior(t *testing.T, y float64) (mean, sd, logZ float64) {
 
 // One latent of each family: the posterior is that of quadrature, also for data near the ends of the support.
 func TestEachFamily(t *testing.T) {
-	param := func(v ...float64) (p [2]dist.Tensor) {
+	param := func(v ...float64) (p []dist.Tensor) {
 		for i, x := range v {
 			p[i] = dist.Scalar(x)
 		}
@@ -248,7 +248,7 @@ func TestEachFamily(t *testing.T) {
 		{"poisson", gosim.Poisson(4), dist.Dist{Kind: dist.Poisson, Params: param(4)}, 1, []float64{4, 0, 9}},
 		{"binomial", gosim.Binomial(12, 0.3), dist.Dist{Kind: dist.Binomial, Params: param(12, 0.3)}, 1, []float64{4, 0, 8}},
 		{"bernoulli", gosim.Bernoulli(0.3), dist.Dist{Kind: dist.Bernoulli, Params: param(0.3)}, 0.5, []float64{0.5, 1.2, -0.3}},
-		{"categorical", gosim.Categorical(0.1, 0.2, 0.3, 0.4), dist.Dist{Kind: dist.Categorical, Params: [2]dist.Tensor{dist.Vector(0.1, 0.2, 0.3, 0.4)}}, 0.5, []float64{1.4, 0, 3}},
+		{"categorical", gosim.Categorical(0.1, 0.2, 0.3, 0.4), dist.Dist{Kind: dist.Categorical, Params: []dist.Tensor{dist.Vector(0.1, 0.2, 0.3, 0.4)}}, 0.5, []float64{1.4, 0, 3}},
 		{"beta", gosim.Beta(0.7, 2), dist.Dist{Kind: dist.Beta, Params: param(0.7, 2)}, 0.1, []float64{0.3, 0, 0.9}},
 		{"exponential", gosim.Exponential(0.5), dist.Dist{Kind: dist.Exponential, Params: param(0.5)}, 0.5, []float64{2, -0.2, 6}},
 		{"gamma", gosim.Gamma(0.8, 0.5), dist.Dist{Kind: dist.Gamma, Params: param(0.8, 0.5)}, 0.4, []float64{2, 0, 6}},
@@ -486,7 +486,7 @@ func TestLongTraces(t *testing.T) {
 	for i := range uint64(20) {
 		data, truth := simulated(t, x, i)
 		exact := kalman(sequence(data), 50, 3)
-		sum := importance.NewSummary()
+		sum := posterior.NewSummary()
 		const draws = 2000
 		// The mean log weight of the network's own draws: those of the defensive coin come from the prior.
 		mean, own := 0.0, 0.0

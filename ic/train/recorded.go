@@ -46,12 +46,14 @@ func OpenRuns(paths []string, c *Config) (r *Recorded, err error) {
 		switch {
 		case m.Conditioned:
 			return nil, fmt.Errorf("%w: %s was recorded with data, its traces are not the prior's; record some with ppx prior", ErrRecorded, path)
+		case m.NoParameters:
+			return nil, fmt.Errorf("%w: %s was recorded with --no-parameters: a network needs the priors", ErrRecorded, path)
 		case len(r.Runs) > 0 && m.Model != r.model:
 			return nil, fmt.Errorf("%w: %s is of the model %q, %s of %q", ErrRecorded, paths[0], r.model, path, m.Model)
 		}
 		for i, other := range r.Runs {
-			if other.Manifest.Seed == m.Seed && other.Manifest.Inflation == m.Inflation {
-				return nil, fmt.Errorf("%w: %s and %s have the same seed, and so the same traces", ErrRecorded, paths[i], path)
+			if o := other.Manifest; o.Seed == m.Seed && o.Inflation == m.Inflation && o.First < m.First+m.N && m.First < o.First+o.N {
+				return nil, fmt.Errorf("%w: %s and %s have the same seed and draws, and so the same traces", ErrRecorded, paths[i], path)
 			}
 		}
 		r.model = m.Model

@@ -14,7 +14,8 @@ import (
 // names, which depend on what the table met before.
 func Fingerprint(t *tracing.Trace) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d/%d %v %q w=%s l=%s", t.Chain, t.Draw, t.Status, t.Error, Bits(t.LogWeight), Bits(t.LogLikelihood))
+	fmt.Fprintf(&b, "%d/%d %v %q w=%s+%s l=%s+%s", t.Chain, t.Draw, t.Status, t.Error, Bits(t.LogWeight), Bits(t.LogWeightRest),
+		Bits(t.LogLikelihood), Bits(t.LogLikelihoodRest))
 	tensor(&b, "result", t.Result)
 	for i := range t.Entries {
 		e := &t.Entries[i]

@@ -4,10 +4,11 @@ import "math"
 
 var bernoulliFamily = family{
 	name:     "Bernoulli",
-	params:   []string{"probs"},
+	params:   numbers("probs"),
 	discrete: true,
-	check:    check1(checkProbability),
-	logProb: func(x, p, _ float64) float64 {
+	check:    checks(checkProbability),
+	logProb: func(x float64, a args) float64 {
+		p := a[0]
 		switch x {
 		case 1:
 			return math.Log(p)
@@ -16,13 +17,23 @@ var bernoulliFamily = family{
 		}
 		return math.Inf(-1)
 	},
-	sample: func(s *Stream, p, _ float64) float64 {
+	sample: func(s *Stream, a args) float64 {
+		p := a[0]
 		if s.Float64() < p {
 			return 1
 		}
 		return 0
 	},
-	support:  unitInterval,
-	mean:     func(p, _ float64) float64 { return p },
-	variance: func(p, _ float64) float64 { return p * (1 - p) },
+	support: unitInterval,
+	mean: func(a args) float64 {
+		p := a[0]
+		return p
+	},
+	variance: func(a args) float64 {
+		p := a[0]
+		return p * (1 - p)
+	},
+	widen: func(p args) (wide, bool) {
+		return wide{kind: Bernoulli, p: args{0.5}}, p[0] > 0 && p[0] < 1
+	},
 }

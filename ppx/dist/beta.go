@@ -4,19 +4,29 @@ import "math"
 
 var betaFamily = family{
 	name:    "Beta",
-	params:  []string{"concentration1", "concentration0"},
-	check:   check2(checkPositive, checkPositive),
-	logProb: betaLogProb,
-	sample: func(s *Stream, a, b float64) float64 {
+	params:  numbers("concentration1", "concentration0"),
+	check:   checks(checkPositive, checkPositive),
+	logProb: func(x float64, p args) float64 { return betaLogProb(x, p[0], p[1]) },
+	sample: func(s *Stream, p args) float64 {
+		a, b := p[0], p[1]
 		// X/(X+Y) of two gamma variates, in logs: for small concentrations both underflow.
 		la := logGammaVariate(s, a)
 		lb := logGammaVariate(s, b)
 		return clamp(1/(1+math.Exp(lb-la)), tiny, belowOne)
 	},
-	support:  unitInterval,
-	mean:     func(a, b float64) float64 { return a / (a + b) },
-	variance: func(a, b float64) float64 { return a / (a + b) * b / (a + b) / (a + b + 1) },
-	coarse:   betaCoarse,
+	support: unitInterval,
+	mean: func(p args) float64 {
+		a, b := p[0], p[1]
+		return a / (a + b)
+	},
+	variance: func(p args) float64 {
+		a, b := p[0], p[1]
+		return a / (a + b) * b / (a + b) / (a + b + 1)
+	},
+	coarse: func(p args) bool { return betaCoarse(p[0], p[1]) },
+	widen: func(p args) (wide, bool) {
+		return wide{kind: Beta, p: args{flatter(p[0], 9), flatter(p[1], 9)}}, p[0] > wideSmallShape && p[1] > wideSmallShape && math.Sqrt(p[1]/p[0]/(p[0]+p[1]+1)) > wideGrid
+	},
 }
 
 func betaLogProb(x, a, b float64) float64 {

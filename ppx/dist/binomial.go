@@ -7,30 +7,46 @@ const maxCount = 1 << 53
 
 var binomialFamily = family{
 	name:     "Binomial",
-	params:   []string{"total_count", "probs"},
+	params:   numbers("total_count", "probs"),
 	discrete: true,
-	check: check2(func(n float64) string {
+	check: checks(func(n float64) string {
 		if !(n >= 0) || n > maxCount || !isInteger(n) {
 			return "must be a whole number from 0 to 2^53"
 		}
 		return ""
 	}, checkProbability),
-	logProb: func(x, n, p float64) float64 {
+	logProb: func(x float64, a args) float64 {
+		n, p := a[0], a[1]
 		if x < 0 || x > n || !isInteger(x) {
 			return math.Inf(-1)
 		}
 		return binomialRaw(x, n, p, 1-p)
 	},
-	sample: func(s *Stream, n, p float64) float64 {
+	sample: func(s *Stream, a args) float64 {
+		n, p := a[0], a[1]
 		if p > 0.5 {
 			return n - sampleBinomial(s, n, 1-p)
 		}
 		return sampleBinomial(s, n, p)
 	},
-	support:  func(n, _ float64) (float64, float64) { return 0, n },
-	mean:     func(n, p float64) float64 { return n * p },
-	variance: func(n, p float64) float64 { return n * p * (1 - p) },
-	coarse:   neverCoarse,
+	support: func(p args) (float64, float64) {
+		n := p[0]
+		return 0, n
+	},
+	mean: func(a args) float64 {
+		n, p := a[0], a[1]
+		return n * p
+	},
+	variance: func(a args) float64 {
+		n, p := a[0], a[1]
+		return n * p * (1 - p)
+	},
+	// A Beta-mixed Binomial of the same mean and nine times the variance where n allows it.
+	widen: func(p args) (wide, bool) {
+		n, q := p[0], p[1]
+		total := math.Max((n-9)/8, 1/math.Min(q, 1-q))
+		return wide{kind: Beta, p: args{total * q, total * (1 - q)}, mixed: Binomial, n: n}, n >= 1 && n < wideLarge && q > 1/wideLarge && q < 1-1/wideLarge
+	},
 }
 
 // sampleBinomial draws for p ≤ ½: by inversion while n·p < 10, else by transformed rejection (BTRS:

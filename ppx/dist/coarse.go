@@ -21,12 +21,12 @@ const (
 // Coarse tells that doubles are too coarse for some element of d: probabilities of its values are not its density
 // times a width. Draws from d itself are right all the same, and so is the density as a likelihood.
 func (d *Dist) Coarse() bool {
-	if d.Kind == Categorical || d.Kind == Bernoulli || d.Kind == None {
+	coarse := kinds[d.Kind].coarse
+	if coarse == nil || len(d.Params) == 0 {
 		return false
 	}
-	coarse := kinds[d.Kind].coarse
 	if d.scalar() {
-		return coarse(d.Params[0].Data[0], d.second())
+		return coarse(d.args())
 	}
 	var e elements
 	if e.init(d, nil) != nil {
@@ -57,7 +57,7 @@ func logNormalCoarse(loc, scale float64) bool {
 	return logCoarse(loc, scale) || loc-tail*scale < logTiny || loc+tail*scale > logHuge
 }
 
-func exponentialCoarse(rate, _ float64) bool {
+func exponentialCoarse(rate float64) bool {
 	// P(X < tiny) = 1 − e^(−rate·tiny), P(X > huge) = e^(−rate·huge).
 	return rate*tiny > coarseEnd || rate*math.MaxFloat64 < -math.Log(coarseEnd)
 }
@@ -86,6 +86,4 @@ func betaCoarse(a, b float64) bool {
 	return !(math.Sqrt(b/a/(a+b+1)) > coarseGrid) || logCoarse(0, 1/math.Sqrt(a))
 }
 
-func poissonCoarse(rate, _ float64) bool { return rate > 1/coarseGrid/coarseGrid }
-
-func neverCoarse(_, _ float64) bool { return false } // all counts are doubles
+func poissonCoarse(rate float64) bool { return rate > 1/coarseGrid/coarseGrid }

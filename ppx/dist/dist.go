@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// Dist is a distribution: a kind and its parameters, which broadcast against each other.
+// Dist is a distribution: a kind and its parameters, as many as the kind has, which broadcast against each other.
 type Dist struct {
 	Kind   Kind
-	Params [2]Tensor
+	Params []Tensor
 }
 
-// New builds a distribution from scalar parameters; for Categorical the numbers are the probabilities.
-func New(k Kind, params ...float64) Dist {
+// New builds a distribution from scalar parameters; a row's numbers are the last of them (Categorical's probabilities).
+func New(k Kind, numbers ...float64) Dist {
 	d := Dist{Kind: k}
-	if k == Categorical {
-		d.Params[0] = Vector(params...)
-		return d
-	}
-	for i, p := range params {
-		d.Params[i] = Scalar(p)
+	for i, p := range kinds[k].params {
+		if p.event > 0 {
+			d.Params = append(d.Params, Vector(numbers[i:]...))
+			break
+		}
+		d.Params = append(d.Params, Scalar(numbers[i]))
 	}
 	return d
 }
@@ -32,8 +32,19 @@ func (d Dist) String() string {
 	}
 	var b strings.Builder
 	b.WriteString(d.Kind.String())
-	for i, p := range d.params() {
-		fmt.Fprintf(&b, "%s%s=%v", [2]string{"(", ", "}[i], kinds[d.Kind].params[i], p)
+	for i, p := range d.Params {
+		separator := ", "
+		if i == 0 {
+			separator = "("
+		}
+		name := "?"
+		if names := d.Kind.Params(); i < len(names) {
+			name = names[i]
+		}
+		fmt.Fprintf(&b, "%s%s=%v", separator, name, p)
+	}
+	if len(d.Params) == 0 {
+		return b.String()
 	}
 	return b.String() + ")"
 }
@@ -55,48 +66,93 @@ func (e *ParamError) Error() string {
 	return fmt.Sprintf("%s: %s%s = %g %s", e.Kind, e.Param, at, e.Value, e.Reason)
 }
 
-// params returns the parameters in use.
-func (d *Dist) params() []Tensor { return d.Params[:len(kinds[d.Kind].params)] }
-
-// scalar tells that one element and at most one dimension describe every parameter: the fast path.
+// scalar tells that one element and at most one dimension describe every parameter, all of them numbers: the fast path.
 func (d *Dist) scalar() bool {
-	return len(d.Params[0].Data) == 1 && len(d.Params[0].Shape) <= 1 &&
-		len(d.Params[1].Data) <= 1 && len(d.Params[1].Shape) <= 1
-}
-
-// second is the second parameter of a scalar distribution, 0 for one-parameter families.
-func (d *Dist) second() float64 {
-	if len(d.Params[1].Data) == 0 {
-		return 0
-	}
-	return d.Params[1].Data[0]
-}
-
-// Categories is the number of categories of a Categorical, 0 for other kinds.
-func (d *Dist) Categories() int {
-	s := d.Params[0].Shape
-	if d.Kind != Categorical || len(s) == 0 {
-		return 0
-	}
-	return int(s[len(s)-1])
-}
-
-// Shape appends the shape of one value to dst: the broadcast of the parameters' shapes, for a
-// Categorical the shape of probs without its last dimension.
-func (d *Dist) Shape(dst []int32) ([]int32, error) {
-	a := d.Params[0].Shape
-	if d.Kind == Categorical {
-		if len(a) == 0 {
-			return dst, fmt.Errorf("%w: Categorical: probs is a scalar, it needs one probability per category", ErrShape)
+	for i := range d.Params {
+		if p := &d.Params[i]; len(p.Data) != 1 || len(p.Shape) > 1 {
+			return false
 		}
-		return append(dst, a[:len(a)-1]...), nil
 	}
-	if len(kinds[d.Kind].params) < 2 {
-		return append(dst, a...), nil
+	return kinds[d.Kind].rows == nil
+}
+
+// args are the parameters of a scalar distribution.
+func (d *Dist) args() (p args) {
+	for i := range d.Params {
+		p[i] = d.Params[i].Data[0]
 	}
-	dst, err := Broadcast(dst, a, d.Params[1].Shape)
-	if err != nil {
-		return dst, fmt.Errorf("%s: %s and %s: %w", d.Kind, d.Kind.Params()[0], d.Kind.Params()[1], err)
+	return p
+}
+
+// Label is the kind as it stands in addresses: its name, and the sizes of rows of parameters, Categorical(len_probs:3).
+func (d *Dist) Label() string {
+	f := &kinds[d.Kind]
+	if f.rows == nil {
+		return f.name
+	}
+	return f.name + f.rows.label(d.row(0))
+}
+
+// RowSize is how many numbers a draw takes of the parameters that are rows: the number of a Categorical's categories; 0 for other kinds.
+func (d *Dist) RowSize() (n int) {
+	for k := range d.Params {
+		if kinds[d.Kind].params[k].event > 0 {
+			n += rowSize(d.Kind, k, &d.Params[k])
+		}
+	}
+	return n
+}
+
+// row is the parameters of draw i, where those are as many as there are draws.
+func (d *Dist) row(i int) (p rows) {
+	for k := range d.Params {
+		n := rowSize(d.Kind, k, &d.Params[k])
+		if at := i * n; at+n <= len(d.Params[k].Data) {
+			p[k] = d.Params[k].Data[at : at+n]
+		}
+	}
+	return p
+}
+
+// rowSize is how many numbers a draw takes of parameter k.
+func rowSize(kind Kind, k int, p *Tensor) int {
+	event := kinds[kind].params[k].event
+	n := 1
+	for _, d := range p.Shape[max(0, len(p.Shape)-event):] {
+		n *= int(d)
+	}
+	return n
+}
+
+// batch is the shape of the draws that parameter k is for.
+func (d *Dist) batch(k int) ([]int32, error) {
+	s, event := d.Params[k].Shape, kinds[d.Kind].params[k].event
+	if len(s) < event {
+		return nil, fmt.Errorf("%w: %s: %s has shape %s, it needs a row of numbers for each element", ErrShape, d.Kind, kinds[d.Kind].params[k].name, ShapeString(s))
+	}
+	return s[:len(s)-event], nil
+}
+
+// Shape appends the shape of one value to dst: the broadcast of the parameters' shapes, without the dimensions of rows.
+func (d *Dist) Shape(dst []int32) ([]int32, error) {
+	at := len(dst)
+	for k := range d.Params {
+		b, err := d.batch(k)
+		if err != nil {
+			return dst, err
+		}
+		if k == 0 {
+			dst = append(dst, b...)
+			continue
+		}
+		var room [MaxRank]int32
+		if len(dst)-at > MaxRank {
+			return dst, fmt.Errorf("%w: %d dimensions, at most %d", ErrShape, len(dst)-at, MaxRank)
+		}
+		n := copy(room[:], dst[at:])
+		if dst, err = Broadcast(dst[:at], room[:n], b); err != nil {
+			return dst, fmt.Errorf("%s: %s: %w", d.Kind, strings.Join(d.Kind.Params()[:k+1], " and "), err)
+		}
 	}
 	return dst, nil
 }
@@ -107,31 +163,35 @@ func (d *Dist) Check() error {
 	if d.Kind == None || !d.Kind.Valid() {
 		return fmt.Errorf("%s is no distribution", d.Kind)
 	}
-	if d.Kind == Categorical {
-		return d.checkCategorical()
-	}
 	f := &kinds[d.Kind]
-	if d.scalar() && (len(f.params) == 1 || len(d.Params[1].Data) == 1) {
-		if i, reason := f.check(d.Params[0].Data[0], d.second()); reason != "" {
-			return &ParamError{d.Kind, f.params[i], 0, d.Params[i].Data[0], reason}
+	if len(d.Params) != len(f.params) {
+		return fmt.Errorf("%w: %s has %d parameters, not %d", ErrShape, d.Kind, len(f.params), len(d.Params))
+	}
+	if d.scalar() {
+		p := d.args()
+		if i, reason := f.check(p); reason != "" {
+			return &ParamError{d.Kind, f.params[i].name, 0, p[i], reason}
 		}
 		return nil
 	}
-	for i, p := range d.params() {
+	for i, p := range d.Params {
 		if n, err := Elements(p.Shape); err != nil {
-			return fmt.Errorf("%s: %s: %w", d.Kind, f.params[i], err)
+			return fmt.Errorf("%s: %s: %w", d.Kind, f.params[i].name, err)
 		} else if n != len(p.Data) {
-			return fmt.Errorf("%s: %s: %w", d.Kind, f.params[i], ErrShape)
+			return fmt.Errorf("%s: %s: %w", d.Kind, f.params[i].name, ErrShape)
 		}
+	}
+	if f.rows != nil {
+		return d.checkRows()
 	}
 	var e elements
 	if err := e.init(d, nil); err != nil {
 		return err
 	}
 	for i := range e.n {
-		a, b := e.next()
-		if j, reason := f.check(a, b); reason != "" {
-			return &ParamError{d.Kind, f.params[j], i, [2]float64{a, b}[j], reason}
+		p := e.next()
+		if j, reason := f.check(p); reason != "" {
+			return &ParamError{d.Kind, f.params[j].name, i, p[j], reason}
 		}
 	}
 	return nil
@@ -139,49 +199,52 @@ func (d *Dist) Check() error {
 
 // elements walks the broadcast parameters of a distribution.
 type elements struct {
-	shape  [MaxRank]int32
-	rank   int
-	n      int
-	a, b   operand
-	second bool
+	shape [MaxRank]int32
+	rank  int
+	n     int
+	used  int
+	each  [MaxArgs]operand
 }
 
 // init prepares a walk over the parameters broadcast against each other and against the shape with.
-func (e *elements) init(d *Dist, with []int32) error {
-	shape, err := d.Shape(e.shape[:0])
-	if err != nil {
+func (e *elements) init(d *Dist, with []int32) (err error) {
+	if e.rank, e.n, err = d.broadcast(&e.shape, with); err != nil {
 		return err
 	}
-	if with != nil {
-		var own [MaxRank]int32
-		k := copy(own[:], shape)
-		if shape, err = Broadcast(e.shape[:0], own[:k], with); err != nil {
-			return fmt.Errorf("%s: value and parameters: %w", d.Kind, err)
-		}
-	}
-	if e.n, err = Elements(shape); err != nil {
-		return err
-	}
-	e.rank = len(shape)
-	out := e.shape[:e.rank]
-	e.a.init(d.Params[0], out, e.n)
-	if e.second = len(kinds[d.Kind].params) == 2; e.second {
-		e.b.init(d.Params[1], out, e.n)
+	e.used = len(d.Params)
+	for i := range d.Params {
+		e.each[i].init(d.Params[i], e.shape[:e.rank], e.n)
 	}
 	return nil
 }
 
-func (e *elements) next() (a, b float64) {
-	a = e.a.next()
-	if e.second {
-		b = e.b.next()
+// broadcast puts the shape of d's values, broadcast against with unless that is nil, into shape.
+func (d *Dist) broadcast(shape *[MaxRank]int32, with []int32) (rank, n int, err error) {
+	var room [MaxRank]int32
+	own, err := d.Shape(room[:0])
+	if err != nil {
+		return 0, 0, err
 	}
-	return a, b
+	out := append(shape[:0], own...)
+	if with != nil {
+		if out, err = Broadcast(shape[:0], own, with); err != nil {
+			return 0, 0, fmt.Errorf("%s: value and parameters: %w", d.Kind, err)
+		}
+	}
+	n, err = Elements(out)
+	return len(out), n, err
+}
+
+func (e *elements) next() (p args) {
+	for i := range e.each[:e.used] {
+		p[i] = e.each[i].next()
+	}
+	return p
 }
 
 // Len is the number of elements of one value.
 func (d *Dist) Len() (int, error) {
-	if d.Kind != Categorical && d.scalar() {
+	if d.scalar() {
 		return 1, nil
 	}
 	var shape [MaxRank]int32
@@ -195,16 +258,16 @@ func (d *Dist) Len() (int, error) {
 // LogProb is the log density (or log probability) of x, in nats, summed over the elements; x broadcasts
 // against the parameters. Outside the support it is −Inf; a NaN in x gives NaN.
 func (d *Dist) LogProb(x Tensor) (float64, error) {
-	if d.Kind == Categorical {
-		return d.logProbCategorical(x)
-	}
 	f := &kinds[d.Kind]
+	if f.rows != nil {
+		return d.logProbRows(x)
+	}
 	if len(x.Data) == 1 && d.scalar() {
 		v := x.Data[0]
 		if v != v {
 			return v, nil
 		}
-		return f.logProb(v, d.Params[0].Data[0], d.second()), nil
+		return f.logProb(v, d.args()), nil
 	}
 	var e elements
 	if err := e.init(d, nonNil(x.Shape)); err != nil {
@@ -214,38 +277,36 @@ func (d *Dist) LogProb(x Tensor) (float64, error) {
 	xs.init(x, e.shape[:e.rank], e.n)
 	sum := 0.0
 	for range e.n {
-		a, b := e.next()
+		p := e.next()
 		v := xs.next()
 		if v != v {
 			return v, nil
 		}
-		sum += f.logProb(v, a, b)
+		sum += f.logProb(v, p)
 	}
 	return sum, nil
 }
 
 // LogProbs writes the log density of each element of x to out; x has the elements of a value.
 func (d *Dist) LogProbs(x, out []float64) error {
-	if d.Kind == Categorical {
+	f := &kinds[d.Kind]
+	if f.rows != nil {
 		for i, v := range x {
-			k := d.Categories()
-			row := Dist{Kind: Categorical, Params: [2]Tensor{{Data: d.Params[0].Data[i*k : (i+1)*k], Shape: []int32{int32(k)}}}}
-			lp, err := row.LogProb(Scalar(v))
-			if err != nil {
-				return err
+			out[i] = v
+			if v == v {
+				out[i] = f.rows.logProb(v, d.row(i))
 			}
-			out[i] = lp
 		}
 		return nil
 	}
 	i := 0
-	return d.each(out, func(a, b float64) float64 {
+	return d.each(out, func(p args) float64 {
 		v := x[i]
 		i++
 		if v != v {
 			return v
 		}
-		return kinds[d.Kind].logProb(v, a, b)
+		return f.logProb(v, p)
 	})
 }
 
@@ -258,54 +319,53 @@ func nonNil(shape []int32) []int32 {
 
 // Sample draws one value into out, which has Len elements.
 func (d *Dist) Sample(s *Stream, out []float64) error {
-	if d.Kind == Categorical {
-		return d.sampleCategorical(s, out)
-	}
 	f := &kinds[d.Kind]
+	if f.rows != nil {
+		return d.eachRow(out, func(p rows) float64 { return f.rows.sample(s, p) })
+	}
 	if len(out) == 1 && d.scalar() {
-		out[0] = f.sample(s, d.Params[0].Data[0], d.second())
+		out[0] = f.sample(s, d.args())
 		return nil
 	}
-	return d.each(out, func(a, b float64) float64 { return f.sample(s, a, b) })
+	return d.each(out, func(p args) float64 { return f.sample(s, p) })
 }
 
 // Mean writes the mean of each element to out (NaN where there is none, the category's index counting as
 // its value).
 func (d *Dist) Mean(out []float64) error {
-	if d.Kind == Categorical {
-		return d.momentsCategorical(out, nil)
+	f := &kinds[d.Kind]
+	if f.rows != nil {
+		return d.eachRow(out, func(p rows) float64 { m, _ := f.rows.moments(p); return m })
 	}
-	return d.each(out, kinds[d.Kind].mean)
+	return d.each(out, f.mean)
 }
 
 // Variance writes the variance of each element to out.
 func (d *Dist) Variance(out []float64) error {
-	if d.Kind == Categorical {
-		return d.momentsCategorical(nil, out)
+	f := &kinds[d.Kind]
+	if f.rows != nil {
+		return d.eachRow(out, func(p rows) float64 { _, v := f.rows.moments(p); return v })
 	}
-	return d.each(out, kinds[d.Kind].variance)
+	return d.each(out, f.variance)
 }
 
 // Support writes the ends of each element's support to lo and hi; continuous supports are open where the
 // density is 0 or infinite there.
 func (d *Dist) Support(lo, hi []float64) error {
-	if d.Kind == Categorical {
-		for i := range lo {
-			lo[i], hi[i] = 0, float64(d.Categories()-1)
-		}
-		return nil
-	}
-	i := 0
-	return d.each(lo, func(a, b float64) float64 {
-		l, h := kinds[d.Kind].support(a, b)
+	f, i := &kinds[d.Kind], 0
+	next := func(l, h float64) float64 {
 		hi[i] = h
 		i++
 		return l
-	})
+	}
+	if f.rows != nil {
+		return d.eachRow(lo, func(p rows) float64 { return next(f.rows.support(p)) })
+	}
+	return d.each(lo, func(p args) float64 { return next(f.support(p)) })
 }
 
-// each applies g to every pair of broadcast parameters.
-func (d *Dist) each(out []float64, g func(a, b float64) float64) error {
+// each applies g to the broadcast parameters of each element.
+func (d *Dist) each(out []float64, g func(p args) float64) error {
 	var e elements
 	if err := e.init(d, nil); err != nil {
 		return err
@@ -314,10 +374,84 @@ func (d *Dist) each(out []float64, g func(a, b float64) float64) error {
 		return fmt.Errorf("%w: %d elements wanted, room for %d", ErrShape, e.n, len(out))
 	}
 	for i := range out {
-		a, b := e.next()
-		out[i] = g(a, b)
+		out[i] = g(e.next())
 	}
 	return nil
+}
+
+// Roundings writes to out, for each of n elements of a value of that shape, the size that the rounding of a sample is relative to besides
+// the value's own: 0 unless the sample is a sum in which large terms may cancel.
+func (d *Dist) Roundings(shape []int32, out []float64) {
+	clear(out)
+	if !kinds[d.Kind].sums {
+		return
+	}
+	for i := range d.Params {
+		for k, x := range Expand(nil, d.Params[i], shape, len(out)) {
+			out[k] = math.Max(out[k], math.Abs(x))
+		}
+	}
+}
+
+// Flatten appends the parameters of a value of n elements and that shape to dst, one parameter after the other, each broadcast to the
+// value: as many numbers for each element, which are a row's where the parameter is one.
+func (d *Dist) Flatten(dst []float64, shape []int32, n int) []float64 {
+	for k := range d.Params {
+		p := &d.Params[k]
+		size := rowSize(d.Kind, k, p)
+		switch {
+		case len(p.Data) == n*size:
+			dst = append(dst, p.Data...)
+		case kinds[d.Kind].params[k].event == 0:
+			dst = Expand(dst, *p, shape, n)
+		default:
+			b, _ := d.batch(k)
+			w := newWalk(shape, b)
+			for range n {
+				r := w.next()
+				dst = append(dst, p.Data[r*size:(r+1)*size]...)
+			}
+		}
+	}
+	return dst
+}
+
+// FlatLen is how many numbers Flatten appends.
+func (d *Dist) FlatLen(n int) (total int) {
+	for k := range d.Params {
+		total += n * rowSize(d.Kind, k, &d.Params[k])
+	}
+	return total
+}
+
+// Unflatten is the inverse of Flatten, for a value of n elements; false where the numbers are no parameters of such a value. The tensors
+// are views of flat, put into d's memory; room is for a shape.
+func (d *Dist) Unflatten(k Kind, flat []float64, shape []int32, n int, room *[MaxRank + 1]int32) bool {
+	d.Kind, d.Params = k, d.Params[:0]
+	params := kinds[k].params
+	fixed, rows := 0, 0
+	for _, p := range params {
+		if p.event == 0 {
+			fixed++
+		} else {
+			rows++
+		}
+	}
+	rest := len(flat) - fixed*n
+	switch {
+	case rest < 0, rows == 0 && rest != 0, rows > 1, rows == 1 && n > 0 && rest%n != 0:
+		return false // families with several rows of different sizes would need them to be told
+	}
+	for _, p := range params {
+		if p.event == 0 {
+			d.Params = append(d.Params, Tensor{Data: flat[:n:n], Shape: shape})
+			flat = flat[n:]
+			continue
+		}
+		d.Params = append(d.Params, Tensor{Data: flat[:rest:rest], Shape: append(append(room[:0], shape...), int32(rest/max(1, n)))})
+		flat = flat[rest:]
+	}
+	return true
 }
 
 // InSupport tells whether every element of x has a finite, positive density.

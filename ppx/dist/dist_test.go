@@ -300,7 +300,7 @@ func TestExtremeParametersSampleWithinTheSupport(t *testing.T) {
 				t.Fatal(err)
 			}
 			if lp, err := d.LogProb(Tensor{Data: x[:]}); err != nil || lp != lp || math.IsInf(lp, 1) || math.IsInf(x[0], 0) {
-				t.Errorf("%s%v%v: sample %g has log density %g (%v)", d.Kind, d.Params[0].Data, d.Params[1].Data, x[0], lp, err)
+				t.Errorf("%v: sample %g has log density %g (%v)", d, x[0], lp, err)
 				break
 			}
 		}
@@ -325,10 +325,10 @@ func TestInvalidParametersNameTheParameter(t *testing.T) {
 	} {
 		var pe *ParamError
 		if err := c.d.Check(); !errors.As(err, &pe) || pe.Param != c.param {
-			t.Errorf("%s%v%v: %v, want parameter %s", c.d.Kind, c.d.Params[0].Data, c.d.Params[1].Data, err, c.param)
+			t.Errorf("%v: %v, want parameter %s", c.d, err, c.param)
 		}
 	}
-	bad := Dist{Kind: Normal, Params: [2]Tensor{Vector(1, 2, 3), Vector(1, -1, 1)}}
+	bad := Dist{Kind: Normal, Params: []Tensor{Vector(1, 2, 3), Vector(1, -1, 1)}}
 	var pe *ParamError
 	if err := bad.Check(); !errors.As(err, &pe) || pe.Index != 1 {
 		t.Errorf("vector parameter: %v", err)
@@ -338,7 +338,7 @@ func TestInvalidParametersNameTheParameter(t *testing.T) {
 func TestBroadcasting(t *testing.T) {
 	row := Tensor{Data: []float64{1, 2, 3}, Shape: []int32{1, 3}}
 	col := Tensor{Data: []float64{1, 10}, Shape: []int32{2, 1}}
-	d := Dist{Kind: Normal, Params: [2]Tensor{row, col}}
+	d := Dist{Kind: Normal, Params: []Tensor{row, col}}
 	if err := d.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -367,16 +367,16 @@ func TestBroadcasting(t *testing.T) {
 	if got, _ := d.LogProb(Scalar(2)); !near(got, sumScalar(d, 2), 1e-14, 1) {
 		t.Errorf("scalar value: %g", got)
 	}
-	bad := Dist{Kind: Normal, Params: [2]Tensor{Vector(1, 2), Vector(1, 2, 3)}}
+	bad := Dist{Kind: Normal, Params: []Tensor{Vector(1, 2), Vector(1, 2, 3)}}
 	if err := bad.Check(); !errors.Is(err, ErrBroadcast) {
 		t.Errorf("[2] against [3]: %v", err)
 	}
-	huge := Dist{Kind: Normal, Params: [2]Tensor{
+	huge := Dist{Kind: Normal, Params: []Tensor{
 		{Data: make([]float64, 1<<14), Shape: []int32{1 << 14, 1}}, {Data: make([]float64, 1<<14), Shape: []int32{1, 1 << 14}}}}
 	if err := huge.Check(); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("2^28 elements: %v", err)
 	}
-	cat := Dist{Kind: Categorical, Params: [2]Tensor{{Data: []float64{1, 0, 0, 0, 0, 2}, Shape: []int32{2, 3}}}}
+	cat := Dist{Kind: Categorical, Params: []Tensor{{Data: []float64{1, 0, 0, 0, 0, 2}, Shape: []int32{2, 3}}}}
 	if n, err := cat.Len(); n != 2 || err != nil {
 		t.Fatalf("categorical rows %d, %v", n, err)
 	}
@@ -399,7 +399,7 @@ func sumScalar(d Dist, v float64) float64 {
 func TestEmptyTensors(t *testing.T) {
 	empty := Tensor{Data: []float64{}, Shape: []int32{0}}
 	for k := Normal; k < NumKinds; k++ {
-		d := Dist{Kind: k, Params: [2]Tensor{empty, empty}}
+		d := Dist{Kind: k, Params: []Tensor{empty, empty}[:len(k.Params())]}
 		if k == Categorical {
 			d.Params[0].Shape = []int32{0, 3}
 		}

@@ -4,19 +4,30 @@ import "math"
 
 var exponentialFamily = family{
 	name:   "Exponential",
-	params: []string{"rate"},
-	check:  check1(checkPositive),
-	logProb: func(x, rate, _ float64) float64 {
+	params: numbers("rate"),
+	check:  checks(checkPositive),
+	logProb: func(x float64, p args) float64 {
+		rate := p[0]
 		if x < 0 {
 			return math.Inf(-1)
 		}
 		return math.Log(rate) - rate*x
 	},
-	sample: func(s *Stream, rate, _ float64) float64 {
+	sample: func(s *Stream, p args) float64 {
+		rate := p[0]
 		return clamp(-math.Log1p(-s.Float64())/rate, tiny, math.MaxFloat64)
 	},
-	support:  positiveHalf,
-	mean:     func(rate, _ float64) float64 { return 1 / rate },
-	variance: func(rate, _ float64) float64 { return 1 / rate / rate },
-	coarse:   exponentialCoarse,
+	support: positiveHalf,
+	mean: func(p args) float64 {
+		rate := p[0]
+		return 1 / rate
+	},
+	variance: func(p args) float64 {
+		rate := p[0]
+		return 1 / rate / rate
+	},
+	coarse: func(p args) bool { return exponentialCoarse(p[0]) },
+	widen: func(p args) (wide, bool) {
+		return wide{kind: Exponential, p: args{p[0] / 3}}, p[0] > 1e-290 && p[0] < 1e290
+	},
 }

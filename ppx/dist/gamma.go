@@ -8,16 +8,27 @@ import (
 
 var gammaFamily = family{
 	name:    "Gamma",
-	params:  []string{"concentration", "rate"},
-	check:   check2(checkPositive, checkPositive),
-	logProb: gammaLogProb,
-	sample: func(s *Stream, shape, rate float64) float64 {
+	params:  numbers("concentration", "rate"),
+	check:   checks(checkPositive, checkPositive),
+	logProb: func(x float64, p args) float64 { return gammaLogProb(x, p[0], p[1]) },
+	sample: func(s *Stream, p args) float64 {
+		shape, rate := p[0], p[1]
 		return clamp(math.Exp(logGammaVariate(s, shape)-math.Log(rate)), tiny, math.MaxFloat64)
 	},
-	support:  positiveHalf,
-	mean:     func(shape, rate float64) float64 { return shape / rate },
-	variance: func(shape, rate float64) float64 { return shape / rate / rate },
-	coarse:   gammaCoarse,
+	support: positiveHalf,
+	mean: func(p args) float64 {
+		shape, rate := p[0], p[1]
+		return shape / rate
+	},
+	variance: func(p args) float64 {
+		shape, rate := p[0], p[1]
+		return shape / rate / rate
+	},
+	coarse: func(p args) bool { return gammaCoarse(p[0], p[1]) },
+	widen: func(p args) (wide, bool) {
+		shape := flatter(p[0], 9)
+		return wide{kind: Gamma, p: args{shape, p[1] * math.Sqrt(shape/p[0]) / 3}}, p[0] > wideSmallShape && p[0] < wideLarge && math.Abs(math.Log(p[1])) < wideLogMax-100
+	},
 }
 
 // gammaLogProb is the log density of Gamma(shape, rate): rate·Poisson(shape−1; rate·x), shifted by one

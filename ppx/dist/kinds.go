@@ -25,30 +25,70 @@ const (
 	NumKinds // one more than the largest kind
 )
 
-// family is a row of the table of kinds: everything the engine knows of one distribution. The functions
-// work on one element with checked parameters a and b (b is unused by one-parameter families).
-type family struct {
-	name     string
-	params   []string // as in the schema, also the order on the wire
-	discrete bool
-	// check returns the index of the parameter at fault and what is wrong with it ("" when all is well).
-	check    func(a, b float64) (param int, reason string)
-	logProb  func(x, a, b float64) float64
-	sample   func(s *Stream, a, b float64) float64
-	support  func(a, b float64) (lo, hi float64)
-	mean     func(a, b float64) float64
-	variance func(a, b float64) float64
-	// coarse tells that doubles are too coarse for densities to stand for probabilities (see Dist.Coarse).
-	coarse func(a, b float64) bool
+// MaxArgs is the most numbers that describe one element of a family whose parameters are numbers.
+const MaxArgs = 4
+
+// args are those of one element, in the order of the parameters; others are 0.
+type args = [MaxArgs]float64
+
+// param is a parameter: a number for each draw, or, with an event rank of 1, a row of numbers.
+type param struct {
+	name  string
+	event int
 }
 
-// The table of kinds. Categorical has a row of probabilities per element: its functions stand in
-// categorical.go, and its element functions here are nil.
+// numbers are parameters of event rank 0.
+func numbers(names ...string) (out []param) {
+	for _, n := range names {
+		out = append(out, param{n, 0})
+	}
+	return out
+}
+
+// family is a row of the table of kinds: everything the engine knows of one distribution. The element functions work on one element with
+// checked parameters, and are nil where a parameter or a draw is more than a number: then rows has them.
+type family struct {
+	name     string
+	params   []param // as in the schema, also the order on the wire
+	discrete bool
+	// check returns the index of the parameter at fault and what is wrong with it ("" when all is well).
+	check    func(p args) (param int, reason string)
+	logProb  func(x float64, p args) float64
+	sample   func(s *Stream, p args) float64
+	support  func(p args) (lo, hi float64)
+	mean     func(p args) float64
+	variance func(p args) float64
+	// coarse tells that doubles are too coarse for densities to stand for probabilities (see Dist.Coarse); nil: they never are.
+	coarse func(p args) bool
+	// widen is the wider distribution with the same support that prior inflation draws from; false: p itself (see Widened). nil: always.
+	widen func(p args) (wide, bool)
+	// sums tells that a sample is a sum of its parameters and more, which may cancel: it is rounded relative to the largest of them.
+	sums bool
+	rows *rowFamily
+}
+
+// rows are the parameters of one draw, in their order, each a row of numbers; others are nil.
+type rows = [MaxArgs][]float64
+
+// rowFamily is the functions of a family whose parameters are rows of numbers, for one draw.
+type rowFamily struct {
+	// check returns the parameter at fault, the index in its row, and what is wrong.
+	check   func(p rows) (param, at int, reason string)
+	logProb func(x float64, p rows) float64
+	sample  func(s *Stream, p rows) float64
+	support func(p rows) (lo, hi float64)
+	moments func(p rows) (mean, variance float64)
+	widen   func(p rows, room []float64) []float64 // of the first parameter, in room
+	// label is what an address says of the sizes of the rows: a site whose size changes is another address.
+	label func(p rows) string
+}
+
+// The table of kinds.
 var kinds = [NumKinds]family{
 	None:        {name: "None"},
 	Normal:      normalFamily,
 	Uniform:     uniformFamily,
-	Categorical: {name: "Categorical", params: []string{"probs"}, discrete: true},
+	Categorical: categoricalFamily,
 	Poisson:     poissonFamily,
 	Bernoulli:   bernoulliFamily,
 	Beta:        betaFamily,
@@ -58,6 +98,16 @@ var kinds = [NumKinds]family{
 	Binomial:    binomialFamily,
 	Weibull:     weibullFamily,
 }
+
+// paramNames are the names in the table.
+var paramNames = func() (out [NumKinds][]string) {
+	for k := range kinds {
+		for _, p := range kinds[k].params {
+			out[k] = append(out[k], p.name)
+		}
+	}
+	return out
+}()
 
 // Valid tells whether k is a kind of the protocol (None included).
 func (k Kind) Valid() bool { return k < NumKinds }
@@ -71,7 +121,7 @@ func (k Kind) String() string {
 }
 
 // Params are the names of the parameters in wire order.
-func (k Kind) Params() []string { return kinds[k].params }
+func (k Kind) Params() []string { return paramNames[k] }
 
 // Discrete tells whether the values are integers.
 func (k Kind) Discrete() bool { return kinds[k].discrete }
@@ -109,25 +159,23 @@ func checkProbability(v float64) string {
 	return ""
 }
 
-// check2 applies one check per parameter.
-func check2(first, second func(float64) string) func(a, b float64) (int, string) {
-	return func(a, b float64) (int, string) {
-		if r := first(a); r != "" {
-			return 0, r
+// checks applies one check per parameter.
+func checks(each ...func(float64) string) func(p args) (int, string) {
+	return func(p args) (int, string) {
+		for i, check := range each {
+			if r := check(p[i]); r != "" {
+				return i, r
+			}
 		}
-		return 1, second(b)
+		return 0, ""
 	}
 }
 
-func check1(first func(float64) string) func(a, b float64) (int, string) {
-	return func(a, _ float64) (int, string) { return 0, first(a) }
-}
-
-func realLine(_, _ float64) (lo, hi float64)     { return math.Inf(-1), math.Inf(1) }
-func positiveHalf(_, _ float64) (lo, hi float64) { return 0, math.Inf(1) }
-func unitInterval(_, _ float64) (lo, hi float64) { return 0, 1 }
-func clamp(v, lo, hi float64) float64            { return math.Min(math.Max(v, lo), hi) }
-func isInteger(x float64) bool                   { return x == math.Floor(x) && !math.IsInf(x, 0) }
+func realLine(args) (lo, hi float64)     { return math.Inf(-1), math.Inf(1) }
+func positiveHalf(args) (lo, hi float64) { return 0, math.Inf(1) }
+func unitInterval(args) (lo, hi float64) { return 0, 1 }
+func clamp(v, lo, hi float64) float64    { return math.Min(math.Max(v, lo), hi) }
+func isInteger(x float64) bool           { return x == math.Floor(x) && !math.IsInf(x, 0) }
 
 // Smallest and largest values that samplers return where the exact one would round to an end of the
 // support, at which the density may be infinite.

@@ -8,20 +8,31 @@ import (
 
 var logNormalFamily = family{
 	name:   "LogNormal",
-	params: []string{"loc", "scale"},
-	check:  check2(checkFinite, checkPositive),
-	logProb: func(x, loc, scale float64) float64 {
+	params: numbers("loc", "scale"),
+	check:  checks(checkFinite, checkPositive),
+	logProb: func(x float64, p args) float64 {
+		loc, scale := p[0], p[1]
 		if x <= 0 {
 			return math.Inf(-1)
 		}
 		l := math.Log(x)
 		return normalLogProb(l, loc, scale) - l
 	},
-	sample: func(s *Stream, loc, scale float64) float64 {
+	sample: func(s *Stream, p args) float64 {
+		loc, scale := p[0], p[1]
 		return clamp(math.Exp(loc+scale*mathext.NormalQuantile(s.Float64())), tiny, math.MaxFloat64)
 	},
-	support:  positiveHalf,
-	mean:     func(loc, scale float64) float64 { return math.Exp(loc + scale*scale/2) },
-	variance: func(loc, scale float64) float64 { return math.Expm1(scale*scale) * math.Exp(2*loc+scale*scale) },
-	coarse:   logNormalCoarse,
+	support: positiveHalf,
+	mean: func(p args) float64 {
+		loc, scale := p[0], p[1]
+		return math.Exp(loc + scale*scale/2)
+	},
+	variance: func(p args) float64 {
+		loc, scale := p[0], p[1]
+		return math.Expm1(scale*scale) * math.Exp(2*loc+scale*scale)
+	},
+	coarse: func(p args) bool { return logNormalCoarse(p[0], p[1]) },
+	widen: func(p args) (wide, bool) {
+		return wide{kind: LogNormal, p: args{p[0], 3 * p[1]}}, math.Abs(p[0])+3*wideTail*p[1] < wideLogMax && p[1] > wideGrid*1000
+	},
 }

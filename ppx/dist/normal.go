@@ -10,16 +10,27 @@ const halfLog2Pi = 0.91893853320467274178032973640562
 
 var normalFamily = family{
 	name:    "Normal",
-	params:  []string{"mean", "stddev"},
-	check:   check2(checkFinite, checkPositive),
-	logProb: normalLogProb,
-	sample: func(s *Stream, mean, sd float64) float64 {
+	params:  numbers("mean", "stddev"),
+	check:   checks(checkFinite, checkPositive),
+	logProb: func(x float64, p args) float64 { return normalLogProb(x, p[0], p[1]) },
+	sample: func(s *Stream, p args) float64 {
+		mean, sd := p[0], p[1]
 		return clamp(mean+sd*mathext.NormalQuantile(s.Float64()), -math.MaxFloat64, math.MaxFloat64)
 	},
-	support:  realLine,
-	mean:     func(mean, _ float64) float64 { return mean },
-	variance: func(_, sd float64) float64 { return sd * sd },
-	coarse:   normalCoarse,
+	support: realLine,
+	mean: func(p args) float64 {
+		mean := p[0]
+		return mean
+	},
+	variance: func(p args) float64 {
+		sd := p[1]
+		return sd * sd
+	},
+	coarse: func(p args) bool { return normalCoarse(p[0], p[1]) },
+	widen: func(p args) (wide, bool) {
+		return wide{kind: Normal, p: args{p[0], 3 * p[1]}}, p[1] < 1e300 && p[1] > 1e-290 && p[1] > wideGrid*math.Abs(p[0])
+	},
+	sums: true,
 }
 
 func normalLogProb(x, mean, sd float64) float64 {

@@ -4,25 +4,40 @@ import "math"
 
 var poissonFamily = family{
 	name:     "Poisson",
-	params:   []string{"rate"},
+	params:   numbers("rate"),
 	discrete: true,
-	check: check1(func(rate float64) string {
+	check: checks(func(rate float64) string {
 		if !(rate >= 0) || math.IsInf(rate, 0) {
 			return "must be finite and not negative"
 		}
 		return ""
 	}),
-	logProb: func(x, rate, _ float64) float64 {
+	logProb: func(x float64, p args) float64 {
+		rate := p[0]
 		if x < 0 || !isInteger(x) {
 			return math.Inf(-1)
 		}
 		return poissonRaw(x, rate)
 	},
-	sample:   func(s *Stream, rate, _ float64) float64 { return samplePoisson(s, rate) },
-	support:  positiveHalf,
-	mean:     func(rate, _ float64) float64 { return rate },
-	variance: func(rate, _ float64) float64 { return rate },
-	coarse:   poissonCoarse,
+	sample: func(s *Stream, p args) float64 {
+		rate := p[0]
+		return samplePoisson(s, rate)
+	},
+	support: positiveHalf,
+	mean: func(p args) float64 {
+		rate := p[0]
+		return rate
+	},
+	variance: func(p args) float64 {
+		rate := p[0]
+		return rate
+	},
+	coarse: func(p args) bool { return poissonCoarse(p[0]) },
+	// A Gamma-mixed Poisson of the same mean and nine times the variance: the Gamma has shape rate/8, kept at 1 or above.
+	widen: func(p args) (wide, bool) {
+		shape := math.Max(p[0]/8, 1)
+		return wide{kind: Gamma, p: args{shape, shape / p[0]}, mixed: Poisson}, p[0] > 1/wideLarge && p[0] < wideLarge
+	},
 }
 
 // samplePoisson inverts the distribution function below a rate of 10 and uses transformed rejection above

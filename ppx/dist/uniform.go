@@ -4,8 +4,9 @@ import "math"
 
 var uniformFamily = family{
 	name:   "Uniform",
-	params: []string{"low", "high"},
-	check: func(low, high float64) (int, string) {
+	params: numbers("low", "high"),
+	check: func(p args) (int, string) {
+		low, high := p[0], p[1]
 		switch {
 		case checkFinite(low) != "":
 			return 0, checkFinite(low)
@@ -18,17 +19,29 @@ var uniformFamily = family{
 		}
 		return 0, ""
 	},
-	logProb: func(x, low, high float64) float64 {
+	logProb: func(x float64, p args) float64 {
+		low, high := p[0], p[1]
 		if x < low || x > high {
 			return math.Inf(-1)
 		}
 		return -math.Log(high - low)
 	},
-	sample: func(s *Stream, low, high float64) float64 {
+	sample: func(s *Stream, p args) float64 {
+		low, high := p[0], p[1]
 		return clamp(low+(high-low)*s.Float64(), low, high)
 	},
-	support:  func(low, high float64) (float64, float64) { return low, high },
-	mean:     func(low, high float64) float64 { return low + (high-low)/2 },
-	variance: func(low, high float64) float64 { return (high - low) * (high - low) / 12 },
-	coarse:   uniformCoarse,
+	support: func(p args) (float64, float64) {
+		low, high := p[0], p[1]
+		return low, high
+	},
+	mean: func(p args) float64 {
+		low, high := p[0], p[1]
+		return low + (high-low)/2
+	},
+	variance: func(p args) float64 {
+		low, high := p[0], p[1]
+		return (high - low) * (high - low) / 12
+	},
+	coarse: func(p args) bool { return uniformCoarse(p[0], p[1]) },
+	sums:   true,
 }

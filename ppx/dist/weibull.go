@@ -4,9 +4,10 @@ import "math"
 
 var weibullFamily = family{
 	name:   "Weibull",
-	params: []string{"scale", "concentration"},
-	check:  check2(checkPositive, checkPositive),
-	logProb: func(x, scale, k float64) float64 {
+	params: numbers("scale", "concentration"),
+	check:  checks(checkPositive, checkPositive),
+	logProb: func(x float64, p args) float64 {
+		scale, k := p[0], p[1]
 		if x < 0 || math.IsInf(x, 1) {
 			return math.Inf(-1)
 		}
@@ -22,17 +23,24 @@ var weibullFamily = family{
 		l := math.Log(x) - math.Log(scale)
 		return math.Log(k) - math.Log(scale) + (k-1)*l - math.Exp(k*l)
 	},
-	sample: func(s *Stream, scale, k float64) float64 {
+	sample: func(s *Stream, p args) float64 {
+		scale, k := p[0], p[1]
 		l := math.Log(-math.Log1p(-s.Float64()))
 		return clamp(math.Exp(math.Log(scale)+l/k), tiny, math.MaxFloat64)
 	},
 	support: positiveHalf,
-	mean: func(scale, k float64) float64 {
+	mean: func(p args) float64 {
+		scale, k := p[0], p[1]
 		return scale * math.Gamma(1+1/k)
 	},
-	variance: func(scale, k float64) float64 {
+	variance: func(p args) float64 {
+		scale, k := p[0], p[1]
 		m := math.Gamma(1 + 1/k)
 		return scale * scale * (math.Gamma(1+2/k) - m*m)
 	},
-	coarse: weibullCoarse,
+	coarse: func(p args) bool { return weibullCoarse(p[0], p[1]) },
+	widen: func(p args) (wide, bool) {
+		c := flatter(p[1], 3)
+		return wide{kind: Weibull, p: args{p[0] * 3 * c / p[1], c}}, math.Abs(math.Log(p[0]))+wideTail/math.Min(p[1]/3, 1) < wideLogMax && p[1] < wideLarge
+	},
 }

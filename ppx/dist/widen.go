@@ -6,12 +6,19 @@ import "math"
 // same family, or for the counts a mixture over their mean (docs/random.md has the table). Prior inflation
 // draws from them. The zero value is ready for use, and reuses its memory.
 type Widened struct {
-	d     Dist    // the present element's distribution, or what its mean is mixed over
-	mixed Kind    // Poisson: negative binomial; Binomial: beta-binomial; else None
-	n     float64 // Binomial's total count
-	room  [2][1]float64
+	w     wide // the present element's
+	row   Dist // or this, of a family whose parameters are rows
 	probs []float64
-	a, b  []float64 // the broadcast parameters of a tensor
+	shape [1]int32
+	args  [MaxArgs][]float64 // the broadcast parameters of a tensor
+}
+
+// wide is the wider distribution of an element.
+type wide struct {
+	kind  Kind
+	p     args
+	mixed Kind    // what is drawn is the parameter of a Poisson, or of a Binomial of n trials; else None
+	n     float64 // Binomial's total count
 }
 
 // Sample draws one value of d, widened, into out, which has as many elements as shape, the shape of d's values.
@@ -29,154 +36,92 @@ func (e *Widened) LogProb(d *Dist, shape []int32, x []float64) float64 {
 
 // each makes e the widened distribution of each element in turn.
 func (e *Widened) each(d *Dist, shape []int32, n int, f func(i int)) {
-	if d.Kind == Categorical {
-		k := d.Categories()
+	family := &kinds[d.Kind]
+	if family.rows != nil {
 		for i := range n {
-			e.widenCategorical(d.Params[0].Data[i*k : (i+1)*k])
+			e.probs = family.rows.widen(d.row(i), e.probs[:0])
+			e.shape[0] = int32(len(e.probs))
+			e.row = Dist{Kind: d.Kind, Params: append(e.row.Params[:0], Tensor{Data: e.probs, Shape: e.shape[:]})}
+			e.w = wide{kind: d.Kind}
 			f(i)
 		}
 		return
 	}
-	e.a = Expand(e.a[:0], d.Params[0], shape, n)
-	two := len(d.Kind.Params()) == 2
-	if two {
-		e.b = Expand(e.b[:0], d.Params[1], shape, n)
+	for k := range d.Params {
+		e.args[k] = Expand(e.args[k][:0], d.Params[k], shape, n)
 	}
 	for i := range n {
-		b := 0.0
-		if two {
-			b = e.b[i]
+		var p args
+		for k := range d.Params {
+			p[k] = e.args[k][i]
 		}
-		e.widen(d.Kind, e.a[i], b)
+		w, ok := wide{}, false
+		if family.widen != nil {
+			w, ok = family.widen(p)
+		}
+		if e.w = w; !ok {
+			e.w = wide{kind: d.Kind, p: p}
+		}
 		f(i)
 	}
 }
 
-func (e *Widened) set(k Kind, a, b float64) {
-	e.d.Kind, e.mixed = k, None
-	e.room[0][0], e.room[1][0] = a, b
-	e.d.Params = [2]Tensor{{Data: e.room[0][:]}}
-	if len(k.Params()) == 2 {
-		e.d.Params[1] = Tensor{Data: e.room[1][:]}
-	}
-}
+// What the families' widening has in common: the standard deviation is tripled where the family can (the counts' and the Beta's
+// concentration is kept high enough for a single peak), keeping the mean where that leaves the density at 0 finite. It is left alone where
+// it is of no use or cannot be scored exactly: a Uniform has nowhere to go, and near the ends of double precision samples are clamped, or
+// densities lose their digits.
+const (
+	wideLarge      = 1e9   // counts beyond it lose digits in differences of log-gammas
+	wideLogMax     = 700.0 // of what a double can hold
+	wideTail       = 40.0  // standard deviations, or nats, that samples may reach
+	wideSmallShape = 0.05  // below, a Gamma's or Beta's samples underflow
+	wideGrid       = 1e-11 // a spread below which the grid of doubles shows (see Coarse)
+)
 
-// widenCategorical makes the categories that have a chance equally likely.
-func (e *Widened) widenCategorical(row []float64) {
-	e.probs = e.probs[:0]
-	for _, p := range row {
-		e.probs = append(e.probs, math.Ceil(math.Min(p, 1)))
-	}
-	e.mixed = None
-	e.d = Dist{Kind: Categorical, Params: [2]Tensor{{Data: e.probs, Shape: []int32{int32(len(row))}}}}
-}
-
-// widen triples the standard deviation where the family can (the counts' and the Beta's concentration is
-// kept high enough for a single peak), keeping the mean where that leaves the density at 0 finite.
-func (e *Widened) widen(k Kind, a, b float64) {
-	if !widens(k, a, b) {
-		e.set(k, a, b)
-		return
-	}
-	flatter := func(c, by float64) float64 { return math.Max(c/by, math.Min(c, 1)) }
-	switch k {
-	case Normal, LogNormal:
-		e.set(k, a, 3*b)
-	case Bernoulli:
-		e.set(k, 0.5, b)
-	case Beta:
-		e.set(k, flatter(a, 9), flatter(b, 9))
-	case Exponential:
-		e.set(k, a/3, b)
-	case Gamma:
-		shape := flatter(a, 9)
-		e.set(k, shape, b*math.Sqrt(shape/a)/3)
-	case Weibull:
-		c := flatter(b, 3)
-		e.set(k, a*3*c/b, c)
-	case Poisson:
-		// Gamma-mixed Poisson of mean a and variance 9a: the Gamma has shape a/8, kept at 1 or above.
-		shape := math.Max(a/8, 1)
-		e.set(Gamma, shape, shape/a)
-		e.mixed = Poisson
-	case Binomial:
-		// Beta-mixed Binomial of mean n·p and nine times the variance where n allows it.
-		total := math.Max((a-9)/8, 1/math.Min(b, 1-b))
-		e.set(Beta, total*b, total*(1-b))
-		e.mixed, e.n = Binomial, a
-	}
-}
-
-// widens tells whether widening an element is of use and can be scored exactly: a Uniform has nowhere to go,
-// and near the ends of double precision samples are clamped, or densities lose their digits.
-func widens(k Kind, a, b float64) bool {
-	const large = 1e9       // counts beyond it lose digits in differences of log-gammas
-	const logMax = 700.0    // of what a double can hold
-	const tail = 40.0       // standard deviations, or nats, that samples may reach
-	const smallShape = 0.05 // below, a Gamma's or Beta's samples underflow
-	const grid = 1e-11      // a spread below which the grid of doubles shows (see Coarse)
-	switch k {
-	case Normal:
-		return b < 1e300 && b > 1e-290 && b > grid*math.Abs(a)
-	case LogNormal:
-		return math.Abs(a)+3*tail*b < logMax && b > grid*1000
-	case Bernoulli:
-		return a > 0 && a < 1
-	case Beta:
-		return a > smallShape && b > smallShape && math.Sqrt(b/a/(a+b+1)) > grid
-	case Exponential:
-		return a > 1e-290 && a < 1e290
-	case Gamma:
-		return a > smallShape && a < large && math.Abs(math.Log(b)) < logMax-100
-	case Weibull:
-		return math.Abs(math.Log(a))+tail/math.Min(b/3, 1) < logMax && b < large
-	case Poisson:
-		return a > 1/large && a < large
-	case Binomial:
-		return a >= 1 && a < large && b > 1/large && b < 1-1/large
-	}
-	return false
-}
+// flatter is a concentration divided by a number, but not below 1 if it was not.
+func flatter(c, by float64) float64 { return math.Max(c/by, math.Min(c, 1)) }
 
 // sample draws element i of a site from its own part of the site's random numbers.
 func (e *Widened) sample(s *Stream, i uint64) float64 {
 	s.Skip(i << 16)
-	var v [1]float64
-	d := e.d
-	_ = d.Sample(s, v[:]) // cannot fail: one element, checked parameters
-	switch e.mixed {
-	case Poisson:
-		d = New(Poisson, v[0])
-		_ = d.Sample(s, v[:])
-	case Binomial:
-		d = New(Binomial, e.n, v[0])
-		_ = d.Sample(s, v[:])
+	f := &kinds[e.w.kind]
+	if f.rows != nil {
+		return f.rows.sample(s, e.row.row(0))
 	}
-	return v[0]
+	x := f.sample(s, e.w.p)
+	switch e.w.mixed {
+	case Poisson:
+		return kinds[Poisson].sample(s, args{x})
+	case Binomial:
+		return kinds[Binomial].sample(s, args{e.w.n, x})
+	}
+	return x
 }
 
 func (e *Widened) logProb(x float64) float64 {
-	a, b := e.room[0][0], e.room[1][0]
-	switch e.mixed {
+	a, b := e.w.p[0], e.w.p[1]
+	switch e.w.mixed {
 	case Poisson: // negative binomial
 		if x < 0 || x != math.Floor(x) {
 			return math.Inf(-1)
 		}
 		return logGamma(x+a) - logGamma(a) - logGamma(x+1) + a*math.Log(b/(b+1)) - x*math.Log1p(b)
 	case Binomial: // beta-binomial
-		if x < 0 || x > e.n || x != math.Floor(x) {
+		n := e.w.n
+		if x < 0 || x > n || x != math.Floor(x) {
 			return math.Inf(-1)
 		}
-		return logGamma(e.n+1) - logGamma(x+1) - logGamma(e.n-x+1) +
-			logGamma(x+a) + logGamma(e.n-x+b) - logGamma(e.n+a+b) + logGamma(a+b) - logGamma(a) - logGamma(b)
+		return logGamma(n+1) - logGamma(x+1) - logGamma(n-x+1) +
+			logGamma(x+a) + logGamma(n-x+b) - logGamma(n+a+b) + logGamma(a+b) - logGamma(a) - logGamma(b)
 	}
-	var v [1]float64
-	v[0] = x
-	lp, err := e.d.LogProb(Tensor{Data: v[:]})
-	if err != nil {
-		return math.NaN()
+	switch f := &kinds[e.w.kind]; {
+	case x != x:
+		return x
+	case f.rows != nil:
+		return f.rows.logProb(x, e.row.row(0))
+	default:
+		return f.logProb(x, e.w.p)
 	}
-	return lp
 }
 
 func logGamma(x float64) float64 {

@@ -196,6 +196,9 @@ func (s *parsed) set(key, value string) (err error) {
 	default:
 		for i, p := range m.Dist.Kind.Params() {
 			if p == key {
+				for len(m.Dist.Params) <= i {
+					m.Dist.Params = append(m.Dist.Params, ppx.Tensor{})
+				}
 				tensor = &m.Dist.Params[i]
 			}
 		}
@@ -379,8 +382,8 @@ func Format(m *ppx.Message) string {
 		}
 		if m.Dist.Kind != dist.None {
 			b.WriteString(" " + m.Dist.Kind.String())
-			for i, p := range m.Dist.Kind.Params() {
-				fmt.Fprintf(&b, " %s=%s", p, formatTensor(m.Dist.Params[i]))
+			for i, p := range m.Dist.Params {
+				fmt.Fprintf(&b, " %s=%s", m.Dist.Kind.Params()[i], formatTensor(p))
 			}
 		}
 		if m.Type == ppx.Sample && !m.Control {
@@ -435,8 +438,7 @@ func Equal(a, b *ppx.Message) bool {
 	return a.Type == b.Type && a.Extension == b.Extension && a.Reason == b.Reason && a.Error == b.Error &&
 		a.SystemName == b.SystemName && a.ModelName == b.ModelName && a.Op == b.Op &&
 		a.Address == b.Address && a.Name == b.Name && a.Control == b.Control && equalTensors(a.Value, b.Value) &&
-		a.Dist.Kind == b.Dist.Kind && equalTensors(a.Dist.Params[0], b.Dist.Params[0]) &&
-		equalTensors(a.Dist.Params[1], b.Dist.Params[1])
+		a.Dist.Kind == b.Dist.Kind && slices.EqualFunc(a.Dist.Params, b.Dist.Params, equalTensors)
 }
 
 // describe writes the fields of a Run message, but for a plain one, in whichever way it is written.
@@ -544,8 +546,7 @@ func (s *Step) chunk() *ppx.Chunk {
 		if n.Type == ppx.RunResult {
 			c.Numbers = append(c.Numbers, float64(n.Statements), 0.25)
 		}
-		for k := range n.Dist.Kind.Params() {
-			p := n.Dist.Params[k]
+		for _, p := range n.Dist.Params {
 			f.Shapes = append(append(f.Shapes, int32(len(p.Shape))), p.Shape...)
 			c.Numbers = append(c.Numbers, p.Data...)
 		}

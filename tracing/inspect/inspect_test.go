@@ -302,7 +302,7 @@ func drawn(t *testing.T, d ppx.Dist, value, result ppx.Tensor) *tracing.Trace {
 // once and one that is written for each element are the same.
 func TestDistributionsAreCompared(t *testing.T) {
 	normal := func(mean ...float64) ppx.Dist {
-		return ppx.Dist{Kind: dist.Normal, Params: [2]ppx.Tensor{dist.Vector(mean...), dist.Scalar(1)}}
+		return ppx.Dist{Kind: dist.Normal, Params: []ppx.Tensor{dist.Vector(mean...), dist.Scalar(1)}}
 	}
 	value := dist.Vector(1, 1)
 	recorded := drawn(t, normal(0, 0), value, value)

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/ppx-engine/ppx-engine/internal/disk"
@@ -74,14 +75,16 @@ func (c *columnFile) rows() int64  { return c.p.NumRows() }
 type column struct {
 	ints    []int64   // integers and booleans
 	doubles []float64 // present ones only
-	// Strings: row r has table[codes[r]].
+	// Strings: row r has table[codes[r]]; coded integers: keys[codes[r]].
 	codes []int32
 	table []string
+	keys  []int64
+	coded bool // few different integers: to be read as codes
 	// For optional and list columns: where the values of row r begin and end.
 	start []int32
 
 	left int64 // rows still to come, to make room for them at once
-	base int32 // of table: where the present dictionary begins, −1 before it was read
+	base int32 // of table or keys: where the present dictionary begins, −1 before it was read
 }
 
 // at is the values of row r.
@@ -104,7 +107,7 @@ func (c *columnFile) read(name string, from, n int64) (col *column, err error) {
 	if !ok {
 		return nil, errors.New("missing")
 	}
-	col = &column{start: make([]int32, 1)}
+	col = &column{start: make([]int32, 1), coded: name == "address"}
 	want := n
 	for _, g := range c.p.RowGroups() {
 		rows := g.NumRows()
@@ -209,6 +212,9 @@ func (col *column) page(page parquet.Page, kind parquet.Kind) error {
 			col.ints = append(col.ints, int64(table[k]))
 		}
 	case parquet.Int64:
+		if col.coded {
+			return col.code(data, dict)
+		}
 		if dict == nil {
 			col.ints = append(col.ints, data.Int64()...)
 			break
@@ -241,6 +247,27 @@ func (col *column) page(page parquet.Page, kind parquet.Kind) error {
 		return fmt.Errorf("unexpected type %s", kind)
 	}
 	col.levels(page)
+	return nil
+}
+
+// code reads integers as codes of keys. The column is required.
+func (col *column) code(data encoding.Values, dict parquet.Dictionary) error {
+	col.codes = reserve(col.codes, col.left)
+	if dict == nil {
+		for _, v := range data.Int64() {
+			col.codes = append(col.codes, int32(len(col.keys)))
+			col.keys = append(col.keys, v)
+		}
+		return nil
+	}
+	if col.base < 0 {
+		col.base = int32(len(col.keys))
+		d := dict.Page().Data()
+		col.keys = append(col.keys, d.Int64()...)
+	}
+	for _, k := range data.Int32() {
+		col.codes = append(col.codes, col.base+k)
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 )
 
 // Format is the version of the folder's layout.
-const Format = 1
+const Format = 2
 
 // States of a run.
 const (
@@ -47,16 +48,19 @@ type Manifest struct {
 	Network              *NetworkFile     `json:"network,omitempty"`
 	Defensive            float64          `json:"defensive,omitempty"` // probability of a trace from the prior, with a network
 	Seed                 uint64           `json:"seed"`
-	StreamKind           uint32           `json:"stream_kind"` // of random numbers: docs/random.md
-	N                    uint64           `json:"n"`
-	PartSize             uint64           `json:"part_size"` // draws per part, 0 while not yet decided
+	StreamKind           uint32           `json:"stream_kind"`             // of random numbers: docs/random.md
+	First                uint64           `json:"first"`                   // number of the first draw
+	N                    uint64           `json:"n"`                       // number of draws
+	PartSize             uint64           `json:"part_size"`               // draws per part, 0 while not yet decided
+	NoParameters         bool             `json:"no_parameters,omitempty"` // of distributions: they are not stored
 	Data                 map[string]Datum `json:"data"`
 	Counts               Counts           `json:"counts"`
 	Started              time.Time        `json:"started"`
 	Ended                *time.Time       `json:"ended,omitempty"`
 	Seconds              float64          `json:"seconds"` // at work, sessions added up
 	Host                 Host             `json:"host"`
-	Cut                  *Cut             `json:"cut,omitempty"`   // of a run that ended early
+	Cut                  *Cut             `json:"cut,omitempty"` // of a run that ended early
+	Lineage              *Lineage         `json:"lineage,omitempty"`
 	Mixed                []uint64         `json:"mixed,omitempty"` // draws from which on another simulator has answered (--force)
 }
 
@@ -65,6 +69,12 @@ type Cut struct {
 	Draw    uint64  `json:"draw"`
 	Running float64 `json:"running"` // seconds
 	Mean    float64 `json:"mean"`    // seconds that a run takes
+}
+
+// Lineage says that a run was made from the traces of another: row r from the other's row of parent in draws.
+type Lineage struct {
+	Run    string `json:"run"`
+	Change string `json:"change,omitempty"` // what was done otherwise
 }
 
 // NetworkFile is the network that has guided a run.
@@ -200,9 +210,36 @@ func ReadManifest(path string) (*Manifest, error) {
 		return nil, damaged(filepath.Join(path, manifestFile), err)
 	}
 	if m.Format != Format {
-		return nil, damaged(filepath.Join(path, manifestFile), fmt.Errorf("format %d; this version reads format %d", m.Format, Format))
+		return nil, fmt.Errorf("%s: %w: its format is %d, and this version of ppx reads %d: read it with the version that made it (%s), or make the run again",
+			path, ErrFormat, m.Format, Format, ppx.Quote(m.PPXVersion))
+	}
+	if err := m.check(); err != nil {
+		return nil, damaged(filepath.Join(path, manifestFile), err)
 	}
 	return m, nil
+}
+
+// ErrFormat says that a run directory is of another format.
+var ErrFormat = errors.New("a run directory of another version")
+
+// check refuses what no Writer writes.
+func (m *Manifest) check() error {
+	switch {
+	case !slices.Contains([]string{Running, Complete, Interrupted, Failed}, m.State):
+		return fmt.Errorf("state %q", m.State)
+	case m.PartSize > maxPartSize || m.PartSize&(m.PartSize-1) != 0:
+		return fmt.Errorf("part_size %d is no power of two up to %d", m.PartSize, maxPartSize)
+	case m.First > math.MaxInt64-m.N || m.N > math.MaxInt64:
+		return fmt.Errorf("first %d and n %d are too large", m.First, m.N)
+	case m.Seconds != m.Seconds || !(m.Inflation >= 0 && m.Inflation < 1) || m.LikelihoodImportance < 0:
+		return fmt.Errorf("seconds %g, inflation %g, likelihood_importance %g", m.Seconds, m.Inflation, m.LikelihoodImportance)
+	}
+	for name, d := range m.Data {
+		if n, err := dist.Elements(d.Shape); err != nil || d.File == "" && n != len(d.Data) {
+			return fmt.Errorf("data of %s: shape %v", ppx.Quote(name), d.Shape)
+		}
+	}
+	return nil
 }
 
 // write replaces run.json.

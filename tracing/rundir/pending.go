@@ -41,15 +41,14 @@ func (w *Writer) SavePending(traces []*tracing.Trace) error {
 	if len(traces) > 0 {
 		w.pending++
 		dir := filepath.Join(w.Path, fmt.Sprintf("pending-%06d", w.pending))
-		// Numbers of addresses of their own: the run's are given in the order of draws.
-		p := newWriter(dir, &Manifest{})
-		for _, kind := range []string{"draws", "sites", "addresses"} {
+		// With all its addresses: it is read by itself.
+		p := newWriter(dir, &Manifest{NoParameters: w.m.NoParameters})
+		for _, kind := range kinds {
 			if err := os.MkdirAll(filepath.Join(dir, kind), 0o755); err != nil {
 				return err
 			}
 		}
-		p.open = traces
-		if err := p.saveFiles(); err != nil {
+		if err := p.write(&part{traces: traces}); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,12 @@
 package rundir
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -22,10 +22,14 @@ type Reader struct {
 	Manifest *Manifest
 	Table    *tracing.Table
 
-	ids   []uint32 // address numbers of the files → of Table
+	known map[int64]int // place of an address in those below
+	ids   []uint32      // in the table
 	kinds []dist.Kind
 	ops   []ppx.Type
 	b     tracing.Builder
+	d     ppx.Dist
+	room  [dist.MaxRank + 1]int32
+	same  *tracing.Trace // the last one that another row shares statements with
 }
 
 var _ tracing.Reader = (*Reader)(nil)
@@ -43,37 +47,45 @@ func Open(path string, table *tracing.Table) (*Reader, error) {
 	return r, r.readAddresses()
 }
 
-// readAddresses reads all address parts. A number may stand in any of them: mostly in the part that brought
+// maxAddresses bounds what a few bytes of a damaged file can claim.
+const maxAddresses = 1 << 20
+
+// readAddresses reads the address parts. An address may stand in any of them: mostly in the part that brought
 // it, but a draw that was made again later may bring one too.
 func (r *Reader) readAddresses() error {
-	var rows []addressRow
+	if r.known == nil {
+		r.known = map[int64]int{}
+	}
 	for k := uint64(0); ; k++ {
 		part, err := readAddressPart(r.Path, k)
 		if errors.Is(err, fs.ErrNotExist) {
-			break
+			return nil
 		}
 		if err != nil {
 			return err
 		}
-		rows = append(rows, part...)
-	}
-	slices.SortFunc(rows, func(a, b addressRow) int { return cmp.Compare(a.ID, b.ID) })
-	for i := range rows {
-		row := &rows[i]
-		op, kind, err := row.parse()
-		switch {
-		case err != nil:
-			return damaged(r.Path, err)
-		case int(row.ID) < len(r.ids):
-			continue
-		case int(row.ID) > len(r.ids):
-			return damaged(r.Path, fmt.Errorf("address number %d is missing", len(r.ids)))
+		for i := range part {
+			row := &part[i]
+			if _, ok := r.known[row.ID]; ok {
+				continue
+			}
+			op, kind, err := row.parse()
+			if err == nil && len(r.ids) == maxAddresses {
+				err = fmt.Errorf("more than %d addresses", maxAddresses)
+			}
+			if err != nil {
+				return damaged(partName(r.Path, "addresses", k), err)
+			}
+			id := r.Table.Intern(row.Base, op, kind)
+			if a := r.Table.Address(id); a.ID() != row.ID {
+				return damaged(partName(r.Path, "addresses", k), fmt.Errorf("address %s has the number %d, not %d", ppx.Quote(row.Base), a.ID(), row.ID))
+			}
+			r.known[row.ID] = len(r.ids)
+			r.ids = append(r.ids, id)
+			r.kinds = append(r.kinds, kind)
+			r.ops = append(r.ops, op)
 		}
-		r.ids = append(r.ids, r.Table.Intern(row.Base, op, kind))
-		r.kinds = append(r.kinds, kind)
-		r.ops = append(r.ops, op)
 	}
-	return nil
 }
 
 func (row *addressRow) parse() (op ppx.Type, kind dist.Kind, err error) {
@@ -97,6 +109,9 @@ func readAddressPart(path string, k uint64) ([]addressRow, error) {
 	}
 	defer c.Close()
 	n := c.rows()
+	if n > maxAddresses {
+		return nil, damaged(c.f.Name(), fmt.Errorf("%d addresses, at most %d", n, maxAddresses))
+	}
 	id, err1 := c.read("id", 0, n)
 	base, err2 := c.read("base", 0, n)
 	role, err3 := c.read("role", 0, n)
@@ -106,12 +121,17 @@ func readAddressPart(path string, k uint64) ([]addressRow, error) {
 	}
 	rows := make([]addressRow, n)
 	for i := range rows {
-		rows[i] = addressRow{int32(id.ints[i]), base.str(i), role.str(i), kind.str(i)}
+		rows[i] = addressRow{ID: id.ints[i], Base: base.str(i), Role: role.str(i), Kind: kind.str(i)}
+		_, k, err := rows[i].parse()
+		if err != nil {
+			return nil, damaged(c.f.Name(), err)
+		}
+		rows[i].Params = k.Params()
 	}
 	return rows, nil
 }
 
-// Addresses returns what is stored, by file number.
+// Addresses returns what is stored.
 func (r *Reader) Addresses() []tracing.Address {
 	out := make([]tracing.Address, len(r.ids))
 	for i, id := range r.ids {
@@ -120,7 +140,7 @@ func (r *Reader) Addresses() []tracing.Address {
 	return out
 }
 
-// All implements tracing.Reader: every trace, failed ones included, in the order of draws.
+// All implements tracing.Reader: every trace, failed ones included, in the order of rows.
 func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
 		n := uint64(0)
@@ -160,16 +180,22 @@ func (r *Reader) whole(n uint64) error {
 // Part returns the traces of part k; fs.ErrNotExist after the last.
 func (r *Reader) Part(k uint64) ([]*tracing.Trace, error) { return r.part(k, 0, -1) }
 
-// Draw returns the trace of one draw.
-func (r *Reader) Draw(draw uint64) (*tracing.Trace, error) {
-	k := uint64(0)
-	if r.Manifest.PartSize > 0 {
-		k = draw / r.Manifest.PartSize
-		draw %= r.Manifest.PartSize
+// ErrNoRow says that a row is not recorded.
+var ErrNoRow = errors.New("is not recorded")
+
+// Row returns the trace of one row: of independent draws, of one draw. An ErrNoRow where there is none.
+func (r *Reader) Row(row uint64) (*tracing.Trace, error) {
+	at, k := row-r.Manifest.First, uint64(0)
+	if n := r.Manifest.PartSize; n > 0 {
+		k, at = at/n, at%n
 	}
-	traces, err := r.part(k, int64(draw), 1)
+	var traces []*tracing.Trace
+	err := error(fs.ErrNotExist)
+	if row >= r.Manifest.First && at < math.MaxInt32 {
+		traces, err = r.part(k, int64(at), 1)
+	}
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(traces) == 0) {
-		return nil, fmt.Errorf("%s: draw %d is not recorded", r.Path, k*r.Manifest.PartSize+draw)
+		return nil, fmt.Errorf("%s: draw %d %w", r.Path, row, ErrNoRow)
 	}
 	if err != nil {
 		return nil, err
@@ -197,14 +223,25 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 	if n == 0 {
 		return nil, nil
 	}
+	if total > maxPartSize {
+		return nil, fmt.Errorf("%d rows, at most %d", total, maxPartSize)
+	}
 	lengths, err := dc.read("length", 0, first+n)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := dc.read("same_as", 0, first+n)
 	if err != nil {
 		return nil, err
 	}
 	var skip, rows int64
 	for i, l := range lengths.ints {
-		if l < 0 {
+		if l < 0 || l > maxLength {
 			return nil, fmt.Errorf("length %d", l)
+		}
+		if len(shared.intsAt(i)) > 0 {
+			lengths.ints[i] = 0
+			continue
 		}
 		if int64(i) < first {
 			skip += l
@@ -224,15 +261,18 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 		return nil, err
 	}
 	defer sc.Close()
-	// The rows of a draw are where the lengths say; unless the file is newer than the draws and a draw that
+	// The statements of a row are where the lengths say; unless the file is newer than the draws and a draw that
 	// failed has been made again (Writer.Replace).
 	s, err := readSites(sc, skip, rows)
-	starts, ok := startsOf(s.draw, d.draw.ints, lengths.ints[first:], err)
+	starts, ok := startsOf(s.row, d.row.ints, lengths.ints[first:], err)
 	if !ok {
+		if sc.rows() > maxLength {
+			return nil, damaged(sc.f.Name(), fmt.Errorf("%d statements", sc.rows()))
+		}
 		if s, err = readSites(sc, 0, sc.rows()); err != nil {
 			return nil, err
 		}
-		if starts, ok = search(s.draw.ints, d.draw.ints, lengths.ints[first:]); !ok {
+		if starts, ok = search(s.row.ints, d.row.ints, lengths.ints[first:]); !ok {
 			return nil, damaged(sc.f.Name(), errors.New("it does not have the statements that the draws have"))
 		}
 	}
@@ -246,18 +286,17 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 		}
 		s.origins = append(s.origins, o)
 	}
-	for _, id := range s.address.ints {
-		if id < 0 {
-			return nil, fmt.Errorf("address number %d", id)
-		}
-		if int(id) >= len(r.ids) { // written since Open
+	for _, id := range s.address.keys {
+		at, ok := r.known[id]
+		if !ok { // written since Open
 			if err := r.readAddresses(); err != nil {
 				return nil, err
 			}
-			if int(id) >= len(r.ids) {
-				return nil, damaged(sc.f.Name(), fmt.Errorf("address number %d is unknown", id))
+			if at, ok = r.known[id]; !ok {
+				return nil, damaged(sc.f.Name(), fmt.Errorf("address %d is unknown", id))
 			}
 		}
+		s.addresses = append(s.addresses, at)
 	}
 	traces = make([]*tracing.Trace, n)
 	for i := range traces {
@@ -268,16 +307,16 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 	return traces, nil
 }
 
-// startsOf is where each draw's rows begin when they follow each other; !ok when they are another draw's, or
+// startsOf is where each trace's statements begin when they follow each other; !ok when they are another's, or
 // were not there to read.
-func startsOf(rows *column, draws, lengths []int64, err error) (starts []int, ok bool) {
+func startsOf(rows *column, want, lengths []int64, err error) (starts []int, ok bool) {
 	if err != nil {
 		return nil, false
 	}
 	at := 0
 	for i, l := range lengths {
 		starts = append(starts, at)
-		if l > 0 && (rows.ints[at] != draws[i] || rows.ints[at+int(l)-1] != draws[i]) {
+		if l > 0 && (rows.ints[at] != want[i] || rows.ints[at+int(l)-1] != want[i]) {
 			return nil, false
 		}
 		at += int(l)
@@ -285,11 +324,11 @@ func startsOf(rows *column, draws, lengths []int64, err error) (starts []int, ok
 	return starts, true
 }
 
-// search is where each draw's rows begin in a whole part, wherever that is.
-func search(rows, draws, lengths []int64) (starts []int, ok bool) {
+// search is where each trace's statements begin in a whole part, wherever that is.
+func search(rows, want, lengths []int64) (starts []int, ok bool) {
 	for i, l := range lengths {
-		at, _ := slices.BinarySearch(rows, draws[i])
-		end, _ := slices.BinarySearch(rows, draws[i]+1)
+		at, _ := slices.BinarySearch(rows, want[i])
+		end, _ := slices.BinarySearch(rows, want[i]+1)
 		if l > 0 && int64(end-at) != l {
 			return nil, false
 		}
@@ -298,29 +337,34 @@ func search(rows, draws, lengths []int64) (starts []int, ok bool) {
 	return starts, true
 }
 
+// maxLength is the most statements of a trace that a file is believed to have.
+const maxLength = 10_000_000
+
 type drawColumns struct {
-	draw, chain, logWeight, logLikelihood, result, results, shape, seconds, status, err *column
+	row, chain, step, draw, parent, same, logWeight, weightRest, logLikelihood, likelihoodRest, score *column
+	result, results, shape, seconds, status, err                                                      *column
 }
 
 func readDraws(c *columnFile, first, n int64) (d drawColumns, err error) {
-	err = c.readAll(first, n, map[string]**column{"draw": &d.draw, "chain": &d.chain, "log_weight": &d.logWeight,
-		"log_likelihood": &d.logLikelihood, "result": &d.result, "results": &d.results, "result_shape": &d.shape,
-		"seconds": &d.seconds, "status": &d.status, "error": &d.err})
+	err = c.readAll(first, n, map[string]**column{"row": &d.row, "chain": &d.chain, "step": &d.step, "draw": &d.draw, "parent": &d.parent, "same_as": &d.same,
+		"log_weight": &d.logWeight, "log_weight_rest": &d.weightRest, "log_likelihood": &d.logLikelihood, "log_likelihood_rest": &d.likelihoodRest,
+		"score": &d.score, "result": &d.result, "results": &d.results, "result_shape": &d.shape, "seconds": &d.seconds, "status": &d.status, "error": &d.err})
 	return d, err
 }
 
 type siteColumns struct {
-	draw, address, instance, name, control, origin, value, values, shape *column
-	param1, params1, param2, params2, logP, logQ                         *column
+	row, address, instance, name, control, origin, value, values, shape *column
+	params, logP, logQ                                                  *column
 
-	names   []uint32         // by code of name
-	origins []tracing.Origin // by code of origin
+	addresses []int            // place in the reader's, by code of address
+	names     []uint32         // by code of name
+	origins   []tracing.Origin // by code of origin
 }
 
 func readSites(c *columnFile, first, n int64) (s siteColumns, err error) {
-	err = c.readAll(first, n, map[string]**column{"draw": &s.draw, "address": &s.address, "instance": &s.instance,
+	err = c.readAll(first, n, map[string]**column{"row": &s.row, "address": &s.address, "instance": &s.instance,
 		"name": &s.name, "control": &s.control, "origin": &s.origin, "value": &s.value, "values": &s.values, "shape": &s.shape,
-		"param1": &s.param1, "params1": &s.params1, "param2": &s.param2, "params2": &s.params2, "log_p": &s.logP, "log_q": &s.logQ})
+		"params": &s.params, "log_p": &s.logP, "log_q": &s.logQ})
 	return s, err
 }
 
@@ -337,25 +381,44 @@ func (c *columnFile) readAll(first, n int64, into map[string]**column) error {
 // assemble builds the trace of row i of the draws, whose l sites begin at row at.
 func (r *Reader) assemble(d *drawColumns, i int, s *siteColumns, at, l int) (*tracing.Trace, error) {
 	b := &r.b
-	draw := uint64(d.draw.ints[i])
-	b.Reset(r.Table, draw, uint32(d.chain.ints[i]))
-	b.Grow(l)
-	for row := at; row < at+l; row++ {
-		if s.draw.ints[row] != int64(draw) {
-			return nil, fmt.Errorf("draw %d has fewer than its %d sites", draw, l)
+	row := d.row.ints[i]
+	b.Reset(r.Table, uint64(d.draw.ints[i]), uint32(d.chain.ints[i]))
+	var shared *tracing.Trace
+	if same := d.same.intsAt(i); len(same) > 0 {
+		var err error
+		if shared, err = r.shared(row, same[0]); err != nil {
+			return nil, err
 		}
-		if err := r.entry(b, s, row); err != nil {
-			return nil, fmt.Errorf("draw %d, site %d: %w", draw, row-at, err)
+	}
+	b.Grow(l)
+	for k := at; k < at+l; k++ {
+		if s.row.ints[k] != row {
+			return nil, fmt.Errorf("row %d has fewer than its %d statements", row, l)
+		}
+		if err := r.entry(b, s, k); err != nil {
+			return nil, fmt.Errorf("row %d, statement %d: %w", row, k-at, err)
 		}
 	}
 	result, err := tensorAt(d.result, d.results, d.shape, i)
 	if err != nil {
-		return nil, fmt.Errorf("draw %d: result: %w", draw, err)
+		return nil, fmt.Errorf("row %d: result: %w", row, err)
 	}
 	t := b.Finish(result, d.logWeight.doubles[i], d.seconds.doubles[i])
+	if shared != nil {
+		t.Share(shared)
+	}
+	t.Row, t.Step = row, uint64(d.step.ints[i])
 	t.LogLikelihood = d.logLikelihood.doubles[i]
-	if d.status.str(i) == tracing.Failed.String() {
-		t.Status = tracing.Failed
+	t.LogWeightRest, t.LogLikelihoodRest = d.weightRest.doubles[i], d.likelihoodRest.doubles[i]
+	if p := d.parent.intsAt(i); len(p) > 0 {
+		t.Parent = p[0]
+	}
+	if x := d.score.at(i); len(x) > 0 {
+		t.Score = &x[0]
+	}
+	var ok bool
+	if t.Status, ok = tracing.StatusByName(d.status.str(i)); !ok {
+		return nil, fmt.Errorf("row %d: status %q", row, d.status.str(i))
 	}
 	if a, z := d.err.start[i], d.err.start[i+1]; a < z {
 		t.Error = d.err.str(int(a))
@@ -363,8 +426,28 @@ func (r *Reader) assemble(d *drawColumns, i int, s *siteColumns, at, l int) (*tr
 	return t, nil
 }
 
+// shared is the trace of an earlier row, whose statements another row has too.
+func (r *Reader) shared(row, same int64) (*tracing.Trace, error) {
+	if r.same != nil && r.same.Row == same {
+		return r.same, nil
+	}
+	if same < 0 || same >= row {
+		return nil, fmt.Errorf("row %d is the same as row %d, which is no earlier one", row, same)
+	}
+	other := &Reader{Path: r.Path, Manifest: r.Manifest, Table: r.Table, known: r.known, ids: r.ids, kinds: r.kinds, ops: r.ops}
+	t, err := other.Row(uint64(same))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("row %d is the same as row %d: %w", row, same, err)
+	case t.SameAs != tracing.NoRow:
+		return nil, fmt.Errorf("row %d is the same as row %d, which is the same as another", row, same)
+	}
+	r.same = t
+	return t, nil
+}
+
 func (r *Reader) entry(b *tracing.Builder, s *siteColumns, row int) error {
-	id := s.address.ints[row]
+	id := s.addresses[s.address.codes[row]]
 	kind := r.kinds[id]
 	e := tracing.Entry{Op: r.ops[id], Kind: kind, Control: s.control.ints[row] != 0, Origin: s.origins[s.origin.codes[row]],
 		Name: s.names[s.name.codes[row]], LogP: s.logP.doubles[row]}
@@ -378,24 +461,12 @@ func (r *Reader) entry(b *tracing.Builder, s *siteColumns, row int) error {
 		b.Add(e, v, nil)
 		return err
 	}
-	d := ppx.Dist{Kind: kind}
-	if kind == dist.Categorical {
-		probs := s.params1.at(row)
-		k := len(probs) / max(1, len(v.Data))
-		d.Params[0] = ppx.Tensor{Data: probs, Shape: append(append(make([]int32, 0, len(v.Shape)+1), v.Shape...), int32(k))}
-	} else {
-		for i, p := range [][2]*column{{s.param1, s.params1}, {s.param2, s.params2}}[:len(kind.Params())] {
-			data := p[0].at(row)
-			if len(data) == 0 {
-				data = p[1].at(row)
-			}
-			if len(data) != len(v.Data) {
-				return fmt.Errorf("%s has %d elements for a value of %d", kind.Params()[i], len(data), len(v.Data))
-			}
-			d.Params[i] = ppx.Tensor{Data: data, Shape: v.Shape}
-		}
+	if flat := s.params.at(row); len(flat) == 0 && len(v.Data) > 0 { // left out
+		r.d.Kind, r.d.Params = kind, r.d.Params[:0]
+	} else if !r.d.Unflatten(kind, flat, v.Shape, len(v.Data), &r.room) {
+		return fmt.Errorf("%d numbers for the parameters of a %s with %d elements", len(flat), kind, len(v.Data))
 	}
-	b.Add(e, v, &d)
+	b.Add(e, v, &r.d)
 	return nil
 }
 
@@ -424,14 +495,15 @@ func tensorAt(one, list, shape *column, row int) (ppx.Tensor, error) {
 
 // Head is a trace without its statements.
 type Head struct {
-	Draw                     uint64
+	Row                      uint64
 	Chain                    uint32
+	Step, Draw               uint64
 	LogWeight, LogLikelihood float64
 	Type                     uint64
 	Length                   int
 	Result                   ppx.Tensor
 	Seconds                  float64
-	Failed                   bool
+	Status                   tracing.Status
 	Error                    string
 }
 
@@ -492,9 +564,13 @@ func (r *Reader) heads(k uint64) (out []Head, err error) {
 		if err != nil {
 			return nil, damaged(c.f.Name(), err)
 		}
-		out[i] = Head{Draw: uint64(d.draw.ints[i]), Chain: uint32(d.chain.ints[i]), LogWeight: d.logWeight.doubles[i],
+		out[i] = Head{Row: uint64(d.row.ints[i]), Chain: uint32(d.chain.ints[i]), Step: uint64(d.step.ints[i]), Draw: uint64(d.draw.ints[i]), LogWeight: d.logWeight.doubles[i],
 			LogLikelihood: d.logLikelihood.doubles[i], Type: uint64(types.ints[i]), Length: int(lengths.ints[i]), Result: result,
-			Seconds: d.seconds.doubles[i], Failed: d.status.str(i) == tracing.Failed.String()}
+			Seconds: d.seconds.doubles[i]}
+		var ok bool
+		if out[i].Status, ok = tracing.StatusByName(d.status.str(i)); !ok {
+			return nil, damaged(c.f.Name(), fmt.Errorf("status %q", d.status.str(i)))
+		}
 		if a, z := d.err.start[i], d.err.start[i+1]; a < z {
 			out[i].Error = d.err.str(int(a))
 		}

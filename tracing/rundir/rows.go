@@ -3,8 +3,10 @@ package rundir
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -14,28 +16,34 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
-// The columns of the three kinds of files. Order matters to the reader, which addresses columns by number
-// (columns.go).
+// The columns of the three kinds of files. Readers find them by name, and ignore those that they do not know.
 
 type drawRow struct {
-	Draw          int64     `parquet:"draw,delta"`
-	Chain         int32     `parquet:"chain,dict"`
-	LogWeight     float64   `parquet:"log_weight"`
-	LogLikelihood float64   `parquet:"log_likelihood"`
-	TraceType     int64     `parquet:"trace_type,dict"`
-	Length        int32     `parquet:"length,dict"`
-	Result        *float64  `parquet:"result,optional"`
-	Results       []float64 `parquet:"results,list"`
-	ResultShape   []int32   `parquet:"result_shape,list"`
-	Seconds       float64   `parquet:"seconds"`
-	Status        string    `parquet:"status,dict"`
-	Error         *string   `parquet:"error,optional"`
+	Row            int64     `parquet:"row,delta"`
+	Chain          int32     `parquet:"chain,dict"`
+	Step           int64     `parquet:"step,delta"`
+	Draw           int64     `parquet:"draw,delta"`
+	Parent         *int64    `parquet:"parent,optional"`
+	SameAs         *int64    `parquet:"same_as,optional"`
+	LogWeight      float64   `parquet:"log_weight"`
+	WeightRest     float64   `parquet:"log_weight_rest"`
+	LogLikelihood  float64   `parquet:"log_likelihood"`
+	LikelihoodRest float64   `parquet:"log_likelihood_rest"`
+	Score          *float64  `parquet:"score,optional"`
+	TraceType      int64     `parquet:"trace_type,dict"`
+	Length         int32     `parquet:"length,dict"`
+	Result         *float64  `parquet:"result,optional"`
+	Results        []float64 `parquet:"results,list"`
+	ResultShape    []int32   `parquet:"result_shape,list"`
+	Seconds        float64   `parquet:"seconds"`
+	Status         string    `parquet:"status,dict"`
+	Error          *string   `parquet:"error,optional"`
 }
 
 type siteRow struct {
-	Draw     int64     `parquet:"draw,delta"`
+	Row      int64     `parquet:"row,delta"`
 	Index    int32     `parquet:"index,delta"`
-	Address  int32     `parquet:"address,dict"`
+	Address  int64     `parquet:"address,dict"`
 	Instance int32     `parquet:"instance,dict"`
 	Name     string    `parquet:"name,dict"`
 	Control  bool      `parquet:"control"`
@@ -43,28 +51,52 @@ type siteRow struct {
 	Value    *float64  `parquet:"value,optional"`
 	Values   []float64 `parquet:"values,list"`
 	Shape    []int32   `parquet:"shape,list"`
-	Param1   *float64  `parquet:"param1,optional"`
-	Params1  []float64 `parquet:"params1,list"`
-	Param2   *float64  `parquet:"param2,optional"`
-	Params2  []float64 `parquet:"params2,list"`
+	Params   []float64 `parquet:"params,list"`
+	Missing  []int32   `parquet:"missing,list"`
 	LogP     float64   `parquet:"log_p"`
 	LogQ     *float64  `parquet:"log_q,optional"`
 }
 
 type addressRow struct {
-	ID   int32  `parquet:"id,delta"`
-	Base string `parquet:"base"`
-	Role string `parquet:"role,dict"`
-	Kind string `parquet:"kind,dict"`
+	ID     int64    `parquet:"id"`
+	Base   string   `parquet:"base"`
+	Role   string   `parquet:"role,dict"`
+	Kind   string   `parquet:"kind,dict"`
+	Params []string `parquet:"params,list"`
+	Source []string `parquet:"source,list"`
 }
 
-// Settings of all files. Pages are small enough that one draw is found without decoding much else.
+// Settings of all files. Pages are small enough that one row is found without decoding much else.
 func options() []parquet.WriterOption {
 	return []parquet.WriterOption{
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
 		parquet.PageBufferSize(64 << 10),
-		parquet.CreatedBy("ppx-engine", "1", ""),
+		parquet.CreatedBy("ppx-engine", "2", ""),
 	}
+}
+
+// writers make the files of one kind, in reused memory. Readers take a NaN to lie nowhere between a smallest and a largest value, and
+// so do not find it: in a file that holds one, the columns of numbers have no such bounds.
+type writers[R any] struct {
+	plain, unbounded *parquet.GenericWriter[R]
+}
+
+func (w *writers[R]) open(f *os.File, nan bool) *parquet.GenericWriter[R] {
+	to, o := &w.plain, options()
+	if nan {
+		to = &w.unbounded
+		for _, c := range parquet.SchemaOf(*new(R)).Columns() {
+			if leaf, ok := parquet.SchemaOf(*new(R)).Lookup(c...); ok && leaf.Node.Type().Kind() == parquet.Double {
+				o = append(o, parquet.SkipPageBounds(c...))
+			}
+		}
+	}
+	if *to == nil {
+		*to = parquet.NewGenericWriter[R](f, o...)
+	} else {
+		(*to).Reset(f)
+	}
+	return *to
 }
 
 func partName(path, kind string, k uint64) string {
@@ -73,32 +105,37 @@ func partName(path, kind string, k uint64) string {
 
 // encoder turns traces into rows in reused memory.
 type encoder struct {
+	bare  bool // without parameters
 	sites []siteRow
 	slab  []float64
-	sw    *parquet.GenericWriter[siteRow]
-	dw    *parquet.GenericWriter[drawRow]
-	aw    *parquet.GenericWriter[addressRow]
+	d     ppx.Dist
+	table *tracing.Table // of ids and names
+	ids   []int64        // of addresses
+	names []string
+	sw    writers[siteRow]
+	dw    writers[drawRow]
+	aw    writers[addressRow]
 }
 
 // chunkRows is how many rows go to the library at once.
 const chunkRows = 4096
 
-// writeSites writes the sites file of a part. fileID gives addresses their numbers.
-func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace, fileID func(*tracing.Trace, uint32) int32) error {
-	if e.sw == nil {
-		e.sw = parquet.NewGenericWriter[siteRow](f, options()...)
-	} else {
-		e.sw.Reset(f)
-	}
+// writeSites writes the sites file of a part.
+func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace) error {
+	w := e.sw.open(f, slices.ContainsFunc(traces, holdsNaN))
 	e.sites, e.slab = e.sites[:0], e.slab[:0]
 	flush := func() error {
-		_, err := e.sw.Write(e.sites)
+		_, err := w.Write(e.sites)
 		e.sites, e.slab = e.sites[:0], e.slab[:0]
 		return err
 	}
 	for _, t := range traces {
+		if t.SameAs != tracing.NoRow {
+			continue
+		}
+		e.use(t)
 		for i := range t.Entries {
-			e.site(t, i, fileID(t, t.Entries[i].Address))
+			e.site(t, i)
 			if len(e.sites) == chunkRows {
 				if err := flush(); err != nil {
 					return err
@@ -106,7 +143,17 @@ func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace, fileID func(*t
 			}
 		}
 	}
-	return errors.Join(flush(), e.sw.Close())
+	return errors.Join(flush(), w.Close())
+}
+
+// holdsNaN tells whether some number of a trace's statements is none.
+func holdsNaN(t *tracing.Trace) bool {
+	for i := range t.Entries {
+		if e := &t.Entries[i]; e.LogP != e.LogP || e.LogQ != e.LogQ {
+			return true
+		}
+	}
+	return t.AnyNaN()
 }
 
 // room returns n numbers that stay in place until the next flush.
@@ -119,12 +166,24 @@ func (e *encoder) room(n int) []float64 {
 	return e.slab[at : at+n : at+n]
 }
 
-func (e *encoder) site(t *tracing.Trace, i int, id int32) {
+// use makes sure that the trace's addresses and names are known.
+func (e *encoder) use(t *tracing.Trace) {
+	if e.table != t.Table {
+		e.table, e.ids, e.names = t.Table, e.ids[:0], e.names[:0]
+	}
+	for i := range t.Entries {
+		if s := &t.Entries[i]; int(s.Address) >= len(e.ids) || int(s.Name) >= len(e.names) {
+			e.ids, e.names = t.Table.AppendIDs(e.ids), t.Table.AppendNames(e.names)
+		}
+	}
+}
+
+func (e *encoder) site(t *tracing.Trace, i int) {
 	s := &t.Entries[i]
 	e.sites = append(e.sites, siteRow{})
 	r := &e.sites[len(e.sites)-1]
-	r.Draw, r.Index, r.Address, r.Instance = int64(t.Draw), int32(i), id, int32(s.Instance)
-	r.Name, r.Control, r.Origin = t.Table.Name(s.Name), s.Control, s.Origin.String()
+	r.Row, r.Index, r.Address, r.Instance = t.Row, int32(i), e.ids[s.Address], int32(s.Instance)
+	r.Name, r.Control, r.Origin = e.names[s.Name], s.Control, s.Origin.String()
 	v := t.Value(i)
 	r.Value, r.Values = split(v.Data)
 	r.Shape = v.Shape
@@ -132,29 +191,11 @@ func (e *encoder) site(t *tracing.Trace, i int, id int32) {
 	if s.LogQ != s.LogP && !(s.LogQ != s.LogQ && s.LogP != s.LogP) {
 		r.LogQ = &s.LogQ
 	}
-	if s.Kind == dist.None {
+	if s.Kind == dist.None || e.bare {
 		return
 	}
-	d := t.Dist(i)
-	if s.Kind == dist.Categorical {
-		r.Params1 = d.Params[0].Data
-		return
-	}
-	r.Param1, r.Params1 = e.param(d.Params[0], v)
-	if len(s.Kind.Params()) == 2 {
-		r.Param2, r.Params2 = e.param(d.Params[1], v)
-	}
-}
-
-// param broadcasts a parameter to the shape of the value.
-func (e *encoder) param(p, v ppx.Tensor) (*float64, []float64) {
-	n := len(v.Data)
-	if len(p.Data) == n {
-		return split(p.Data)
-	}
-	out := e.room(n)
-	dist.Expand(out[:0], p, v.Shape, n)
-	return split(out)
+	t.DistInto(i, &e.d)
+	r.Params = e.d.Flatten(e.room(e.d.FlatLen(len(v.Data)))[:0], v.Shape, len(v.Data))
 }
 
 // split puts a single number into the plain column, more into the list.
@@ -166,32 +207,36 @@ func split(data []float64) (*float64, []float64) {
 }
 
 func (e *encoder) writeDraws(f *os.File, traces []*tracing.Trace) error {
-	if e.dw == nil {
-		e.dw = parquet.NewGenericWriter[drawRow](f, options()...)
-	} else {
-		e.dw.Reset(f)
-	}
 	rows := make([]drawRow, 0, len(traces))
+	nan := false
 	for _, t := range traces {
-		r := drawRow{Draw: int64(t.Draw), Chain: int32(t.Chain), LogWeight: t.LogWeight, LogLikelihood: t.LogLikelihood,
+		r := drawRow{Row: t.Row, Chain: int32(t.Chain), Step: int64(t.Step), Draw: int64(t.Draw), Parent: rowOf(&t.Parent), SameAs: rowOf(&t.SameAs),
+			LogWeight: t.LogWeight, WeightRest: t.LogWeightRest, LogLikelihood: t.LogLikelihood, LikelihoodRest: t.LogLikelihoodRest, Score: t.Score,
 			TraceType: int64(t.Type()), Length: int32(len(t.Entries)), ResultShape: t.Result.Shape,
 			Seconds: t.Seconds, Status: t.Status.String()}
 		r.Result, r.Results = split(t.Result.Data)
 		if t.Error != "" {
 			r.Error = &t.Error
 		}
+		nan = nan || t.LogWeight != t.LogWeight || t.LogLikelihood != t.LogLikelihood || slices.ContainsFunc(t.Result.Data, math.IsNaN) ||
+			t.Score != nil && *t.Score != *t.Score
 		rows = append(rows, r)
 	}
-	_, err := e.dw.Write(rows)
-	return errors.Join(err, e.dw.Close())
+	w := e.dw.open(f, nan)
+	_, err := w.Write(rows)
+	return errors.Join(err, w.Close())
+}
+
+// rowOf is a row where there is one.
+func rowOf(row *int64) *int64 {
+	if *row == tracing.NoRow {
+		return nil
+	}
+	return row
 }
 
 func (e *encoder) writeAddresses(f *os.File, rows []addressRow) error {
-	if e.aw == nil {
-		e.aw = parquet.NewGenericWriter[addressRow](f, options()...)
-	} else {
-		e.aw.Reset(f)
-	}
-	_, err := e.aw.Write(rows)
-	return errors.Join(err, e.aw.Close())
+	w := e.aw.open(f, false)
+	_, err := w.Write(rows)
+	return errors.Join(err, w.Close())
 }

@@ -79,13 +79,13 @@ func show(t *tracing.Trace) string {
 		d := t.Dist(i)
 		v := t.Value(i)
 		// Parameters come back in the value's shape.
-		for k := range d.Kind.Params() {
+		for k := range d.Params {
 			if d.Kind != dist.Categorical {
 				d.Params[k] = ppx.Tensor{Data: dist.Expand(nil, d.Params[k], v.Shape, len(v.Data)), Shape: v.Shape}
 			}
 		}
-		fmt.Fprintf(&b, "%s %s %q %s %v %s %v%v %v %v %v%v %v%v\n", t.Table.Label(e.Key), e.Op, t.Table.Name(e.Name), e.Kind, e.Control, e.Origin,
-			v.Data, v.Shape, e.LogP, e.LogQ, d.Params[0].Data, d.Params[0].Shape, d.Params[1].Data, d.Params[1].Shape)
+		fmt.Fprintf(&b, "%s %s %q %s %v %s %v%v %v %v %v\n", t.Table.Label(e.Key), e.Op, t.Table.Name(e.Name), e.Kind, e.Control, e.Origin,
+			v.Data, v.Shape, e.LogP, e.LogQ, d.Params)
 	}
 	return b.String()
 }
@@ -141,12 +141,12 @@ func TestTracesSurviveTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, draw := range []uint64{199, 0, 7, 100} {
-		tr, err := r.Draw(draw)
+		tr, err := r.Row(draw)
 		if err != nil || show(tr) != show(traces[draw]) {
 			t.Errorf("draw %d by itself: %v\n%s\nwant\n%s", draw, err, show(tr), show(traces[draw]))
 		}
 	}
-	if _, err := r.Draw(200); err == nil || !strings.Contains(err.Error(), "draw 200 is not recorded") {
+	if _, err := r.Row(200); err == nil || !strings.Contains(err.Error(), "draw 200 is not recorded") {
 		t.Errorf("beyond the end: %v", err)
 	}
 	m := r.Manifest
@@ -259,7 +259,7 @@ func TestFailedDrawsCanBeReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Replace(r, map[uint64]*tracing.Trace{3: traces[3], 100: traces[100], 149: traces[149]}); err != nil {
+	if err := w.Replace(r, map[int64]*tracing.Trace{3: traces[3], 100: traces[100], 149: traces[149]}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(rundir.Complete, nil); err != nil {
@@ -279,8 +279,8 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rundir.Create(path, &rundir.Manifest{}, nil); !errors.Is(err, rundir.ErrExists) {
-		t.Errorf("an existing run: %v", err)
+	if _, err := rundir.Create(path, &rundir.Manifest{}, nil); !errors.Is(err, rundir.ErrLocked) {
+		t.Errorf("two creators: %v", err)
 	}
 	if _, _, _, err := rundir.Resume(ctx, path, nil, nil); !errors.Is(err, rundir.ErrLocked) {
 		t.Errorf("two writers: %v", err)
@@ -290,6 +290,24 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := rundir.Open(dir, nil); !errors.Is(err, rundir.ErrNotARun) {
 		t.Errorf("no run: %v", err)
+	}
+	if _, err := rundir.Create(path, &rundir.Manifest{}, nil); !errors.Is(err, rundir.ErrExists) {
+		t.Errorf("an existing run: %v", err)
+	}
+	// What a Create leaves that was killed in its middle is no run, and in nobody's way.
+	if err := os.Remove(filepath.Join(path, "run.json")); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"draws", "sites", "addresses"} {
+		if err := os.RemoveAll(filepath.Join(path, k)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w, err = rundir.Create(path, &rundir.Manifest{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -537,7 +555,7 @@ func TestReplacedDrawsMayBringAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := single(t, grown(0), 3)
-	if err := w.Replace(open, map[uint64]*tracing.Trace{3: again[0]}); err != nil {
+	if err := w.Replace(open, map[int64]*tracing.Trace{3: again[0]}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(rundir.Complete, nil); err != nil {
@@ -547,7 +565,7 @@ func TestReplacedDrawsMayBringAddresses(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", show(got), show(again[0]))
 	}
 	// A reader that was open all the while finds it too.
-	if got, err := open.Draw(3); err != nil || show(got) != show(again[0]) {
+	if got, err := open.Row(3); err != nil || show(got) != show(again[0]) {
 		t.Errorf("an open reader: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,8 +47,7 @@ type Writer struct {
 	m        *Manifest
 	lock     *os.File
 	enc      encoder
-	open     []*tracing.Trace // of part number part
-	part     uint64
+	open     part   // the one that is being filled
 	closed   Counts // of the parts before
 	unsaved  bool
 	every    time.Duration // between two syncs
@@ -61,19 +61,29 @@ type Writer struct {
 	// Pending are finished traces of a resumed run that wait for earlier draws.
 	Pending []*tracing.Trace
 
-	ids     map[addressKey]int32
-	cache   map[*tracing.Table][]int32 // −1 for unknown
-	fresh   []addressRow               // new in the open part
+	known   map[int64]bool            // addresses that are on disk, or new in the open part
+	cache   map[*tracing.Table][]bool // the same, by a table's numbers
 	stop    chan struct{}
 	stopped sync.WaitGroup
 }
 
-type addressKey struct {
-	base string
-	op   ppx.Type
+var _ tracing.Writer = (*Writer)(nil)
+
+// part is the traces of one file of each kind.
+type part struct {
+	number uint64
+	traces []*tracing.Trace
+	fresh  []addressRow // addresses that stand in no earlier part
 }
 
-var _ tracing.Writer = (*Writer)(nil)
+// readPart reads part k again, to be written anew.
+func (r *Reader) readPart(k uint64) (p part, err error) {
+	p.number = k
+	if p.traces, err = r.Part(k); err == nil {
+		p.fresh, err = readAddressPart(r.Path, k)
+	}
+	return p, err
+}
 
 // ErrExists says that a folder for a new run is not empty.
 var ErrExists = errors.New("exists and is not empty")
@@ -83,22 +93,23 @@ var ErrLocked = disk.ErrLocked
 
 // Create makes the folder of a new run with these observed values.
 func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, error) {
-	entries, err := os.ReadDir(path)
-	switch {
-	case err == nil && len(entries) > 0:
-		return nil, fmt.Errorf("%s %w; give another --out, or --resume to continue it", path, ErrExists)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{"draws", "sites", "addresses"} {
+	lock, err := disk.Lock(filepath.Join(path, ".lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := Free(path); err != nil {
+		return nil, errors.Join(err, disk.Unlock(lock))
+	}
+	for _, dir := range kinds {
 		if err := os.MkdirAll(filepath.Join(path, dir), 0o755); err != nil {
-			return nil, err
+			return nil, errors.Join(err, disk.Unlock(lock))
 		}
 	}
 	w := newWriter(path, m)
-	if w.lock, err = disk.Lock(filepath.Join(path, ".lock")); err != nil {
-		return nil, err
-	}
+	w.lock = lock
 	m.Format, m.State, m.Started, m.Host = Format, Running, time.Now().UTC().Truncate(time.Second), host()
 	err = disk.Replace(filepath.Join(path, "views.sql"), func(f *os.File) error {
 		_, err := f.Write(viewsSQL)
@@ -116,8 +127,36 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 	return w, nil
 }
 
+// kinds are the folders of the three kinds of files.
+var kinds = []string{"draws", "sites", "addresses"}
+
+// Free is nil where Create can make a run: the folder does not exist, is empty, or holds at most what a Create leaves that was killed
+// before run.json. Otherwise it is an ErrExists.
+func Free(path string) error {
+	exists := fmt.Errorf("%s %w; give another --out, or --resume to continue it", path, ErrExists)
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == ".lock", name == "views.sql", strings.HasPrefix(name, ".tmp-"), name == dataFile:
+		case e.IsDir() && slices.Contains(kinds, name):
+			if inside, err := os.ReadDir(filepath.Join(path, name)); err != nil || len(inside) > 0 {
+				return exists
+			}
+		default:
+			return exists
+		}
+	}
+	return nil
+}
+
 func newWriter(path string, m *Manifest) *Writer {
-	return &Writer{Path: path, m: m, ids: map[addressKey]int32{}, cache: map[*tracing.Table][]int32{},
+	return &Writer{Path: path, m: m, enc: encoder{bare: m.NoParameters}, known: map[int64]bool{}, cache: map[*tracing.Table][]bool{},
 		started: time.Now(), every: DefaultSync, lastSync: time.Now(), before: m.Seconds, stop: make(chan struct{})}
 }
 
@@ -137,7 +176,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 			disk.Unlock(mine)
 		}
 	}()
-	for _, dir := range []string{"", "draws", "sites", "addresses"} { // what a kill has left
+	for _, dir := range append([]string{""}, kinds...) { // what a kill has left
 		disk.Sweep(filepath.Join(path, dir), "")
 	}
 	r, err := Open(path, table)
@@ -147,9 +186,10 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	m = r.Manifest
 	w = newWriter(path, m)
 	w.lock = mine
-	for id, a := range r.Addresses() {
-		w.ids[addressKey{a.Base, a.Op}] = int32(id)
+	for _, a := range r.Addresses() {
+		w.known[a.ID()] = true
 	}
+	next = m.First
 	m.Counts.Traces, m.Counts.Failed, m.Counts.BadWeights = 0, 0, 0
 	var last Counts // without the last part
 	for k := uint64(0); ; k++ {
@@ -164,24 +204,24 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 			return nil, nil, 0, err
 		}
 		for _, t := range traces {
-			if t.Draw != next {
-				return nil, nil, 0, damaged(partName(path, "draws", k), fmt.Errorf("draw %d where %d was expected", t.Draw, next))
+			if t.Row != int64(next) {
+				return nil, nil, 0, damaged(partName(path, "draws", k), fmt.Errorf("row %d where %d was expected", t.Row, next))
 			}
 			next++
 			if err := each(t); err != nil {
 				return nil, nil, 0, err
 			}
 		}
-		w.part, w.open, last = k, traces, m.Counts
+		w.open, last = part{number: k, traces: traces}, m.Counts
 		m.Counts.add(traces...)
 	}
 	w.closed = last
-	if m.PartSize > 0 && uint64(len(w.open)) == m.PartSize {
-		w.part, w.open, w.closed = w.part+1, nil, m.Counts
+	if m.PartSize > 0 && uint64(len(w.open.traces)) == m.PartSize {
+		w.open, w.closed = part{number: w.open.number + 1}, m.Counts
 	}
 	// The open part is written again with the addresses that it brought.
-	if rows, err := readAddressPart(path, w.part); err == nil {
-		w.fresh = rows
+	if rows, err := readAddressPart(path, w.open.number); err == nil {
+		w.open.fresh = rows
 	}
 	waiting, number, err := readPending(path, r.Table)
 	if err != nil {
@@ -189,7 +229,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	}
 	w.pending = number
 	for _, t := range waiting {
-		if t.Draw >= next {
+		if t.Row >= int64(next) {
 			w.Pending = append(w.Pending, t)
 		}
 	}
@@ -240,7 +280,7 @@ func (w *Writer) Write(_ context.Context, t *tracing.Trace) error {
 	if w.err != nil {
 		return w.err
 	}
-	w.open = append(w.open, t)
+	w.open.traces = append(w.open.traces, t)
 	w.unsaved = true
 	w.err = w.closeParts()
 	if w.err == nil && w.due() {
@@ -266,7 +306,7 @@ func (c *Counts) add(traces ...*tracing.Trace) {
 // tally makes the manifest count what is on disk, when the open part has been written.
 func (w *Writer) tally() {
 	c := w.closed
-	c.add(w.open...)
+	c.add(w.open.traces...)
 	c.LostAndRedrawn = w.m.Counts.LostAndRedrawn
 	w.m.Counts = c
 }
@@ -295,12 +335,11 @@ func choosePartSize(traces []*tracing.Trace) uint64 {
 // size is how many numbers a trace is on disk, where parameters have been broadcast.
 func size(t *tracing.Trace) int {
 	n := 8 + len(t.Result.Data)
+	var d ppx.Dist
 	for i := range t.Entries {
-		d, v := t.Dist(i), len(t.Value(i).Data)
-		n += 8 + v*(1+len(d.Kind.Params()))
-		if d.Kind == dist.Categorical {
-			n += len(d.Params[0].Data) - v
-		}
+		t.DistInto(i, &d)
+		v := len(t.Value(i).Data)
+		n += 8 + v + d.FlatLen(v)
 	}
 	return n
 }
@@ -308,11 +347,11 @@ func size(t *tracing.Trace) int {
 // closeParts writes the parts that are full.
 func (w *Writer) closeParts() error {
 	if w.m.PartSize == 0 {
-		if w.m.PartSize = choosePartSize(w.open); w.m.PartSize == 0 {
+		if w.m.PartSize = choosePartSize(w.open.traces); w.m.PartSize == 0 {
 			return nil
 		}
 	}
-	for uint64(len(w.open)) >= w.m.PartSize {
+	for uint64(len(w.open.traces)) >= w.m.PartSize {
 		if err := w.closePart(); err != nil {
 			return err
 		}
@@ -322,15 +361,14 @@ func (w *Writer) closeParts() error {
 
 // closePart writes the first PartSize open traces as a part for good.
 func (w *Writer) closePart() error {
-	all := w.open
-	w.open = all[:w.m.PartSize]
+	all := w.open.traces
+	w.open.traces = all[:w.m.PartSize]
 	rest := append([]*tracing.Trace(nil), all[w.m.PartSize:]...)
 	if err := w.save(); err != nil {
 		return err
 	}
-	w.part++
 	w.closed = w.m.Counts
-	w.open, w.fresh = rest, nil
+	w.open = part{number: w.open.number + 1, traces: rest}
 	w.unsaved = len(rest) > 0
 	return nil
 }
@@ -338,7 +376,7 @@ func (w *Writer) closePart() error {
 // save writes the open part and the manifest. The draws come last: a part is what they say.
 func (w *Writer) save() error {
 	start := time.Now()
-	if err := w.saveFiles(); err != nil {
+	if err := w.write(&w.open); err != nil {
 		return err
 	}
 	w.tally()
@@ -352,55 +390,47 @@ func (w *Writer) save() error {
 	return nil
 }
 
-// saveFiles writes the files of the open part: what others refer to first.
-func (w *Writer) saveFiles() error {
-	// The sites name the addresses that are new among them: encoded before the addresses are known, written after.
-	for _, t := range w.open {
+// write writes the files of a part: what others refer to first.
+func (w *Writer) write(p *part) error {
+	for _, t := range p.traces {
 		for i := range t.Entries {
-			w.fileID(t, t.Entries[i].Address)
+			w.note(p, t, t.Entries[i].Address)
 		}
 	}
-	if err := disk.Replace(partName(w.Path, "addresses", w.part), func(f *os.File) error { return w.enc.writeAddresses(f, w.fresh) }); err != nil {
+	if err := disk.Replace(partName(w.Path, "addresses", p.number), func(f *os.File) error { return w.enc.writeAddresses(f, p.fresh) }); err != nil {
 		return err
 	}
-	err := disk.Replace(partName(w.Path, "sites", w.part), func(f *os.File) error { return w.enc.writeSites(f, w.open, w.fileID) })
+	err := disk.Replace(partName(w.Path, "sites", p.number), func(f *os.File) error { return w.enc.writeSites(f, p.traces) })
 	if err != nil {
 		return err
 	}
-	return disk.Replace(partName(w.Path, "draws", w.part), func(f *os.File) error { return w.enc.writeDraws(f, w.open) })
+	return disk.Replace(partName(w.Path, "draws", p.number), func(f *os.File) error { return w.enc.writeDraws(f, p.traces) })
 }
 
-// fileID is the number of an address in the files: in the order of first (draw, site).
-func (w *Writer) fileID(t *tracing.Trace, id uint32) int32 {
+// note makes an address one of those that are new in a part, unless it is on disk.
+func (w *Writer) note(p *part, t *tracing.Trace, address uint32) {
 	c := w.cache[t.Table]
-	for int(id) >= len(c) {
-		c = append(c, -1)
+	if int(address) < len(c) && c[address] {
+		return
 	}
+	for int(address) >= len(c) {
+		c = append(c, false)
+	}
+	c[address] = true
 	w.cache[t.Table] = c
-	if c[id] >= 0 {
-		return c[id]
+	a := t.Table.Address(address)
+	if w.known[a.ID()] {
+		return
 	}
-	a := t.Table.Address(id)
-	k := addressKey{a.Base, a.Op}
-	n, ok := w.ids[k]
-	if !ok {
-		n = int32(len(w.ids))
-		w.ids[k] = n
-		kind := ""
-		if a.Kind != dist.None {
-			_, kind, _ = cutLast(a.Base, "__")
+	w.known[a.ID()] = true
+	row := addressRow{ID: a.ID(), Base: a.Base, Role: tracing.Role(a.Op), Params: a.Kind.Params()}
+	if a.Kind != dist.None {
+		row.Kind = a.Kind.String()
+		if at := strings.LastIndex(a.Base, "__"); at >= 0 { // with the sizes of rows
+			row.Kind = a.Base[at+2:]
 		}
-		w.fresh = append(w.fresh, addressRow{n, a.Base, tracing.Role(a.Op), kind})
 	}
-	c[id] = n
-	return n
-}
-
-func cutLast(s, sep string) (before, after string, ok bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
+	p.fresh = append(p.fresh, row)
 }
 
 // Update changes the manifest; it reaches the disk with the next part.
@@ -410,63 +440,50 @@ func (w *Writer) Update(change func(*Manifest)) {
 	change(w.m)
 }
 
-// Replace puts traces in the place of failed ones of the same draws. Only after Resume, before the first
+// Replace puts traces in the place of failed ones of the same rows. Only after Resume, before the first
 // Write.
-func (w *Writer) Replace(r *Reader, by map[uint64]*tracing.Trace) error {
+func (w *Writer) Replace(r *Reader, by map[int64]*tracing.Trace) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	parts := map[uint64]bool{}
-	for draw := range by {
-		parts[w.partOf(draw)] = true
+	for row := range by {
+		parts[w.partOf(row)] = true
 	}
-	keep := struct {
-		part  uint64
-		open  []*tracing.Trace
-		fresh []addressRow
-	}{w.part, w.open, w.fresh}
-	// However it ends, the open part is the last one again.
-	defer func() { w.part, w.open, w.fresh = keep.part, keep.open, keep.fresh }()
 	for k := range parts {
-		traces, fresh := keep.open, keep.fresh
-		if k != keep.part {
-			var err error
-			if traces, err = r.Part(k); err != nil {
+		p := &w.open
+		if k != w.open.number {
+			old, err := r.readPart(k)
+			if err != nil {
 				return err
 			}
-			if fresh, err = readAddressPart(w.Path, k); err != nil {
-				return err
-			}
+			p = &old
 		}
 		var before, after Counts
-		before.add(traces...)
-		for i, t := range traces {
-			if n, ok := by[t.Draw]; ok {
-				traces[i] = n
+		before.add(p.traces...)
+		for i, t := range p.traces {
+			if n, ok := by[t.Row]; ok {
+				p.traces[i] = n
 			}
 		}
-		after.add(traces...)
-		w.part, w.open, w.fresh = k, traces, fresh
-		if err := w.saveFiles(); err != nil {
+		after.add(p.traces...)
+		if err := w.write(p); err != nil {
 			return err
 		}
-		if k == keep.part {
-			keep.open, keep.fresh = w.open, w.fresh
-		} else {
+		if p != &w.open {
 			w.closed.Traces += after.Traces - before.Traces
 			w.closed.Failed += after.Failed - before.Failed
 			w.closed.BadWeights += after.BadWeights - before.BadWeights
 		}
 	}
-	w.part, w.open, w.fresh = keep.part, keep.open, keep.fresh
 	w.tally()
 	return w.m.write(w.Path)
 }
 
-func (w *Writer) partOf(draw uint64) uint64 {
+func (w *Writer) partOf(row int64) uint64 {
 	if w.m.PartSize == 0 {
 		return 0
 	}
-	return draw / w.m.PartSize
+	return (uint64(row) - w.m.First) / w.m.PartSize
 }
 
 // Close saves what is open and the state. After an error of Write it keeps what is on disk and returns
@@ -489,7 +506,7 @@ func (w *Writer) Close(state string, reason error) error {
 	if err := w.closeParts(); err != nil {
 		return w.fail(err)
 	}
-	if len(w.open) > 0 || w.part == 0 {
+	if len(w.open.traces) > 0 || w.open.number == 0 {
 		if err := w.save(); err != nil {
 			return w.fail(err)
 		}

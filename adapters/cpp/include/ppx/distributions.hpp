@@ -53,6 +53,13 @@ struct Tensor {
   double& operator[](std::size_t i) { return data[i]; }
 };
 
+namespace detail {
+
+// As a result it says that there is none: no elements, and a shape that says so.
+inline Tensor nothing() { return Tensor(std::vector<double>{}, {0}); }
+
+}  // namespace detail
+
 // ---- Distributions
 
 // A parameter: a number, or a tensor. Parameters broadcast against each other as in numpy.

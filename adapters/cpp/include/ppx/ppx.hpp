@@ -343,7 +343,7 @@ class Connection {
     notes_.begin();
     auto start = Clock::now();
     Tensor result = run();
-    if (result.data.empty() && result.shape.empty()) result = Tensor(0.0);
+    if (result.data.empty() && result.shape.empty()) result = detail::nothing();
     if (!fits(View(result))) throw Error("ppx: the model's result has a shape that does not fit its data");
     if (!over_ && mode_ != Mode::ask) notes_.end(result, solo_.statement, std::chrono::duration<double>(Clock::now() - start).count());
     return result;
@@ -558,7 +558,7 @@ template <class F>
   if constexpr (std::is_void_v<decltype(f())>) {
     f();
     asm volatile("");  // no tail call: this frame must be there
-    return Tensor(0.0);
+    return nothing();
   } else {
     Tensor t(f());
     asm volatile("");

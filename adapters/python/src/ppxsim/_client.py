@@ -266,7 +266,7 @@ class _Remote:
         self.notes.epoch += 1
         start = time.perf_counter()
         result = _call_model(model)
-        result = 0.0 if result is None else result
+        result = _NOTHING if result is None else result
         self.statements += self.solo.statement
         if self.over is None and self.mode != wire.ASK:
             self.notes.end(np.asarray(result, dtype=np.float64), self.solo.statement, time.perf_counter() - start)
@@ -409,6 +409,9 @@ def tag(value: Any, name: str = "", *, address: Optional[str] = None) -> None:
     if isinstance(run, _Remote):
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
         run.tell(wire.TAG, a, name, None, value, wire.TAG_RESULT)
+
+
+_NOTHING = np.zeros(0)  # as a result says that there is none
 
 
 def _call_model(model: Callable[[], Any]) -> Any:

@@ -1,7 +1,7 @@
 // Package importance draws independent weighted traces, from the prior or by importance sampling, and
 // summarises them: evidence, effective sample size, the Pareto diagnostic k̂, weighted posterior tables,
 // resampling. All sums are in logarithms and in the order of draws.
-package importance
+package posterior
 
 import (
 	"math"
@@ -18,8 +18,9 @@ type Weights struct {
 	Bad    uint64
 	Failed uint64 // draws without a trace, not among N: their weight is zero too
 
-	max    float64 // largest log weight; the sums are relative to it
-	s1, s2 float64 // Σ e^(w−max), Σ e^2(w−max)
+	ref    [2]float64 // the first finite log weight, as a sum; all others are relative to it
+	max    float64    // largest log weight; the sums are relative to it
+	s1, s2 float64    // Σ e^(w−max), Σ e^2(w−max)
 	top    []float64
 }
 
@@ -29,8 +30,9 @@ const keepTop = 1 << 21
 // NewWeights returns an empty accumulator.
 func NewWeights() *Weights { return &Weights{max: math.Inf(-1)} }
 
-// Add takes a log weight, in nats.
-func (w *Weights) Add(lw float64) {
+// Add takes a log weight in nats, lw + rest, where rest is what lw has lost in rounding. It returns the log weight relative to the first
+// finite one, which is what weights can be computed from; −Inf for a weight of zero and for a bad one.
+func (w *Weights) Add(lw, rest float64) float64 {
 	w.N++
 	switch {
 	case math.IsNaN(lw) || math.IsInf(lw, 1):
@@ -38,6 +40,23 @@ func (w *Weights) Add(lw float64) {
 		lw = math.Inf(-1)
 	case math.IsInf(lw, -1):
 		w.Zero++
+	default:
+		if w.s1 == 0 {
+			w.ref = [2]float64{lw, rest}
+		}
+		lw = lw - w.ref[0] + (rest - w.ref[1])
+		w.sum(lw)
+	}
+	if len(w.top) == 2*keepTop {
+		slices.SortFunc(w.top, descending)
+		w.top = w.top[:keepTop]
+	}
+	w.top = append(w.top, lw)
+	return lw
+}
+
+func (w *Weights) sum(lw float64) {
+	switch {
 	case lw > w.max:
 		r := math.Exp(w.max - lw)
 		w.s1 = w.s1*r + 1
@@ -48,11 +67,6 @@ func (w *Weights) Add(lw float64) {
 		w.s1 += e
 		w.s2 += e * e
 	}
-	if len(w.top) == 2*keepTop {
-		slices.SortFunc(w.top, descending)
-		w.top = w.top[:keepTop]
-	}
-	w.top = append(w.top, lw)
 }
 
 // AddFailed takes a draw whose run failed. The evidence is that of "the run succeeds, and the data": such a draw has weight zero.
@@ -79,6 +93,9 @@ func (w *Weights) ESS() float64 {
 	return w.s1 * w.s1 / w.s2
 }
 
+// absolute is a relative log weight as it was given.
+func (w *Weights) absolute(lw float64) float64 { return w.ref[0] + (w.ref[1] + lw) }
+
 // Largest is the share of the largest weight; NaN when no weight is positive.
 func (w *Weights) Largest() float64 {
 	if w.s1 == 0 {
@@ -96,7 +113,7 @@ func (w *Weights) LogEvidence() float64 {
 	if w.s1 == 0 {
 		return math.Inf(-1)
 	}
-	return w.max + math.Log(w.s1/w.draws())
+	return w.absolute(w.max + math.Log(w.s1/w.draws()))
 }
 
 // LogSum is log Σ w; −Inf when no weight is positive.
@@ -104,7 +121,7 @@ func (w *Weights) LogSum() float64 {
 	if w.s1 == 0 {
 		return math.Inf(-1)
 	}
-	return w.max + math.Log(w.s1)
+	return w.absolute(w.max + math.Log(w.s1))
 }
 
 // LogEvidenceSE is the standard error of LogEvidence by the delta method: √(1/ESS − 1/N), over all N draws.

@@ -1,4 +1,4 @@
-package importance
+package posterior
 
 import (
 	"cmp"
@@ -43,6 +43,26 @@ func update(w, mean, m2, x, e float64) (w1, mean1, m21 float64) {
 	return w, mean, m2 + e*d*(x-mean)
 }
 
+// merged are the moments of both together.
+func (m moments) merged(b moments) moments {
+	if b.max > m.max {
+		m, b = b, m
+	}
+	if b.w == 0 {
+		return m
+	}
+	r := math.Exp(b.max - m.max)
+	m.w, m.mean, m.m2 = together(m.w, m.mean, m.m2, b.w*r, b.mean, b.m2*r)
+	m.w2, m.qmean, m.q = together(m.w2, m.qmean, m.q, b.w2*r*r, b.qmean, b.q*r*r)
+	return m
+}
+
+// together is the sum of weights, the mean and the sum of squares of two sets (Chan, Golub and LeVeque 1983).
+func together(w, mean, m2, bw, bmean, bm2 float64) (float64, float64, float64) {
+	d, sum := bmean-mean, w+bw
+	return sum, mean + d*bw/sum, m2 + bm2 + d*d*w*bw/sum
+}
+
 // sd is the weighted standard deviation.
 func (m *moments) sd() float64 { return math.Sqrt(m.m2 / m.w) }
 
@@ -65,13 +85,16 @@ type sketch struct {
 type point struct{ x, lw, q float64 }
 
 func (s *sketch) add(x, lw float64, limit int) {
-	if math.IsInf(lw, -1) {
-		return
+	if !math.IsInf(lw, -1) {
+		s.take(point{x, lw, 1}, limit)
 	}
+}
+
+func (s *sketch) take(p point, limit int) {
 	if len(s.points) >= limit {
 		s.compress(limit / 4) // leaves at most half
 	}
-	s.points = append(s.points, point{x, lw, 1})
+	s.points = append(s.points, p)
 }
 
 func (s *sketch) sort() {

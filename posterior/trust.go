@@ -1,10 +1,12 @@
-package importance
+package posterior
 
 import (
 	"fmt"
 	"math"
 	"strings"
 	"time"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
 // Verdict is how far a result can be relied on. Good never claims that no mode was missed: no figure of a run can.
@@ -38,6 +40,8 @@ const (
 	UnseenAddress = "unseen-addresses"
 	CutOff        = "cut-off"
 	UnusedData    = "unused-data"
+	PartlyUsed    = "data-partly-used"
+	DigitsLost    = "digits-lost"
 	Mixed         = "mixed-simulators"
 )
 
@@ -84,8 +88,16 @@ type Facts struct {
 	Unseen      float64 // share of the weight of traces that came to addresses which the network does not know
 	UnseenText  string  // what there is to say of that
 	Cut         Cut
-	Unused      []string // names in the data that no trace has used, quoted
+	Unused      []string // names in the data that no trace has used
+	Partly      []Partly
 	Mixed       []uint64 // draws from which on another simulator has answered
+}
+
+// Partly is a datum that only some traces have used: the others are not scored against it.
+type Partly struct {
+	Name   string
+	Traces float64 // share of traces that have used it
+	Weight float64 // share of the weight that these have
 }
 
 // Cut is a run that had not ended when a job did.
@@ -142,7 +154,15 @@ func (s *Summary) Judge(f Facts) Trust {
 		}
 	}
 	if len(f.Unused) > 0 {
-		t.add(None, UnusedData, "", "no trace used the data given for %s: is the name right?", strings.Join(f.Unused, ", "))
+		t.add(None, UnusedData, "", "no trace used the data given for %s: is the name right?", ppx.List(f.Unused, 20))
+	}
+	for _, d := range f.Partly {
+		if without := 1 - d.Weight; without > smallShare {
+			t.add(Doubtful, PartlyUsed, "", "%s was used by %.3g %% of the traces, which carry %.3g %% of the weight; the others are not scored against it", ppx.Quote(d.Name), 100*d.Traces, 100*d.Weight)
+		}
+	}
+	if len(s.digits.lost) > 0 && f.Conditioned {
+		t.add(None, DigitsLost, "", "digits lost at %s: log densities there are so large that what tells traces apart is rounded away; rescale the data", strings.Join(s.digits.lost, ", "))
 	}
 	if share := float64(w.Failed) / w.draws(); share > smallShare {
 		t.add(Doubtful, FailedDraws, "", "%.3g %% of the draws failed: the result is that of the draws that the simulator survives", 100*share)

@@ -1,10 +1,10 @@
-package importance_test
+package posterior_test
 
 import (
 	"math"
 	"testing"
 
-	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
@@ -28,11 +28,11 @@ func TestKhatAgainstReference(t *testing.T) {
 		{1000, 0.9, 0.844266433403},
 		{1000, 1.5, 1.3650358987},
 	} {
-		w := importance.NewWeights()
+		w := posterior.NewWeights()
 		for i := range c.n {
 			// In another order than sorted: every 7th, as 7 divides none of the sizes.
 			u := (float64(i*7%c.n) + 0.5) / float64(c.n)
-			w.Add(-c.alpha*math.Log1p(-u) - 1000)
+			w.Add(-c.alpha*math.Log1p(-u)-1000, 0)
 		}
 		if got := w.Khat(); math.Abs(got-c.khat) > 1e-9 {
 			t.Errorf("n %d, shape %g: k̂ %.12g, want %.12g", c.n, c.alpha, got, c.khat)
@@ -48,18 +48,18 @@ func TestKhatOfBoundedWeights(t *testing.T) {
 		"LogNormal(0, 100)": func(u float64) float64 { return math.Exp(100 * math.Sqrt2 * math.Erfinv(2*u-1)) },
 		"0 and 1":           func(u float64) float64 { return math.Round(u*0.6) + 1e-9*u },
 	} {
-		w := importance.NewWeights()
+		w := posterior.NewWeights()
 		for i := range n {
 			d := 1 - x((float64(i*7%n)+0.5)/n)
-			w.Add(-d * d / 2)
+			w.Add(-d*d/2, 0)
 		}
 		if k := w.Khat(); k > 0.5 {
 			t.Errorf("likelihoods Normal(1; %s, 1): k̂ %.2f with ESS %.0f", name, k, w.ESS())
 		}
 	}
-	w := importance.NewWeights() // but one draw among many may carry all
+	w := posterior.NewWeights() // but one draw among many may carry all
 	for i := range n {
-		w.Add(-1.2 * math.Log1p(-(float64(i)+0.5)/n))
+		w.Add(-1.2*math.Log1p(-(float64(i)+0.5)/n), 0)
 	}
 	if k := w.Khat(); k < 1 {
 		t.Errorf("k̂ %.2f of a tail of shape 1.2", k)
@@ -68,12 +68,12 @@ func TestKhatOfBoundedWeights(t *testing.T) {
 	for range 3 * n {
 		w.AddFailed()
 	}
-	z := importance.NewWeights()
+	z := posterior.NewWeights()
 	for i := range 4 * n {
 		if i < n {
-			z.Add(-1.2 * math.Log1p(-(float64(i)+0.5)/n))
+			z.Add(-1.2*math.Log1p(-(float64(i)+0.5)/n), 0)
 		} else {
-			z.Add(math.Inf(-1))
+			z.Add(math.Inf(-1), 0)
 		}
 	}
 	if a, b := w.Khat(), z.Khat(); a != b || w.LogEvidence() != z.LogEvidence() || w.LogEvidenceSE() != z.LogEvidenceSE() {
@@ -97,9 +97,9 @@ func TestWeightsAtTheEdges(t *testing.T) {
 		"beyond doubles": {[]float64{5000, 5000 + math.Log(3)}, 1.6, 5000 + math.Log(2), nan, 0, 0},
 		"and below":      {[]float64{-5000, -9000}, 1, -5000 - math.Log(2), nan, 0, 0},
 	} {
-		w := importance.NewWeights()
+		w := posterior.NewWeights()
 		for _, lw := range c.lw {
-			w.Add(lw)
+			w.Add(lw, 0)
 		}
 		same := func(a, b float64) bool { return a == b || math.Abs(a-b) < 1e-12*math.Abs(b) || (a != a && b != b) }
 		if !same(w.ESS(), c.ess) || !same(w.LogEvidence(), c.logZ) || !same(w.Khat(), c.khat) || w.Zero != c.zero || w.Bad != c.bad || w.N != uint64(len(c.lw)) {
@@ -117,7 +117,7 @@ func TestResample(t *testing.T) {
 	sum := make([]float64, len(p))
 	for i := range times {
 		s := dist.NewStream(1, 0, 0, uint64(i), dist.PurposeResample)
-		got, err := importance.Resample(lw, n, &s)
+		got, err := posterior.Resample(lw, n, &s)
 		if err != nil || len(got) != n {
 			t.Fatal(got, err)
 		}
@@ -142,7 +142,7 @@ func TestResample(t *testing.T) {
 		}
 	}
 	s := dist.NewStream(1, 0, 0, 0, 0)
-	if _, err := importance.Resample([]float64{-inf, math.NaN()}, 3, &s); err == nil {
+	if _, err := posterior.Resample([]float64{-inf, math.NaN()}, 3, &s); err == nil {
 		t.Error("no positive weight: no error")
 	}
 }

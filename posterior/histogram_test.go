@@ -1,4 +1,4 @@
-package importance_test
+package posterior_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -18,9 +18,9 @@ import (
 type weighted struct{ x, lw float64 }
 
 // summary of traces with one Sample "x" each.
-func summary(t *testing.T, kind dist.Kind, values []weighted) *importance.Summary {
+func summary(t *testing.T, kind dist.Kind, values []weighted) *posterior.Summary {
 	t.Helper()
-	s := importance.NewSummary()
+	s := posterior.NewSummary()
 	table := tracing.NewTable()
 	for i, v := range values {
 		add(t, s, table, uint64(i), v.lw, kind, map[string]ppx.Tensor{"x": dist.Scalar(v.x)}, "x")
@@ -29,7 +29,7 @@ func summary(t *testing.T, kind dist.Kind, values []weighted) *importance.Summar
 }
 
 // add gives a summary a trace with some Samples.
-func add(t *testing.T, s *importance.Summary, table *tracing.Table, draw uint64, lw float64, kind dist.Kind, values map[string]ppx.Tensor, names ...string) {
+func add(t *testing.T, s *posterior.Summary, table *tracing.Table, draw uint64, lw float64, kind dist.Kind, values map[string]ppx.Tensor, names ...string) {
 	t.Helper()
 	var b tracing.Builder
 	b.Reset(table, draw, 0)
@@ -133,7 +133,7 @@ func TestHistogramIsNotStretched(t *testing.T) {
 func TestHistogramOfAConstant(t *testing.T) {
 	for _, x := range []float64{0, -2.5, 1e300} {
 		bins, err := summary(t, dist.Normal, []weighted{{x, 0}, {x, -3}, {7, math.Inf(-1)}, {x, 2}}).Histogram("x", 30)
-		if err != nil || len(bins) != 1 || bins[0] != (importance.Bin{Low: x, High: x, Probability: 1}) {
+		if err != nil || len(bins) != 1 || bins[0] != (posterior.Bin{Low: x, High: x, Probability: 1}) {
 			t.Errorf("%g: %v, %v", x, bins, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestHistogramOfManyDiscreteValues(t *testing.T) {
 
 // Elements of a tensor are variables; one too large to list cannot be drawn, and is not offered.
 func TestHistogramOfTensors(t *testing.T) {
-	s, table := importance.NewSummary(), tracing.NewTable()
+	s, table := posterior.NewSummary(), tracing.NewTable()
 	large := ppx.Tensor{Data: make([]float64, 200), Shape: []int32{200}}
 	for i := range uint64(4) {
 		v := map[string]ppx.Tensor{"v": dist.Vector(float64(i), 5), "image": large}
@@ -212,7 +212,7 @@ func TestHistogramOfTensors(t *testing.T) {
 
 // A name that is not there is an error that lists those that are, or some of them, in one line.
 func TestHistogramOfUnknownName(t *testing.T) {
-	s, table := importance.NewSummary(), tracing.NewTable()
+	s, table := posterior.NewSummary(), tracing.NewTable()
 	var names []string
 	values := map[string]ppx.Tensor{}
 	for i := range 50 {
@@ -222,10 +222,10 @@ func TestHistogramOfUnknownName(t *testing.T) {
 	}
 	add(t, s, table, 0, 0, dist.Normal, values, names...)
 	_, err := s.Histogram("nobody", 30)
-	if err == nil || !strings.HasPrefix(err.Error(), "no variable nobody to plot; there are name 0, name 1, ") || !strings.HasSuffix(err.Error(), ", name 39 and 10 more") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.HasPrefix(err.Error(), `no variable nobody to plot; there are name\x0a0, name\x0a1, `) || !strings.HasSuffix(err.Error(), `, name\x0a39 and 10 more`) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%q", err)
 	}
-	if _, err := importance.NewSummary().Histogram("x", 30); err == nil {
+	if _, err := posterior.NewSummary().Histogram("x", 30); err == nil {
 		t.Error("no traces: no error")
 	}
 }
@@ -234,16 +234,18 @@ func TestHistogramOfUnknownName(t *testing.T) {
 func TestHistogramsThatAreNone(t *testing.T) {
 	inf := math.Inf(1)
 	for name, values := range map[string][]weighted{
-		"no weight":     {{1, -inf}, {2, -inf}},
-		"bad weights":   {{1, math.NaN()}, {2, inf}},
-		"NaN somewhere": {{1, 0}, {math.NaN(), -50}, {2, 0}},
+		"no weight":   {{1, -inf}, {2, -inf}},
+		"bad weights": {{1, math.NaN()}, {2, inf}},
+		"no number":   {{math.NaN(), 0}, {inf, -50}, {-inf, 0}},
 	} {
-		if bins, err := summary(t, dist.Normal, values).Histogram("x", 30); err == nil || !strings.Contains(err.Error(), "variable x has no weight, or is NaN") {
+		if bins, err := summary(t, dist.Normal, values).Histogram("x", 30); err == nil || !strings.Contains(err.Error(), "variable x has no weight, or no finite values") {
 			t.Errorf("%s: %v, %v", name, bins, err)
 		}
 	}
-	// NaN where there is no weight does no harm.
-	if bins, err := summary(t, dist.Normal, []weighted{{1, 0}, {math.NaN(), -inf}}).Histogram("x", 30); err != nil || len(bins) != 1 {
-		t.Errorf("%v, %v", bins, err)
+	// It is of the finite values, if there are any.
+	for _, lost := range []float64{math.NaN(), inf, -inf} {
+		if bins, err := summary(t, dist.Normal, []weighted{{1, 0}, {lost, -1}}).Histogram("x", 30); err != nil || len(bins) != 1 || bins[0].Low != 1 {
+			t.Errorf("%v, %v", bins, err)
+		}
 	}
 }

@@ -1,10 +1,12 @@
-package importance
+package posterior
 
 import (
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
 // Bin is a piece of a histogram; of a discrete variable Low = High is one value.
@@ -14,18 +16,18 @@ type Bin struct{ Low, High, Probability float64 }
 // central 99.8 per cent (what lies outside goes to the ends), or by value for a discrete one with few
 // values.
 func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
-	a := s.byLabel[name]
-	if a == nil || a.Kind == TensorKind {
+	a, ok := s.find(name)
+	if !ok {
 		var names []string
-		for _, x := range s.order {
-			if x.Kind != TensorKind {
-				names = append(names, x.Name)
+		for _, x := range s.list() {
+			if x.shape == nil {
+				names = append(names, x.name)
 			}
 		}
-		return nil, fmt.Errorf("no variable %s to plot; there are %s", name, strings.ReplaceAll(shorten(names, 40), "\n", " "))
+		return nil, fmt.Errorf("no variable %s to plot; there are %s", name, strings.ReplaceAll(ppx.List(names, 40), "\n", " "))
 	}
-	if a.m.w == 0 || a.nan {
-		return nil, fmt.Errorf("variable %s has no weight, or is NaN in some traces", name)
+	if a.m.w == 0 {
+		return nil, fmt.Errorf("variable %s has no weight, or no finite values", name)
 	}
 	v := s.finish(a)
 	if v.Kind == Discrete && len(v.Values) > 0 && len(v.Values) <= 2*bins {
@@ -44,8 +46,8 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 	}
 	ends := a.s.quantiles(0.001, 0.999)
 	lo, hi := ends[0], ends[1]
-	if math.IsInf(lo, 0) || math.IsInf(hi, 0) || math.IsInf(hi-lo, 0) {
-		return nil, fmt.Errorf("variable %s has infinite values, or a range that has no histogram", name)
+	if math.IsInf(hi-lo, 0) {
+		return nil, fmt.Errorf("variable %s has a range that has no histogram", name)
 	}
 	if lo == hi {
 		return []Bin{{lo, lo, 1}}, nil
@@ -75,8 +77,8 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 // Sticks are the heaviest single values of a variable, at most so many: what there is to show where a histogram would
 // pretend to a shape.
 func (s *Summary) Sticks(name string, most int) []Bin {
-	a := s.byLabel[name]
-	if a == nil || a.m.w == 0 {
+	a, ok := s.find(name)
+	if !ok || a.m.w == 0 {
 		return nil
 	}
 	top, sum := a.s.total()

@@ -1,4 +1,4 @@
-package importance
+package posterior
 
 import (
 	"fmt"
