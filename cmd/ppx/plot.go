@@ -13,6 +13,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/report"
+	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 func newPlot() *cobra.Command {
@@ -205,8 +206,13 @@ func newPlotTensor() *cobra.Command {
 				return err
 			}
 			var names []string
+			var occ tracing.Occurrences
 			for i := range t.Entries {
-				name := t.Table.Name(t.Entries[i].Name)
+				k := occ.Next(&t.Entries[i])
+				if k == 0 {
+					continue
+				}
+				name := tracing.OccurrenceName(t.Table.Name(t.Entries[i].Name), int(k))
 				if name != args[2] {
 					names = append(names, name)
 					continue
@@ -223,7 +229,7 @@ func newPlotTensor() *cobra.Command {
 				}
 				return nil
 			}
-			return usagef("draw %s has no statement named %s (it has %s)", args[1], ppx.Quote(args[2]), ppx.Printable(strings.Join(names, ", ")))
+			return usagef("draw %s has no statement named %s (it has %s)", args[1], ppx.Quote(args[2]), ppx.List(names, 40))
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "file to write: .png, .pdf or .svg")

@@ -237,8 +237,8 @@ func (o *one) posterior(t *testing.T, y float64) (mean, sd, logZ float64) {
 // One latent of each family: the posterior is that of quadrature, also for data near the ends of the support.
 func TestEachFamily(t *testing.T) {
 	param := func(v ...float64) (p []dist.Tensor) {
-		for i, x := range v {
-			p[i] = dist.Scalar(x)
+		for _, x := range v {
+			p = append(p, dist.Scalar(x))
 		}
 		return p
 	}

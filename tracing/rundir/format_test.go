@@ -2,10 +2,12 @@ package rundir_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -221,5 +223,49 @@ func TestBoundsAndNaN(t *testing.T) {
 	}
 	if !math.IsNaN(tracing.FailedTrace(traces[0].Table, 40, 0, context.Canceled).LogWeight) {
 		t.Error("a failed draw has a weight")
+	}
+}
+
+// A small file that claims many addresses is refused before memory is taken for them.
+func TestManyAddressesInFewBytes(t *testing.T) {
+	type address struct {
+		ID   int64  `parquet:"id"`
+		Base string `parquet:"base,dict"`
+		Role string `parquet:"role,dict"`
+		Kind string `parquet:"kind,dict"`
+	}
+	path := filepath.Join(t.TempDir(), "run")
+	write(t, path, &rundir.Manifest{N: 5}, run(t, everything, 5, nil))
+	name := filepath.Join(path, "addresses", "part-00000.parquet")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := parquet.NewGenericWriter[address](f, parquet.Compression(&parquet.Zstd))
+	rows := make([]address, 1<<16)
+	for i := range rows {
+		rows[i] = address{1, "a__Normal", "sample", "Normal"}
+	}
+	for range 17 {
+		if _, err := w.Write(rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil || info.Size() > 1<<20 {
+		t.Fatal(info, err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = rundir.Open(path, nil)
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, rundir.ErrDamaged) || !strings.Contains(err.Error(), "1114112 addresses, at most 1048576") {
+		t.Error(err)
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
+		t.Errorf("%d MiB", grown>>20)
 	}
 }

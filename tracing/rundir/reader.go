@@ -34,7 +34,7 @@ type Reader struct {
 
 var _ tracing.Reader = (*Reader)(nil)
 
-// Open reads the manifest and the addresses. Traces will use table; nil means one of their own.
+// Open reads the manifest and the addresses. Traces will use table; nil means one of their own. Errors: ErrNotARun, ErrFormat, ErrDamaged.
 func Open(path string, table *tracing.Table) (*Reader, error) {
 	m, err := ReadManifest(path)
 	if err != nil {
@@ -140,7 +140,7 @@ func (r *Reader) Addresses() []tracing.Address {
 	return out
 }
 
-// All implements tracing.Reader: every trace, failed ones included, in the order of rows.
+// All implements tracing.Reader, its errors being ErrDamaged and ctx's: every trace, failed ones included, in the order of rows.
 func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
 		n := uint64(0)

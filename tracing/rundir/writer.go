@@ -91,7 +91,8 @@ var ErrExists = errors.New("exists and is not empty")
 // ErrLocked says that another process writes the run.
 var ErrLocked = disk.ErrLocked
 
-// Create makes the folder of a new run with these observed values.
+// Create makes the folder of a new run with these observed values. Errors: ErrExists where there is something already, ErrLocked where
+// somebody is about to.
 func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
@@ -162,7 +163,7 @@ func newWriter(path string, m *Manifest) *Writer {
 
 // Resume continues a run. It calls each for every trace that is recorded, in order (they use table), and
 // returns the number of the first draw that is missing. The caller may change m, which is the manifest,
-// before the first Write.
+// before the first Write. Errors: those of Open, and ErrLocked.
 func Resume(ctx context.Context, path string, table *tracing.Table, each func(*tracing.Trace) error) (w *Writer, m *Manifest, next uint64, err error) {
 	if _, err := ReadManifest(path); err != nil { // before a lock file appears in some other folder
 		return nil, nil, 0, err
