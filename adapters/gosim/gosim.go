@@ -45,6 +45,7 @@ func NewTensor(data []float64, shape ...int) Tensor {
 type Dist struct {
 	kind dist.Kind
 	p    [dist.MaxArgs]float64 // scalar parameters, while t is absent
+	row  []float64             // or a row of them
 	t    []Tensor              // tensor parameters
 }
 
@@ -60,7 +61,7 @@ func Uniform(low, high float64) Dist { return Dist{kind: dist.Uniform, p: number
 
 // Categorical is one of 0, …, len(probs)−1; probs need not be normalised.
 func Categorical(probs ...float64) Dist {
-	return Dist{kind: dist.Categorical, t: []Tensor{dist.Vector(probs...)}}
+	return Dist{kind: dist.Categorical, row: probs}
 }
 
 // Poisson has a rate.
@@ -108,6 +109,7 @@ type Run struct {
 	s     ppx.Statement
 	room  [dist.MaxArgs][1]float64
 	args  []Tensor
+	long  [1]int32 // a row's shape
 	value [1]float64
 	shape [dist.MaxRank]int32
 	stack callers
@@ -186,6 +188,12 @@ func (r *Run) prepare(op ppx.Type, name string, d *Dist, site *Site) *ppx.Statem
 		return s
 	}
 	r.args = r.args[:0]
+	if d.row != nil {
+		r.long[0] = int32(len(d.row))
+		r.args = append(r.args, Tensor{Data: d.row, Shape: r.long[:]})
+		s.Dist.Params = r.args
+		return s
+	}
 	for i := range d.kind.Params() {
 		r.room[i][0] = d.p[i]
 		r.args = append(r.args, Tensor{Data: r.room[i][:]})

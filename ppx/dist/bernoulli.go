@@ -8,7 +8,7 @@ var bernoulliFamily = family{
 	discrete: true,
 	check:    checks(checkProbability),
 	logProb: func(x float64, a args) float64 {
-		p := a[0]
+		p := a.a
 		switch x {
 		case 1:
 			return math.Log(p)
@@ -18,7 +18,7 @@ var bernoulliFamily = family{
 		return math.Inf(-1)
 	},
 	sample: func(s *Stream, a args) float64 {
-		p := a[0]
+		p := a.a
 		if s.Float64() < p {
 			return 1
 		}
@@ -26,14 +26,14 @@ var bernoulliFamily = family{
 	},
 	support: unitInterval,
 	mean: func(a args) float64 {
-		p := a[0]
+		p := a.a
 		return p
 	},
 	variance: func(a args) float64 {
-		p := a[0]
+		p := a.a
 		return p * (1 - p)
 	},
 	widen: func(p args) (wide, bool) {
-		return wide{kind: Bernoulli, p: args{0.5}}, p[0] > 0 && p[0] < 1
+		return wide{kind: Bernoulli, p: args{a: 0.5}}, p.a > 0 && p.a < 1
 	},
 }

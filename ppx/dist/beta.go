@@ -6,9 +6,9 @@ var betaFamily = family{
 	name:    "Beta",
 	params:  numbers("concentration1", "concentration0"),
 	check:   checks(checkPositive, checkPositive),
-	logProb: func(x float64, p args) float64 { return betaLogProb(x, p[0], p[1]) },
+	logProb: func(x float64, p args) float64 { return betaLogProb(x, p.a, p.b) },
 	sample: func(s *Stream, p args) float64 {
-		a, b := p[0], p[1]
+		a, b := p.a, p.b
 		// X/(X+Y) of two gamma variates, in logs: for small concentrations both underflow.
 		la := logGammaVariate(s, a)
 		lb := logGammaVariate(s, b)
@@ -16,16 +16,16 @@ var betaFamily = family{
 	},
 	support: unitInterval,
 	mean: func(p args) float64 {
-		a, b := p[0], p[1]
+		a, b := p.a, p.b
 		return a / (a + b)
 	},
 	variance: func(p args) float64 {
-		a, b := p[0], p[1]
+		a, b := p.a, p.b
 		return a / (a + b) * b / (a + b) / (a + b + 1)
 	},
-	coarse: func(p args) bool { return betaCoarse(p[0], p[1]) },
+	coarse: func(p args) bool { return betaCoarse(p.a, p.b) },
 	widen: func(p args) (wide, bool) {
-		return wide{kind: Beta, p: args{flatter(p[0], 9), flatter(p[1], 9)}}, p[0] > wideSmallShape && p[1] > wideSmallShape && math.Sqrt(p[1]/p[0]/(p[0]+p[1]+1)) > wideGrid
+		return wide{kind: Beta, p: args{a: flatter(p.a, 9), b: flatter(p.b, 9)}}, p.a > wideSmallShape && p.b > wideSmallShape && math.Sqrt(p.b/p.a/(p.a+p.b+1)) > wideGrid
 	},
 }
 

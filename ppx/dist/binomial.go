@@ -16,36 +16,36 @@ var binomialFamily = family{
 		return ""
 	}, checkProbability),
 	logProb: func(x float64, a args) float64 {
-		n, p := a[0], a[1]
+		n, p := a.a, a.b
 		if x < 0 || x > n || !isInteger(x) {
 			return math.Inf(-1)
 		}
 		return binomialRaw(x, n, p, 1-p)
 	},
 	sample: func(s *Stream, a args) float64 {
-		n, p := a[0], a[1]
+		n, p := a.a, a.b
 		if p > 0.5 {
 			return n - sampleBinomial(s, n, 1-p)
 		}
 		return sampleBinomial(s, n, p)
 	},
 	support: func(p args) (float64, float64) {
-		n := p[0]
+		n := p.a
 		return 0, n
 	},
 	mean: func(a args) float64 {
-		n, p := a[0], a[1]
+		n, p := a.a, a.b
 		return n * p
 	},
 	variance: func(a args) float64 {
-		n, p := a[0], a[1]
+		n, p := a.a, a.b
 		return n * p * (1 - p)
 	},
 	// A Beta-mixed Binomial of the same mean and nine times the variance where n allows it.
 	widen: func(p args) (wide, bool) {
-		n, q := p[0], p[1]
+		n, q := p.a, p.b
 		total := math.Max((n-9)/8, 1/math.Min(q, 1-q))
-		return wide{kind: Beta, p: args{total * q, total * (1 - q)}, mixed: Binomial, n: n}, n >= 1 && n < wideLarge && q > 1/wideLarge && q < 1-1/wideLarge
+		return wide{kind: Beta, p: args{a: total * q, b: total * (1 - q)}, mixed: Binomial, n: n}, n >= 1 && n < wideLarge && q > 1/wideLarge && q < 1-1/wideLarge
 	},
 }
 

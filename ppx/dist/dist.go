@@ -3,6 +3,7 @@ package dist
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -76,10 +77,30 @@ func (d *Dist) scalar() bool {
 	return kinds[d.Kind].rows == nil
 }
 
+// numbers tells that every parameter has the shape of a single number.
+func (d *Dist) numbers() bool {
+	for i := range d.Params {
+		if len(d.Params[i].Shape) > 0 {
+			return false
+		}
+	}
+	return kinds[d.Kind].rows == nil
+}
+
 // args are the parameters of a scalar distribution.
 func (d *Dist) args() (p args) {
-	for i := range d.Params {
-		p[i] = d.Params[i].Data[0]
+	switch n := len(d.Params); {
+	case n > 3:
+		p.d = d.Params[3].Data[0]
+		fallthrough
+	case n > 2:
+		p.c = d.Params[2].Data[0]
+		fallthrough
+	case n > 1:
+		p.b = d.Params[1].Data[0]
+		fallthrough
+	case n > 0:
+		p.a = d.Params[0].Data[0]
 	}
 	return p
 }
@@ -135,24 +156,39 @@ func (d *Dist) batch(k int) ([]int32, error) {
 
 // Shape appends the shape of one value to dst: the broadcast of the parameters' shapes, without the dimensions of rows.
 func (d *Dist) Shape(dst []int32) ([]int32, error) {
+	if d.numbers() { // the fast path: a scalar
+		return dst, nil
+	}
 	at := len(dst)
 	for k := range d.Params {
 		b, err := d.batch(k)
 		if err != nil {
 			return dst, err
 		}
-		if k == 0 {
-			dst = append(dst, b...)
+		if len(b) == 0 {
 			continue
 		}
-		var room [MaxRank]int32
-		if len(dst)-at > MaxRank {
-			return dst, fmt.Errorf("%w: %d dimensions, at most %d", ErrShape, len(dst)-at, MaxRank)
+		if len(dst) == at || slices.Equal(dst[at:], b) {
+			dst = append(dst[:at], b...)
+			continue
 		}
-		n := copy(room[:], dst[at:])
-		if dst, err = Broadcast(dst[:at], room[:n], b); err != nil {
-			return dst, fmt.Errorf("%s: %s: %w", d.Kind, strings.Join(d.Kind.Params()[:k+1], " and "), err)
+		if dst, err = d.together(dst, at, b, k); err != nil {
+			return dst, err
 		}
+	}
+	return dst, nil
+}
+
+// together broadcasts the shape from at on against that of parameter k.
+func (d *Dist) together(dst []int32, at int, b []int32, k int) ([]int32, error) {
+	var room [MaxRank]int32
+	if len(dst)-at > MaxRank {
+		return dst, fmt.Errorf("%w: %d dimensions, at most %d", ErrShape, len(dst)-at, MaxRank)
+	}
+	n := copy(room[:], dst[at:])
+	dst, err := Broadcast(dst[:at], room[:n], b)
+	if err != nil {
+		return dst, fmt.Errorf("%s: %s: %w", d.Kind, strings.Join(d.Kind.Params()[:k+1], " and "), err)
 	}
 	return dst, nil
 }
@@ -170,7 +206,7 @@ func (d *Dist) Check() error {
 	if d.scalar() {
 		p := d.args()
 		if i, reason := f.check(p); reason != "" {
-			return &ParamError{d.Kind, f.params[i].name, 0, p[i], reason}
+			return &ParamError{d.Kind, f.params[i].name, 0, p.at(i), reason}
 		}
 		return nil
 	}
@@ -191,7 +227,7 @@ func (d *Dist) Check() error {
 	for i := range e.n {
 		p := e.next()
 		if j, reason := f.check(p); reason != "" {
-			return &ParamError{d.Kind, f.params[j].name, i, p[j], reason}
+			return &ParamError{d.Kind, f.params[j].name, i, p.at(j), reason}
 		}
 	}
 	return nil
@@ -236,8 +272,15 @@ func (d *Dist) broadcast(shape *[MaxRank]int32, with []int32) (rank, n int, err 
 }
 
 func (e *elements) next() (p args) {
-	for i := range e.each[:e.used] {
-		p[i] = e.each[i].next()
+	p.a = e.each[0].next()
+	if e.used > 1 {
+		p.b = e.each[1].next()
+	}
+	if e.used > 2 {
+		p.c = e.each[2].next()
+	}
+	if e.used > 3 {
+		p.d = e.each[3].next()
 	}
 	return p
 }
@@ -321,6 +364,12 @@ func nonNil(shape []int32) []int32 {
 func (d *Dist) Sample(s *Stream, out []float64) error {
 	f := &kinds[d.Kind]
 	if f.rows != nil {
+		if d.aligned(len(out)) { // without a closure
+			for i := range out {
+				out[i] = f.rows.sample(s, d.row(i))
+			}
+			return nil
+		}
 		return d.eachRow(out, func(p rows) float64 { return f.rows.sample(s, p) })
 	}
 	if len(out) == 1 && d.scalar() {

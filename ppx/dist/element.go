@@ -17,7 +17,7 @@ func (e *Element) LogProb(x float64) float64 {
 	case f.rows != nil:
 		return f.rows.logProb(x, rows{e.Row})
 	}
-	return f.logProb(x, e.Args)
+	return f.logProb(x, argsOf(&e.Args))
 }
 
 // Sample draws a value.
@@ -25,5 +25,5 @@ func (e *Element) Sample(s *Stream) float64 {
 	if f := &kinds[e.Kind]; f.rows != nil {
 		return f.rows.sample(s, rows{e.Row})
 	}
-	return kinds[e.Kind].sample(s, e.Args)
+	return kinds[e.Kind].sample(s, argsOf(&e.Args))
 }

@@ -7,27 +7,27 @@ var exponentialFamily = family{
 	params: numbers("rate"),
 	check:  checks(checkPositive),
 	logProb: func(x float64, p args) float64 {
-		rate := p[0]
+		rate := p.a
 		if x < 0 {
 			return math.Inf(-1)
 		}
 		return math.Log(rate) - rate*x
 	},
 	sample: func(s *Stream, p args) float64 {
-		rate := p[0]
+		rate := p.a
 		return clamp(-math.Log1p(-s.Float64())/rate, tiny, math.MaxFloat64)
 	},
 	support: positiveHalf,
 	mean: func(p args) float64 {
-		rate := p[0]
+		rate := p.a
 		return 1 / rate
 	},
 	variance: func(p args) float64 {
-		rate := p[0]
+		rate := p.a
 		return 1 / rate / rate
 	},
-	coarse: func(p args) bool { return exponentialCoarse(p[0]) },
+	coarse: func(p args) bool { return exponentialCoarse(p.a) },
 	widen: func(p args) (wide, bool) {
-		return wide{kind: Exponential, p: args{p[0] / 3}}, p[0] > 1e-290 && p[0] < 1e290
+		return wide{kind: Exponential, p: args{a: p.a / 3}}, p.a > 1e-290 && p.a < 1e290
 	},
 }

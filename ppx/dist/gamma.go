@@ -10,24 +10,24 @@ var gammaFamily = family{
 	name:    "Gamma",
 	params:  numbers("concentration", "rate"),
 	check:   checks(checkPositive, checkPositive),
-	logProb: func(x float64, p args) float64 { return gammaLogProb(x, p[0], p[1]) },
+	logProb: func(x float64, p args) float64 { return gammaLogProb(x, p.a, p.b) },
 	sample: func(s *Stream, p args) float64 {
-		shape, rate := p[0], p[1]
+		shape, rate := p.a, p.b
 		return clamp(math.Exp(logGammaVariate(s, shape)-math.Log(rate)), tiny, math.MaxFloat64)
 	},
 	support: positiveHalf,
 	mean: func(p args) float64 {
-		shape, rate := p[0], p[1]
+		shape, rate := p.a, p.b
 		return shape / rate
 	},
 	variance: func(p args) float64 {
-		shape, rate := p[0], p[1]
+		shape, rate := p.a, p.b
 		return shape / rate / rate
 	},
-	coarse: func(p args) bool { return gammaCoarse(p[0], p[1]) },
+	coarse: func(p args) bool { return gammaCoarse(p.a, p.b) },
 	widen: func(p args) (wide, bool) {
-		shape := flatter(p[0], 9)
-		return wide{kind: Gamma, p: args{shape, p[1] * math.Sqrt(shape/p[0]) / 3}}, p[0] > wideSmallShape && p[0] < wideLarge && math.Abs(math.Log(p[1])) < wideLogMax-100
+		shape := flatter(p.a, 9)
+		return wide{kind: Gamma, p: args{a: shape, b: p.b * math.Sqrt(shape/p.a) / 3}}, p.a > wideSmallShape && p.a < wideLarge && math.Abs(math.Log(p.b)) < wideLogMax-100
 	},
 }
 

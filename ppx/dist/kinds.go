@@ -28,8 +28,24 @@ const (
 // MaxArgs is the most numbers that describe one element of a family whose parameters are numbers.
 const MaxArgs = 4
 
-// args are those of one element, in the order of the parameters; others are 0.
-type args = [MaxArgs]float64
+// args are those of one element, in the order of the parameters; others are 0. A struct, as Go passes it in registers.
+type args struct{ a, b, c, d float64 }
+
+// at is number i of them.
+func (p *args) at(i int) float64 {
+	switch i {
+	case 0:
+		return p.a
+	case 1:
+		return p.b
+	case 2:
+		return p.c
+	}
+	return p.d
+}
+
+// argsOf are given numbers.
+func argsOf(x *[MaxArgs]float64) args { return args{x[0], x[1], x[2], x[3]} }
 
 // param is a parameter: a number for each draw, or, with an event rank of 1, a row of numbers.
 type param struct {
@@ -161,9 +177,18 @@ func checkProbability(v float64) string {
 
 // checks applies one check per parameter.
 func checks(each ...func(float64) string) func(p args) (int, string) {
+	if len(each) == 2 { // most, and done for every statement
+		first, second := each[0], each[1]
+		return func(p args) (int, string) {
+			if r := first(p.a); r != "" {
+				return 0, r
+			}
+			return 1, second(p.b)
+		}
+	}
 	return func(p args) (int, string) {
 		for i, check := range each {
-			if r := check(p[i]); r != "" {
+			if r := check(p.at(i)); r != "" {
 				return i, r
 			}
 		}

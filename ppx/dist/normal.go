@@ -12,23 +12,23 @@ var normalFamily = family{
 	name:    "Normal",
 	params:  numbers("mean", "stddev"),
 	check:   checks(checkFinite, checkPositive),
-	logProb: func(x float64, p args) float64 { return normalLogProb(x, p[0], p[1]) },
+	logProb: func(x float64, p args) float64 { return normalLogProb(x, p.a, p.b) },
 	sample: func(s *Stream, p args) float64 {
-		mean, sd := p[0], p[1]
+		mean, sd := p.a, p.b
 		return clamp(mean+sd*mathext.NormalQuantile(s.Float64()), -math.MaxFloat64, math.MaxFloat64)
 	},
 	support: realLine,
 	mean: func(p args) float64 {
-		mean := p[0]
+		mean := p.a
 		return mean
 	},
 	variance: func(p args) float64 {
-		sd := p[1]
+		sd := p.b
 		return sd * sd
 	},
-	coarse: func(p args) bool { return normalCoarse(p[0], p[1]) },
+	coarse: func(p args) bool { return normalCoarse(p.a, p.b) },
 	widen: func(p args) (wide, bool) {
-		return wide{kind: Normal, p: args{p[0], 3 * p[1]}}, p[1] < 1e300 && p[1] > 1e-290 && p[1] > wideGrid*math.Abs(p[0])
+		return wide{kind: Normal, p: args{a: p.a, b: 3 * p.b}}, p.b < 1e300 && p.b > 1e-290 && p.b > wideGrid*math.Abs(p.a)
 	},
 	sums: true,
 }

@@ -13,30 +13,30 @@ var poissonFamily = family{
 		return ""
 	}),
 	logProb: func(x float64, p args) float64 {
-		rate := p[0]
+		rate := p.a
 		if x < 0 || !isInteger(x) {
 			return math.Inf(-1)
 		}
 		return poissonRaw(x, rate)
 	},
 	sample: func(s *Stream, p args) float64 {
-		rate := p[0]
+		rate := p.a
 		return samplePoisson(s, rate)
 	},
 	support: positiveHalf,
 	mean: func(p args) float64 {
-		rate := p[0]
+		rate := p.a
 		return rate
 	},
 	variance: func(p args) float64 {
-		rate := p[0]
+		rate := p.a
 		return rate
 	},
-	coarse: func(p args) bool { return poissonCoarse(p[0]) },
+	coarse: func(p args) bool { return poissonCoarse(p.a) },
 	// A Gamma-mixed Poisson of the same mean and nine times the variance: the Gamma has shape rate/8, kept at 1 or above.
 	widen: func(p args) (wide, bool) {
-		shape := math.Max(p[0]/8, 1)
-		return wide{kind: Gamma, p: args{shape, shape / p[0]}, mixed: Poisson}, p[0] > 1/wideLarge && p[0] < wideLarge
+		shape := math.Max(p.a/8, 1)
+		return wide{kind: Gamma, p: args{a: shape, b: shape / p.a}, mixed: Poisson}, p.a > 1/wideLarge && p.a < wideLarge
 	},
 }
 

@@ -1,6 +1,10 @@
 package dist
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // What the families have in common of which a draw takes rows of numbers.
 
@@ -38,35 +42,83 @@ func (w *rowWalk) next() (p rows) {
 	return p
 }
 
-func (d *Dist) checkRows() error {
-	f := &kinds[d.Kind]
+// aligned tells whether the parameters have as many rows as there are draws, n: then draw i takes row i of each.
+func (d *Dist) aligned(n int) bool {
+	for k := range d.Params {
+		if p := &d.Params[k]; len(p.Data) != n*rowSize(d.Kind, k, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// walkRows calls f with the rows of each draw, until it says stop.
+func (d *Dist) walkRows(f func(i int, p rows) bool) (n int, err error) {
+	if n, err = d.Len(); err != nil {
+		return 0, err
+	}
+	if d.aligned(n) {
+		for i := range n {
+			if !f(i, d.row(i)) {
+				break
+			}
+		}
+		return n, nil
+	}
 	var w rowWalk
 	if err := w.init(d, nil); err != nil {
-		return err
+		return 0, err
 	}
+	for i := range n {
+		if !f(i, w.next()) {
+			break
+		}
+	}
+	return n, nil
+}
+
+func (d *Dist) checkRows() error {
+	f := &kinds[d.Kind]
 	for k := range d.Params {
-		if w.size[k] == 0 {
-			return fmt.Errorf("%w: %s: %s of shape %s has no numbers for an element", ErrShape, d.Kind, f.params[k].name, ShapeString(d.Params[k].Shape))
+		p := &d.Params[k]
+		if _, err := d.batch(k); err != nil {
+			return err
+		}
+		if rowSize(d.Kind, k, p) == 0 {
+			return fmt.Errorf("%w: %s: %s of shape %s has no numbers for an element", ErrShape, d.Kind, f.params[k].name, ShapeString(p.Shape))
 		}
 	}
-	for i := range w.n {
-		p := w.next()
+	n, err := d.Len()
+	if err == nil && d.aligned(n) { // without a closure: this is done for every statement
+		for i := range n {
+			p := d.row(i)
+			if k, at, reason := f.rows.check(p); reason != "" {
+				return &ParamError{d.Kind, f.params[k].name, i*len(p[k]) + at, p[k][at], reason}
+			}
+		}
+		return nil
+	}
+	var wrong error
+	_, err = d.walkRows(func(i int, p rows) bool {
 		if k, at, reason := f.rows.check(p); reason != "" {
-			return &ParamError{d.Kind, f.params[k].name, i*w.size[k] + at, p[k][at], reason}
+			wrong = &ParamError{d.Kind, f.params[k].name, i*len(p[k]) + at, p[k][at], reason}
 		}
-	}
-	return nil
+		return wrong == nil
+	})
+	return errors.Join(err, wrong)
 }
 
 func (d *Dist) logProbRows(x Tensor) (float64, error) {
 	f := &kinds[d.Kind]
-	if len(x.Data) == 1 {
-		if n, err := d.Len(); err == nil && n == 1 { // the fast path
-			if v := x.Data[0]; v != v {
+	if n, err := d.Len(); err == nil && n == len(x.Data) && d.aligned(n) && (n == 1 || d.fits(x)) {
+		sum := 0.0
+		for i, v := range x.Data {
+			if v != v {
 				return v, nil
 			}
-			return f.rows.logProb(x.Data[0], d.row(0)), nil
+			sum += f.rows.logProb(v, d.row(i))
 		}
+		return sum, nil
 	}
 	var w rowWalk
 	if err := w.init(d, nonNil(x.Shape)); err != nil {
@@ -85,17 +137,25 @@ func (d *Dist) logProbRows(x Tensor) (float64, error) {
 	return sum, nil
 }
 
+// fits tells whether x has the shape of a value.
+func (d *Dist) fits(x Tensor) bool {
+	var room [MaxRank]int32
+	s, err := d.Shape(room[:0])
+	return err == nil && slices.Equal(s, x.Shape)
+}
+
 // eachRow applies g to the rows of each draw.
 func (d *Dist) eachRow(out []float64, g func(p rows) float64) error {
-	var w rowWalk
-	if err := w.init(d, nil); err != nil {
+	n, err := d.Len()
+	if err == nil && n != len(out) {
+		err = fmt.Errorf("%w: %s: %d elements wanted, room for %d", ErrShape, d.Kind, n, len(out))
+	}
+	if err != nil {
 		return err
 	}
-	if w.n != len(out) {
-		return fmt.Errorf("%w: %s: %d elements wanted, room for %d", ErrShape, d.Kind, w.n, len(out))
-	}
-	for i := range out {
-		out[i] = g(w.next())
-	}
-	return nil
+	_, err = d.walkRows(func(i int, p rows) bool {
+		out[i] = g(p)
+		return true
+	})
+	return err
 }

@@ -204,7 +204,7 @@ type operand struct {
 	data []float64
 	mode uint8 // 0 one element, 1 same layout, 2 strided
 	i    int
-	w    walk
+	w    *walk // strided only: large, and seldom needed
 }
 
 func (o *operand) init(t Tensor, out []int32, n int) {
@@ -216,7 +216,8 @@ func (o *operand) init(t Tensor, out []int32, n int) {
 		o.mode = 1 // equal element counts under a valid broadcast differ only by dimensions of 1
 	default:
 		o.mode = 2
-		o.w = newWalk(out, t.Shape)
+		w := newWalk(out, t.Shape)
+		o.w = &w
 	}
 }
 

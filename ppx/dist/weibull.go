@@ -7,7 +7,7 @@ var weibullFamily = family{
 	params: numbers("scale", "concentration"),
 	check:  checks(checkPositive, checkPositive),
 	logProb: func(x float64, p args) float64 {
-		scale, k := p[0], p[1]
+		scale, k := p.a, p.b
 		if x < 0 || math.IsInf(x, 1) {
 			return math.Inf(-1)
 		}
@@ -24,23 +24,23 @@ var weibullFamily = family{
 		return math.Log(k) - math.Log(scale) + (k-1)*l - math.Exp(k*l)
 	},
 	sample: func(s *Stream, p args) float64 {
-		scale, k := p[0], p[1]
+		scale, k := p.a, p.b
 		l := math.Log(-math.Log1p(-s.Float64()))
 		return clamp(math.Exp(math.Log(scale)+l/k), tiny, math.MaxFloat64)
 	},
 	support: positiveHalf,
 	mean: func(p args) float64 {
-		scale, k := p[0], p[1]
+		scale, k := p.a, p.b
 		return scale * math.Gamma(1+1/k)
 	},
 	variance: func(p args) float64 {
-		scale, k := p[0], p[1]
+		scale, k := p.a, p.b
 		m := math.Gamma(1 + 1/k)
 		return scale * scale * (math.Gamma(1+2/k) - m*m)
 	},
-	coarse: func(p args) bool { return weibullCoarse(p[0], p[1]) },
+	coarse: func(p args) bool { return weibullCoarse(p.a, p.b) },
 	widen: func(p args) (wide, bool) {
-		c := flatter(p[1], 3)
-		return wide{kind: Weibull, p: args{p[0] * 3 * c / p[1], c}}, math.Abs(math.Log(p[0]))+wideTail/math.Min(p[1]/3, 1) < wideLogMax && p[1] < wideLarge
+		c := flatter(p.b, 3)
+		return wide{kind: Weibull, p: args{a: p.a * 3 * c / p.b, b: c}}, math.Abs(math.Log(p.a))+wideTail/math.Min(p.b/3, 1) < wideLogMax && p.b < wideLarge
 	},
 }

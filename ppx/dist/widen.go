@@ -51,10 +51,11 @@ func (e *Widened) each(d *Dist, shape []int32, n int, f func(i int)) {
 		e.args[k] = Expand(e.args[k][:0], d.Params[k], shape, n)
 	}
 	for i := range n {
-		var p args
+		var x [MaxArgs]float64
 		for k := range d.Params {
-			p[k] = e.args[k][i]
+			x[k] = e.args[k][i]
 		}
+		p := argsOf(&x)
 		w, ok := wide{}, false
 		if family.widen != nil {
 			w, ok = family.widen(p)
@@ -91,15 +92,15 @@ func (e *Widened) sample(s *Stream, i uint64) float64 {
 	x := f.sample(s, e.w.p)
 	switch e.w.mixed {
 	case Poisson:
-		return kinds[Poisson].sample(s, args{x})
+		return kinds[Poisson].sample(s, args{a: x})
 	case Binomial:
-		return kinds[Binomial].sample(s, args{e.w.n, x})
+		return kinds[Binomial].sample(s, args{a: e.w.n, b: x})
 	}
 	return x
 }
 
 func (e *Widened) logProb(x float64) float64 {
-	a, b := e.w.p[0], e.w.p[1]
+	a, b := e.w.p.a, e.w.p.b
 	switch e.w.mixed {
 	case Poisson: // negative binomial
 		if x < 0 || x != math.Floor(x) {
