@@ -88,8 +88,18 @@ func manyPlaces(r *gosim.Run) gosim.Tensor {
 	return gosim.Scalar(0)
 }
 
-// makers are stacks that can be delegated.
-func makers(t *testing.T) map[string]engine.Maker {
+// stopper is a layer that has seen enough after so many statements.
+type stopper int
+
+func (s stopper) Choose(_ *engine.Run, at *engine.Site) (engine.Choice, bool, error) {
+	if at.Index >= int(s) {
+		return engine.Choice{}, false, engine.ErrStop
+	}
+	return engine.Choice{}, false, nil
+}
+
+// makers are stacks that can be delegated, and some that cannot.
+func makers(t *testing.T) map[string]func(engine.Draw) engine.Stack {
 	local := engine.NewLocal(gosim.Wrap(zoo), 1)
 	defer local.Close()
 	recorded, err := draw(t, local, 3, prior)
@@ -101,8 +111,10 @@ func makers(t *testing.T) map[string]engine.Maker {
 	nan := math.NaN()
 	observed := control.NewCondition(control.Data{"p": dist.Vector(0.5), "image": dist.Vector(1, nan, 3)}, true)
 	sampled := control.NewCondition(control.Data{"v": dist.Vector(1, nan, nan), "p": dist.Vector(nan), "c": dist.Vector(nan, 2), "image": dist.Vector(1, nan, 3)}, true)
-	stack := func(s ...engine.Layer) engine.Maker { return func(engine.Draw) engine.Stack { return s } }
-	return map[string]engine.Maker{
+	stack := func(s ...engine.Layer) func(engine.Draw) engine.Stack {
+		return func(engine.Draw) engine.Stack { return s }
+	}
+	return map[string]func(engine.Draw) engine.Stack{
 		"prior":  prior,
 		"data":   stack(latents, control.Prior{}),
 		"replay": stack(replay, control.Prior{}),
@@ -118,6 +130,12 @@ func makers(t *testing.T) map[string]engine.Maker {
 		"some steered": func(d engine.Draw) engine.Stack {
 			if d.Index%5 == 0 {
 				return engine.Stack{latents, steer{}}
+			}
+			return engine.Stack{latents, control.Prior{}}
+		},
+		"stopped": func(d engine.Draw) engine.Stack { // two in three, at some statement: their traces are partial
+			if d.Index%3 > 0 {
+				return engine.Stack{latents, stopper(d.Index % 7), control.Prior{}}
 			}
 			return engine.Stack{latents, control.Prior{}}
 		},
@@ -147,6 +165,9 @@ func TestDelegatedRunsAreTheSame(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := fingerprint(traces)
+			if name == "stopped" && strings.Count(want, " partial ") != int(n)*2/3 {
+				t.Errorf("%d partial traces of %d", strings.Count(want, " partial "), n)
+			}
 			check := func(what string, o engine.Options) {
 				t.Helper()
 				p := open(t, o)
@@ -544,7 +565,7 @@ func TestConnectedSimulatorIsLeftInOrder(t *testing.T) {
 		}
 	}()
 	o := engine.Options{Connect: []string{endpoint}, StartTimeout: 5 * time.Second}
-	for _, plan := range []engine.Maker{prior, func(engine.Draw) engine.Stack { return engine.Stack{steer{}} }} {
+	for _, plan := range []func(engine.Draw) engine.Stack{prior, func(engine.Draw) engine.Stack { return engine.Stack{steer{}} }} {
 		p := open(t, o)
 		traces, err := draw(t, p, 400, plan)
 		if err != nil {
@@ -570,7 +591,7 @@ func TestConnectedSimulatorIsLeftInOrder(t *testing.T) {
 	for range 5 {
 		p := open(t, o)
 		n := 0
-		for _, err := range p.Stream(context.Background(), engine.Draws(1, 0, 1e9), prior) {
+		for _, err := range p.Stream(context.Background(), engine.Draws(1, 0, 1e9, prior), nil) {
 			if err != nil {
 				t.Fatal(err)
 			}

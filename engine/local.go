@@ -57,13 +57,13 @@ func (l *Local) Close() error {
 var errClosed = errors.New("executor closed")
 
 // Execute implements Executor.
-func (l *Local) Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error) {
-	return l.q.execute(ctx, d, m)
+func (l *Local) Execute(ctx context.Context, t Task) (*tracing.Trace, error) {
+	return l.q.execute(ctx, t)
 }
 
 // Stream implements Executor.
-func (l *Local) Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
-	return l.q.stream(ctx, next, m, true)
+func (l *Local) Stream(ctx context.Context, next Source, early func(*tracing.Trace)) iter.Seq2[*tracing.Trace, error] {
+	return l.q.stream(ctx, next, early, true)
 }
 
 // Table implements Executor.
@@ -101,16 +101,18 @@ type localWorker struct {
 }
 
 func (w *localWorker) run(j *job) {
-	w.Begin(j.draw, j.stack())
+	w.Begin(j.Draw, j.layers())
 	result, err := w.call()
 	w.l.q.statements.Add(uint64(w.Statements()))
 	switch {
 	case err == nil:
 		w.l.q.finish(j, w.End(result, 0))
+	case errors.Is(err, ErrStop):
+		w.l.q.finish(j, w.Partial())
 	case w.l.closing.Load():
 		w.l.q.giveBack(j)
 	case errors.Is(err, ErrData):
-		w.l.q.abort(j, fmt.Errorf("draw %d: %w", j.draw.Index, err))
+		w.l.q.abort(j, fmt.Errorf("draw %d: %w", j.Draw.Index, err))
 	default:
 		w.l.q.lose(j, err, w.Statements(), true)
 	}

@@ -28,7 +28,7 @@ func BenchmarkLocal(b *testing.B) {
 			stack := engine.Stack{control.NewCondition(nil, false), control.Prior{}}
 			n, statements := uint64(b.N), 0
 			b.ReportAllocs()
-			for t, err := range x.Stream(context.Background(), engine.Draws(1, 0, n), func(engine.Draw) engine.Stack { return stack }) {
+			for t, err := range x.Stream(context.Background(), engine.Draws(1, 0, n, func(engine.Draw) engine.Stack { return stack }), nil) {
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -291,23 +291,19 @@ func (p *Pool) Systems() []string {
 }
 
 // Execute implements Executor.
-func (p *Pool) Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error) {
-	return p.q.execute(ctx, d, m)
+func (p *Pool) Execute(ctx context.Context, t Task) (*tracing.Trace, error) {
+	return p.q.execute(ctx, t)
 }
 
 // Stream implements Executor.
-func (p *Pool) Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
-	return p.q.stream(ctx, next, m, true)
+func (p *Pool) Stream(ctx context.Context, next Source, early func(*tracing.Trace)) iter.Seq2[*tracing.Trace, error] {
+	return p.q.stream(ctx, next, early, true)
 }
 
 // Retry is Stream without an end when many draws are given up: for those that were given up before.
-func (p *Pool) Retry(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error] {
-	return p.q.stream(ctx, next, m, false)
+func (p *Pool) Retry(ctx context.Context, next Source) iter.Seq2[*tracing.Trace, error] {
+	return p.q.stream(ctx, next, nil, false)
 }
-
-// Waiting is the finished traces of the stream that wait for an earlier, slower run to be delivered, or of
-// the last stream, where it ended before. For one stream at a time.
-func (p *Pool) Waiting() []*tracing.Trace { return p.q.waiting() }
 
 // Unfinished is a run that has begun and not ended.
 type Unfinished struct {

@@ -204,17 +204,17 @@ func open(t testing.TB, o engine.Options) *engine.Pool {
 	return p
 }
 
-var prior = func() engine.Maker {
+var prior = func() func(engine.Draw) engine.Stack {
 	stack := engine.Stack{control.NewCondition(nil, false), control.Prior{}}
 	return func(engine.Draw) engine.Stack { return stack }
 }()
 
-func draw(t testing.TB, x engine.Executor, n uint64, m engine.Maker) ([]*tracing.Trace, error) {
+func draw(t testing.TB, x engine.Executor, n uint64, m func(engine.Draw) engine.Stack) ([]*tracing.Trace, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var out []*tracing.Trace
-	for tr, err := range x.Stream(ctx, engine.Draws(7, 0, n), m) {
+	for tr, err := range x.Stream(ctx, engine.Draws(7, 0, n, m), nil) {
 		if err != nil {
 			return out, err
 		}
@@ -455,7 +455,7 @@ func TestFailures(t *testing.T) {
 			ctx := context.Background()
 			p, err := engine.Open(ctx, o)
 			if err == nil {
-				for _, e := range p.Stream(ctx, engine.Draws(1, 0, 1000), prior) {
+				for _, e := range p.Stream(ctx, engine.Draws(1, 0, 1000, prior), nil) {
 					if e != nil {
 						err = e
 					}
@@ -559,7 +559,7 @@ func TestConnectedSimulatorGoesAway(t *testing.T) {
 	p := open(t, o)
 	var got []*tracing.Trace
 	var last error
-	for tr, err := range p.Stream(context.Background(), engine.Draws(7, 0, 1e6), prior) {
+	for tr, err := range p.Stream(context.Background(), engine.Draws(7, 0, 1e6, prior), nil) {
 		if last = err; err != nil {
 			break
 		}
@@ -605,7 +605,7 @@ func TestFrozenSimulatorIsNoticed(t *testing.T) {
 	var last error
 	n := 0
 	start := time.Now()
-	for _, err := range p.Stream(context.Background(), engine.Draws(7, 0, 1e6), prior) {
+	for _, err := range p.Stream(context.Background(), engine.Draws(7, 0, 1e6, prior), nil) {
 		if last = err; err != nil {
 			break
 		}
@@ -644,7 +644,7 @@ func TestConcurrentUse(t *testing.T) {
 		if i == 0 {
 			seed = 7
 		}
-		for tr, err := range local.Stream(t.Context(), engine.Draws(seed, 0, 500), prior) {
+		for tr, err := range local.Stream(t.Context(), engine.Draws(seed, 0, 500, prior), nil) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -657,7 +657,7 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			if i == 0 {
 				for k := range uint64(20) {
-					tr, err := p.Execute(context.Background(), engine.Draw{Seed: 7, Index: k}, prior)
+					tr, err := p.Execute(context.Background(), engine.Task{Draw: engine.Draw{Seed: 7, Index: k}, Stack: prior})
 					if err != nil || testbed.Fingerprint(tr) != want[0][k] {
 						t.Errorf("single run %d: %v, or another trace", k, err)
 					}
@@ -665,7 +665,7 @@ func TestConcurrentUse(t *testing.T) {
 				return
 			}
 			n := 0
-			for tr, err := range p.Stream(context.Background(), engine.Draws(uint64(i), 0, 500), prior) {
+			for tr, err := range p.Stream(context.Background(), engine.Draws(uint64(i), 0, 500, prior), nil) {
 				if err != nil {
 					t.Error(err)
 					return
@@ -686,7 +686,7 @@ func TestConcurrentUse(t *testing.T) {
 func TestManyDeathsAtOnce(t *testing.T) {
 	p := open(t, options("marsaglia", 12))
 	n := 0
-	for _, err := range p.Stream(context.Background(), engine.Draws(1, 0, 6000), prior) {
+	for _, err := range p.Stream(context.Background(), engine.Draws(1, 0, 6000, prior), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -708,7 +708,7 @@ func TestCancelledWithResultsWaiting(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	after := 0
-	for _, err := range x.Stream(ctx, engine.Draws(1, 0, 1e9), prior) {
+	for _, err := range x.Stream(ctx, engine.Draws(1, 0, 1e9, prior), nil) {
 		if err != nil {
 			break
 		}
@@ -762,7 +762,7 @@ func TestCancelled(t *testing.T) {
 	defer cancel()
 	n := 0
 	var last error
-	for _, err := range p.Stream(ctx, engine.Draws(1, 0, 1e9), prior) {
+	for _, err := range p.Stream(ctx, engine.Draws(1, 0, 1e9, prior), nil) {
 		if last = err; err == nil {
 			if n++; n == 50 {
 				cancel()

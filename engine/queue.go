@@ -49,12 +49,11 @@ type queue struct {
 
 	mu      sync.Mutex
 	sources []*source
-	refused bool             // a worker found nothing to do
-	allowed float64          // share of draws that may be given up; 0: MaxFailed
-	through through          // the draws that got through in the end
-	fatal   error            // nothing more can be run
-	left    []*tracing.Trace // finished traces of the last stream that ended early
-	jobs    []job            // room for the next ones
+	refused bool    // a worker found nothing to do
+	allowed float64 // share of draws that may be given up; 0: MaxFailed
+	through through // the draws that got through in the end
+	fatal   error   // nothing more can be run
+	jobs    []job   // room for the next ones
 
 	finished, lost, statements atomic.Uint64
 }
@@ -101,9 +100,9 @@ func (t *through) hopeless(k int) bool {
 // source is the runs of one Stream.
 type source struct {
 	next    Source
-	maker   Maker
-	limit   bool       // end when too many draws are given up
-	ready   *sync.Cond // on the queue's lock
+	early   func(*tracing.Trace) // hears of traces that wait
+	limit   bool                 // end when too many draws are given up
+	ready   *sync.Cond           // on the queue's lock
 	retry   []*job
 	results map[uint64]result // by sequence number
 	head    uint64            // the next to deliver
@@ -121,9 +120,9 @@ type result struct {
 
 // job is one run to be made.
 type job struct {
-	draw Draw
-	src  *source
-	seq  uint64
+	Task
+	src *source
+	seq uint64
 
 	tries  int
 	blamed int       // tries that were lost while no other run could be to blame
@@ -137,8 +136,8 @@ type job struct {
 	careful bool // every statement is to be heard of at once
 }
 
-// stack makes the layers afresh.
-func (j *job) stack() Stack { return j.src.maker(j.draw) }
+// layers makes them afresh.
+func (j *job) layers() Stack { return j.Stack(j.Draw) }
 
 // take returns a run to make, or nil when there is none at present.
 func (q *queue) take() *job { return q.takeFrom(nil) }
@@ -163,7 +162,7 @@ func (q *queue) takeFrom(only *source) *job {
 			}
 			continue
 		}
-		d, ok := s.next()
+		t, ok := s.next()
 		if !ok {
 			s.drained = true
 			s.ready.Broadcast()
@@ -177,7 +176,7 @@ func (q *queue) takeFrom(only *source) *job {
 		}
 		j := &q.jobs[0]
 		q.jobs = q.jobs[1:]
-		*j = job{draw: d, src: s, seq: s.tail, lastAt: -1}
+		*j = job{Task: t, src: s, seq: s.tail, lastAt: -1}
 		s.tail++
 		// Several streams take turns.
 		if len(q.sources) > 1 && only == nil {
@@ -205,21 +204,27 @@ func (s *source) again(finished uint64) *job {
 }
 
 func (q *queue) deliver(j *job, r result) {
+	if r.trace != nil {
+		j.mark(r.trace)
+	}
+	s := j.src
+	waits := false
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if r.err == nil && r.cause == nil {
 		q.through.add(j)
 	}
-	s := j.src
-	if s.closed {
-		return
+	if !s.closed {
+		s.results[j.seq] = r
+		if r.trace != nil {
+			s.bytes += r.trace.Bytes()
+		}
+		if waits = j.seq != s.head; !waits {
+			s.ready.Broadcast()
+		}
 	}
-	s.results[j.seq] = r
-	if r.trace != nil {
-		s.bytes += r.trace.Bytes()
-	}
-	if j.seq == s.head {
-		s.ready.Broadcast()
+	q.mu.Unlock()
+	if waits && s.early != nil && r.trace != nil && r.cause == nil {
+		s.early(r.trace)
 	}
 }
 
@@ -260,7 +265,7 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) {
 		if errors.As(err, &lost) {
 			reason = lost.err
 		}
-		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.draw.Index, j.draw.Chain, reason), cause: err})
+		q.deliver(j, result{trace: tracing.FailedTrace(q.table, j.Draw.Index, j.Draw.Chain, reason), cause: err})
 		return
 	}
 	q.lost.Add(1)
@@ -315,9 +320,9 @@ func (q *queue) fail(err error) {
 }
 
 // stream registers the draws and yields their traces in order; with limit it ends when too many were given up.
-func (q *queue) stream(ctx context.Context, next Source, m Maker, limit bool) iter.Seq2[*tracing.Trace, error] {
+func (q *queue) stream(ctx context.Context, next Source, early func(*tracing.Trace), limit bool) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
-		s := &source{next: next, maker: m, limit: limit, results: map[uint64]result{}}
+		s := &source{next: next, early: early, limit: limit, results: map[uint64]result{}}
 		s.ready = sync.NewCond(&q.mu)
 		q.mu.Lock()
 		q.sources = append(q.sources, s)
@@ -414,7 +419,6 @@ func (q *queue) remove(s *source) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.closed = true
-	q.left = s.waiting()
 	s.results, s.retry = nil, nil
 	for i, x := range q.sources {
 		if x == s {
@@ -424,40 +428,18 @@ func (q *queue) remove(s *source) {
 	}
 }
 
-// waiting is the finished traces that are not delivered yet, in the order of draws.
-func (s *source) waiting() []*tracing.Trace {
-	var out []*tracing.Trace
-	for _, r := range s.results {
-		if r.trace != nil && r.trace.Status != tracing.Failed {
-			out = append(out, r.trace)
-		}
-	}
-	slices.SortFunc(out, func(a, b *tracing.Trace) int { return cmp.Compare(a.Draw, b.Draw) })
-	return out
-}
-
-// waiting is those of the stream that runs, or of the last one, where it ended early.
-func (q *queue) waiting() []*tracing.Trace {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.sources) > 0 {
-		return q.sources[0].waiting()
-	}
-	return slices.Clone(q.left)
-}
-
 // execute makes one run.
-func (q *queue) execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error) {
+func (q *queue) execute(ctx context.Context, t Task) (*tracing.Trace, error) {
 	given := false
-	once := func() (Draw, bool) {
+	once := func() (Task, bool) {
 		defer func() { given = true }()
-		return d, !given
+		return t, !given
 	}
-	for t, err := range q.stream(ctx, once, m, false) {
-		if err == nil && t.Status == tracing.Failed {
-			err = fmt.Errorf("%w: draw %d: %s", ErrGivenUp, d.Index, t.Error)
+	for tr, err := range q.stream(ctx, once, nil, false) {
+		if err == nil && tr.Status == tracing.Failed {
+			err = fmt.Errorf("%w: draw %d: %s", ErrGivenUp, t.Draw.Index, tr.Error)
 		}
-		return t, err
+		return tr, err
 	}
-	return nil, ppx.ErrGone // not reached: a stream of one draw yields once
+	return nil, ppx.ErrGone // not reached: a stream of one task yields once
 }

@@ -35,8 +35,8 @@ func newBench(work func(b *bench)) *bench {
 
 // draws is a source of n draws that counts how many were asked for; look is called at each.
 func (b *bench) draws(n uint64, look func()) Source {
-	next := Draws(1, 0, n)
-	return func() (Draw, bool) {
+	next := Draws(1, 0, n, nil)
+	return func() (Task, bool) {
 		d, ok := next()
 		if ok {
 			b.asked++
@@ -50,7 +50,7 @@ func (b *bench) draws(n uint64, look func()) Source {
 
 // traceOf is a trace of so many numbers; those of all traces are the same, to save memory.
 func traceOf(j *job, numbers []float64) *tracing.Trace {
-	return &tracing.Trace{Draw: j.draw.Index, Chain: j.draw.Chain, Result: ppx.Tensor{Data: numbers}}
+	return &tracing.Trace{Draw: j.Draw.Index, Chain: j.Draw.Chain, Result: ppx.Tensor{Data: numbers}}
 }
 
 // takeAll takes jobs until there are none.
@@ -159,7 +159,7 @@ func TestASlowRunHoldsUpTheWindow(t *testing.T) {
 				var slow *job
 				b := newBench(func(b *bench) {
 					for j := b.take(); j != nil; j = b.take() {
-						if j.draw.Index == 0 {
+						if j.Draw.Index == 0 {
 							slow = j
 							continue
 						}
@@ -168,12 +168,12 @@ func TestASlowRunHoldsUpTheWindow(t *testing.T) {
 				})
 				n := 2 * c.window
 				var out consumer
-				go out.read(b.stream(t.Context(), b.draws(uint64(n), nil), nil, false))
+				var waiting []*tracing.Trace
+				go out.read(b.stream(t.Context(), b.draws(uint64(n), nil), func(tr *tracing.Trace) { waiting = append(waiting, tr) }, false))
 				synctest.Wait()
 				if b.asked != c.window || len(out.got) > 0 {
 					t.Errorf("%d draws begun and %d delivered before the first one's end, want %d and 0", b.asked, len(out.got), c.window)
 				}
-				waiting := b.waiting()
 				if len(waiting) != c.window-1 || waiting[0].Draw != 1 || !slices.IsSortedFunc(waiting, func(x, y *tracing.Trace) int { return int(x.Draw) - int(y.Draw) }) {
 					t.Errorf("%d traces wait", len(waiting))
 				}
@@ -212,7 +212,7 @@ func TestIdleWorkersAreWokenWhileOneIsBusy(t *testing.T) {
 			}
 		})
 		var out consumer
-		go out.read(b.stream(t.Context(), Draws(1, 0, 1e6), nil, false))
+		go out.read(b.stream(t.Context(), Draws(1, 0, 1e6, nil), nil, false))
 		synctest.Wait()
 		if !inOrder(out.got, window) || rounds != 2 {
 			t.Errorf("%d draws delivered, want %d; the workers were woken %d times, want 2", len(out.got), window, rounds)
@@ -290,7 +290,7 @@ func TestRunsThatComeBackWakeWhoFoundNothing(t *testing.T) {
 		b.giveBack(second)
 		wakes(1, "while all had found something")
 		if j := b.take(); j != second { // before anything new
-			t.Errorf("got draw %d, want the one that came back", j.draw.Index)
+			t.Errorf("got draw %d, want the one that came back", j.Draw.Index)
 		}
 		if b.take() != nil {
 			t.Error("a fourth draw")
@@ -324,10 +324,10 @@ func TestStreamsTakeTurns(t *testing.T) {
 		b := newBench(nil)
 		var short, long consumer
 		source := func(chain uint32, n uint64) Source {
-			next := Draws(1, 0, n)
-			return func() (Draw, bool) {
+			next := Draws(1, 0, n, nil)
+			return func() (Task, bool) {
 				d, ok := next()
-				d.Chain = chain
+				d.Draw.Chain = chain
 				return d, ok
 			}
 		}
@@ -338,7 +338,7 @@ func TestStreamsTakeTurns(t *testing.T) {
 		var chains []uint32
 		var jobs []*job
 		note := func(j *job) {
-			chains = append(chains, j.draw.Chain)
+			chains = append(chains, j.Draw.Chain)
 			jobs = append(jobs, j)
 		}
 		for range 4 {
@@ -380,10 +380,10 @@ func TestCancelEndsTheStream(t *testing.T) {
 		go other.read(b.stream(t.Context(), b.draws(2, nil), nil, false))
 		synctest.Wait()
 		jobs := b.takeAll()
-		mine := slices.IndexFunc(jobs, func(j *job) bool { return j.draw.Index == 9 }) // the longer stream's
+		mine := slices.IndexFunc(jobs, func(j *job) bool { return j.Draw.Index == 9 }) // the longer stream's
 		src := jobs[mine].src
 		for _, j := range jobs {
-			if j.src == src && j.draw.Index == 0 {
+			if j.src == src && j.Draw.Index == 0 {
 				b.finish(j, traceOf(j, nil))
 			}
 		}
@@ -452,8 +452,8 @@ func TestFatalErrorReachesEverybody(t *testing.T) {
 			first = b.take()
 		}
 		second := b.takeFrom(first.src)
-		if second.draw.Index != 1 {
-			t.Fatal(second.draw.Index)
+		if second.Draw.Index != 1 {
+			t.Fatal(second.Draw.Index)
 		}
 		b.finish(first, traceOf(first, nil))
 		b.fail(dead)
@@ -485,7 +485,7 @@ func TestFatalErrorReachesEverybody(t *testing.T) {
 		if after.err != dead || len(after.got) > 0 || b.asked != asked {
 			t.Errorf("a stream that begins later: %+v, %d draws asked for, %d before", after, b.asked, asked)
 		}
-		if _, err := b.execute(t.Context(), Draw{}, nil); err != dead {
+		if _, err := b.execute(t.Context(), Task{Draw: Draw{}}); err != dead {
 			t.Errorf("a single run: %v", err)
 		}
 	})
@@ -530,7 +530,8 @@ func TestNothingIsKeptForAStreamThatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(nil)
 		out := consumer{most: 2}
-		go out.read(b.stream(t.Context(), b.draws(100, nil), nil, false))
+		var early []uint64
+		go out.read(b.stream(t.Context(), b.draws(100, nil), func(tr *tracing.Trace) { early = append(early, tr.Draw) }, false))
 		synctest.Wait()
 		var jobs []*job
 		for range 8 {
@@ -545,12 +546,8 @@ func TestNothingIsKeptForAStreamThatIsLeft(t *testing.T) {
 		if !out.ended || !inOrder(out.got, 2) {
 			t.Fatalf("%+v", out)
 		}
-		var left []uint64
-		for _, tr := range b.waiting() {
-			left = append(left, tr.Draw)
-		}
-		if !slices.Equal(left, []uint64{4, 6}) {
-			t.Errorf("%v are left, want the two that were finished, in their order", left)
+		if !slices.Equal(early, []uint64{6, 4, 1}) {
+			t.Errorf("%v were told to wait, want those that were finished before their turn", early)
 		}
 		b.finish(jobs[2], traceOf(jobs[2], nil))
 		b.abort(jobs[5], errors.New("too late"))
@@ -558,22 +555,19 @@ func TestNothingIsKeptForAStreamThatIsLeft(t *testing.T) {
 		if b.take() != nil || b.asked != 8 || len(b.sources) > 0 {
 			t.Errorf("%d draws begun, %d streams", b.asked, len(b.sources))
 		}
-		if len(src.results)+len(src.retry) > 0 || len(b.waiting()) != 2 || !inOrder(out.got, 2) {
-			t.Errorf("%d results and %d runs are kept, %d traces left", len(src.results), len(src.retry), len(b.waiting()))
+		if len(src.results)+len(src.retry) > 0 || len(early) != 3 || !inOrder(out.got, 2) {
+			t.Errorf("%d results and %d runs are kept, %v were told to wait", len(src.results), len(src.retry), early)
 		}
 		// The next one begins with an empty window.
 		var next consumer
 		go next.read(b.stream(t.Context(), b.draws(1, nil), nil, false))
 		synctest.Wait()
-		if len(b.waiting()) > 0 {
-			t.Error("another stream's traces wait")
-		}
 		for _, j := range b.takeAll() {
 			b.finish(j, traceOf(j, nil))
 		}
 		synctest.Wait()
-		if !next.ended || !inOrder(next.got, 1) || len(b.waiting()) > 0 {
-			t.Errorf("%+v, and %d traces left", next, len(b.waiting()))
+		if !next.ended || !inOrder(next.got, 1) {
+			t.Errorf("%+v", next)
 		}
 	})
 }

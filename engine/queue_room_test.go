@@ -16,7 +16,7 @@ func TestRoomInTheWindowIsUsed(t *testing.T) {
 		b := newBench(func(b *bench) {
 			rounds++
 			for j := b.take(); j != nil; j = b.take() {
-				if slow == nil && int(j.draw.Index) == window-1 {
+				if slow == nil && int(j.Draw.Index) == window-1 {
 					slow = j
 					continue
 				}

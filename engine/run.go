@@ -124,18 +124,14 @@ func (l *Later) flush() (err error) {
 	return err
 }
 
-// Maker returns the layers for a draw. It is called again with the same Draw when a run was lost, and
-// must then return layers in the same state as before. It is called from several goroutines.
-type Maker func(Draw) Stack
-
 // Executor runs a simulator. Its methods may be called from several goroutines.
 type Executor interface {
-	// Execute makes one run, and makes it again when the simulator was lost.
-	Execute(ctx context.Context, d Draw, m Maker) (*tracing.Trace, error)
-	// Stream makes many in parallel and delivers them in the order of draws. A draw that was given up is
-	// delivered as a failed trace. The sequence ends after the first error, and with ctx's error when ctx
-	// ends.
-	Stream(ctx context.Context, next Source, m Maker) iter.Seq2[*tracing.Trace, error]
+	// Execute makes one run, and makes it again when the simulator was lost. Errors: ErrGivenUp, ErrData, ErrStart, ctx's.
+	Execute(ctx context.Context, t Task) (*tracing.Trace, error)
+	// Stream makes many in parallel and delivers their traces in the order of tasks. A draw that was given up is
+	// delivered as a failed trace. The sequence ends after the first error (ErrGivenUp, ErrData, ErrStart), and with ctx's error when ctx
+	// ends. Unless it is nil, early hears of traces that are finished and have to wait for an earlier task: at once, from any goroutine.
+	Stream(ctx context.Context, next Source, early func(*tracing.Trace)) iter.Seq2[*tracing.Trace, error]
 	// Table numbers the addresses and names of all traces of this executor.
 	Table() *tracing.Table
 	// Stats counts what happened so far.
@@ -148,26 +144,6 @@ type Stats struct {
 	Statements uint64
 	Finished   uint64 // runs that came to their end
 	Lost       uint64 // runs that were lost and drawn again
-}
-
-// Source gives the draws of a stream one after the other, !ok after the last. It is called as runs are
-// started, from any goroutine but never from two at once, and must not block. (Not an iter.Seq: turning
-// one into a function takes a coroutine, which threads that are locked, as the pool's are, may not resume.)
-type Source func() (d Draw, ok bool)
-
-// Draws is the n independent draws of a seed that begin with number from.
-func Draws(seed, from, n uint64) Source { return DrawsOf(dist.StreamInference, seed, from, n) }
-
-// DrawsOf is Draws of another kind of stream.
-func DrawsOf(kind dist.StreamKind, seed, from, n uint64) Source {
-	i := from
-	return func() (Draw, bool) {
-		if i == from+n {
-			return Draw{}, false
-		}
-		i++
-		return Draw{Seed: seed, Index: i - 1, Kind: kind}, true
-	}
 }
 
 // ErrData says that the given data cannot be this simulator's: nothing would change if the run were made
@@ -341,6 +317,13 @@ func (r *Recorder) End(result ppx.Tensor, seconds float64) *tracing.Trace {
 	t.LogWeightRest = weight.Rest
 	t.LogLikelihood, t.LogLikelihoodRest = likelihood.High, likelihood.Rest
 	r.trusted = r.trusted || r.run.compared
+	return t
+}
+
+// Partial finishes a run of which enough was seen.
+func (r *Recorder) Partial() *tracing.Trace {
+	t := r.End(ppx.Tensor{}, 0)
+	t.Status = tracing.Partial
 	return t
 }
 

@@ -59,7 +59,7 @@ func (m *member) Finish(result ppx.Tensor, seconds float64) error {
 	if m.at == len(m.todo) {
 		m.present.set(Draw{}, time.Time{})
 	} else {
-		m.present.set(m.todo[m.at].job.draw, m.began)
+		m.present.set(m.todo[m.at].job.Draw, m.began)
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (m *member) late() time.Duration {
 // begin makes the recorder ready for the present run.
 func (m *member) begin() {
 	if m.at < len(m.todo) {
-		m.Begin(m.todo[m.at].job.draw, m.todo[m.at].stack)
+		m.Begin(m.todo[m.at].job.Draw, m.todo[m.at].stack)
 	}
 }
 
@@ -194,6 +194,18 @@ func (l *loop) flush(nothingCame bool) {
 // the run is to go on to its end in vain.
 func (l *loop) bear(m *member, err error) bool {
 	switch {
+	case errors.Is(err, ErrStop):
+		m.q.statements.Add(uint64(m.Statements()))
+		m.q.finish(m.todo[m.at].job, m.Partial())
+		m.at++
+		l.giveBack(m)
+		m.present.set(Draw{}, time.Time{})
+		if m.sess.Extension > 0 {
+			l.abandon(m, false)
+			return true
+		}
+		m.discard = true // plain PPX has no message for it
+		return false
 	case errors.Is(err, ppx.ErrMalformed), errors.Is(err, ppx.ErrOutOfStep), errors.Is(err, ppx.ErrBusy):
 		return false
 	case errors.Is(err, ppx.ErrFailed):
@@ -269,7 +281,7 @@ func (l *loop) next(m *member) {
 	m.phase, m.asked = running, true
 	m.askedAt = time.Now()
 	m.began, m.heard = m.askedAt, m.askedAt
-	m.present.set(m.todo[0].job.draw, m.began)
+	m.present.set(m.todo[0].job.Draw, m.began)
 }
 
 // gather takes work for a member from the queue. This is where it is decided whether the simulator makes
@@ -280,11 +292,11 @@ func (l *loop) gather(m *member) bool {
 	if j == nil {
 		return false
 	}
-	stack := j.stack()
+	stack := j.layers()
 	m.todo = append(m.todo, task{j, stack})
 	ok := false
 	if m.sess.Extension > 0 {
-		m.plan, ok = plan(j.draw, stack)
+		m.plan, ok = plan(j.Draw, stack)
 		// What does not fit into a message is told value by value.
 		ok = ok && m.plan.bytes() < l.p.o.Limits.MaxMessage()/2
 	}
@@ -319,8 +331,8 @@ func (l *loop) gather(m *member) bool {
 		if j = l.p.q.takeFrom(j.src); j == nil {
 			break
 		}
-		stack := j.stack()
-		p, ok := plan(j.draw, stack)
+		stack := j.layers()
+		p, ok := plan(j.Draw, stack)
 		if !ok || j.careful || (j.most > 0 && j.most <= len(m.todo)) || !p.alike(&m.plan) {
 			l.p.q.giveBack(j)
 			break
@@ -329,7 +341,7 @@ func (l *loop) gather(m *member) bool {
 	}
 	m.draws = m.draws[:0]
 	for _, t := range m.todo {
-		m.draws = append(m.draws, t.job.draw.Index)
+		m.draws = append(m.draws, t.job.Draw.Index)
 	}
 	m.plan.Draws = m.draws
 	return true
@@ -367,7 +379,7 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 		l.p.q.giveBack(j)
 		return err
 	}
-	err = &lostRun{j.draw.Index, m.where(), err}
+	err = &lostRun{j.Draw.Index, m.where(), err}
 	if errors.Is(err, ErrData) {
 		l.p.q.abort(j, err)
 		return err

@@ -121,7 +121,7 @@ func TestStorm(t *testing.T) {
 	print := func(tr *tracing.Trace) uint64 { return maphash.String(seed, testbed.Fingerprint(tr)) }
 	calm := make([]uint64, 0, n)
 	local := engine.NewLocal(gosim.Wrap(exposed(false, nil)), 2)
-	for tr, err := range local.Stream(t.Context(), engine.Draws(1, 0, n), maker) {
+	for tr, err := range local.Stream(t.Context(), engine.Draws(1, 0, n, maker), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestStorm(t *testing.T) {
 	})
 	disk := tracing.NewAsync(&slowDisk{w: w}, 256)
 	delivered := uint64(0)
-	for tr, err := range p.Stream(t.Context(), engine.Draws(1, 0, n), maker) {
+	for tr, err := range p.Stream(t.Context(), engine.Draws(1, 0, n, maker), nil) {
 		if err != nil {
 			t.Fatalf("after %d draws: %v", delivered, err)
 		}

@@ -65,12 +65,12 @@ func draw(t testing.TB, m gosim.Model, from, n uint64, inflation float64) (out [
 
 func drawFrom(t testing.TB, x engine.Executor, from, n uint64, inflation float64) (out []*tracing.Trace) {
 	t.Helper()
-	for tr, err := range x.Stream(context.Background(), engine.Draws(1, from, n), func(engine.Draw) engine.Stack {
+	for tr, err := range x.Stream(context.Background(), engine.Draws(1, from, n, func(engine.Draw) engine.Stack {
 		if inflation > 0 {
 			return engine.Stack{control.NewInflate(inflation), control.Prior{}}
 		}
 		return engine.Stack{control.Prior{}}
-	}) {
+	}), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,9 +44,9 @@ func guided(t testing.TB, p *Proposer, data control.Data, m gosim.Model, n uint6
 	x := engine.NewLocal(gosim.Wrap(m), workers)
 	defer x.Close()
 	condition := control.NewCondition(data, false)
-	for tr, err := range x.Stream(context.Background(), engine.Draws(7, 0, n), func(engine.Draw) engine.Stack {
+	for tr, err := range x.Stream(context.Background(), engine.Draws(7, 0, n, func(engine.Draw) engine.Stack {
 		return engine.Stack{condition, control.NewGuide(p.Pilot(), alpha), control.Prior{}}
-	}) {
+	}), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}

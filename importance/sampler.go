@@ -41,6 +41,9 @@ type Config struct {
 	Progress func(Progress)
 	Every    time.Duration
 
+	// Early hears of traces that are finished and wait for an earlier draw, from any goroutine; nil: nobody.
+	Early func(*tracing.Trace)
+
 	// Have are traces of draws from From on that were made earlier, with the weight that Temper gives, in the
 	// order of draws.
 	Have []*tracing.Trace
@@ -51,17 +54,21 @@ func (c *Config) end() uint64 { return c.First + c.N }
 
 // stream is the traces from From to the end: those at hand, the others from x.
 func (c *Config) stream(ctx context.Context, x engine.Executor) iter.Seq2[*tracing.Trace, error] {
-	all := engine.DrawsOf(c.Kind, c.Seed, c.From, c.end()-c.From)
+	all := engine.DrawsOf(c.Kind, c.Seed, c.From, c.end()-c.From, c.Stack())
 	at := map[uint64]bool{}
 	for _, t := range c.Have {
 		at[t.Draw] = true
 	}
-	missing := func() (engine.Draw, bool) {
+	missing := func() (engine.Task, bool) {
 		for {
-			if d, ok := all(); !ok || !at[d.Index] {
-				return d, ok
+			if t, ok := all(); !ok || !at[t.Draw.Index] {
+				return t, ok
 			}
 		}
+	}
+	var early func(*tracing.Trace)
+	if c.Early != nil {
+		early = func(t *tracing.Trace) { c.Early(c.Temper(t)) }
 	}
 	return func(yield func(*tracing.Trace, error) bool) {
 		have := c.Have
@@ -73,7 +80,7 @@ func (c *Config) stream(ctx context.Context, x engine.Executor) iter.Seq2[*traci
 			}
 			return true
 		}
-		for t, err := range x.Stream(ctx, missing, c.Maker()) {
+		for t, err := range x.Stream(ctx, missing, early) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -96,8 +103,8 @@ type Progress struct {
 	Left        time.Duration // 0 while unknown
 }
 
-// Maker returns the layers of a draw.
-func (c *Config) Maker() engine.Maker {
+// Stack returns what makes the layers of a draw.
+func (c *Config) Stack() func(engine.Draw) engine.Stack {
 	condition := control.NewCondition(c.Data, c.Condition)
 	plain := engine.Stack{condition, control.Prior{}}
 	if c.Guide != nil {

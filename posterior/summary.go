@@ -77,8 +77,9 @@ type quantity struct {
 	elements   []*accumulator // by first appearance
 	bySub      map[string]*accumulator
 	groups     []group
-	continuous bool // some statement says so
-	family     bool // the kind comes from a distribution, not from the values
+	large      *accumulator // of tensors that are not listed element by element
+	continuous bool         // some statement says so
+	family     bool         // the kind comes from a distribution, not from the values
 }
 
 // group is what the elements of values of one shape go to.
@@ -107,8 +108,11 @@ var _ tracing.Writer = (*Summary)(nil)
 
 // Write implements tracing.Writer.
 func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
-	if t.Status == tracing.Failed {
+	switch t.Status {
+	case tracing.Failed:
 		s.Weights.AddFailed()
+		return nil
+	case tracing.Partial: // its weight is that of a part
 		return nil
 	}
 	lw := s.Weights.Add(t.LogWeight, t.LogWeightRest)
@@ -211,6 +215,14 @@ func note(list []string, site string) []string {
 }
 
 func (s *Summary) add(q *quantity, v ppx.Tensor, lw float64) {
+	if len(v.Data) > maxElements && !s.Full { // of all shapes together: there may be as many as traces
+		if q.large == nil {
+			q.large = s.element(q, "tensor") // no subscript looks so
+			q.large.subscript, q.large.shape = "", slices.Clone(v.Shape)
+		}
+		q.large.m.add(0, lw)
+		return
+	}
 	var g *group
 	for i := range q.groups {
 		if slices.Equal(q.groups[i].shape, v.Shape) {
@@ -221,10 +233,6 @@ func (s *Summary) add(q *quantity, v ppx.Tensor, lw float64) {
 	if g == nil {
 		q.groups = append(q.groups, s.newGroup(q, v))
 		g = &q.groups[len(q.groups)-1]
-	}
-	if len(g.elements) == 1 && g.elements[0].shape != nil {
-		g.elements[0].m.add(0, lw)
-		return
 	}
 	limit := s.sketchLimit()
 	for i, a := range g.elements {
@@ -240,12 +248,6 @@ func (s *Summary) sketchLimit() int {
 
 func (s *Summary) newGroup(q *quantity, v ppx.Tensor) group {
 	g := group{shape: slices.Clone(v.Shape)}
-	if len(v.Data) > maxElements && !s.Full {
-		a := s.element(q, "tensor") // no subscript looks so
-		a.subscript, a.shape = "", g.shape
-		g.elements = []*accumulator{a}
-		return g
-	}
 	for i := range v.Data {
 		g.elements = append(g.elements, s.element(q, tracing.Subscript(i, v.Shape)))
 	}

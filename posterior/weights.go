@@ -6,6 +6,8 @@ package posterior
 import (
 	"math"
 	"slices"
+
+	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 // Weights accumulates the log weights of traces.
@@ -18,9 +20,9 @@ type Weights struct {
 	Bad    uint64
 	Failed uint64 // draws without a trace, not among N: their weight is zero too
 
-	ref    [2]float64 // the first finite log weight, as a sum; all others are relative to it
-	max    float64    // largest log weight; the sums are relative to it
-	s1, s2 float64    // Σ e^(w−max), Σ e^2(w−max)
+	rel    tracing.Relative // to the first finite log weight
+	max    float64          // largest log weight, relative; the sums are relative to it
+	s1, s2 float64          // Σ e^(w−max), Σ e^2(w−max)
 	top    []float64
 }
 
@@ -41,10 +43,7 @@ func (w *Weights) Add(lw, rest float64) float64 {
 	case math.IsInf(lw, -1):
 		w.Zero++
 	default:
-		if w.s1 == 0 {
-			w.ref = [2]float64{lw, rest}
-		}
-		lw = lw - w.ref[0] + (rest - w.ref[1])
+		lw = w.rel.Log(lw, rest)
 		w.sum(lw)
 	}
 	if len(w.top) == 2*keepTop {
@@ -93,9 +92,6 @@ func (w *Weights) ESS() float64 {
 	return w.s1 * w.s1 / w.s2
 }
 
-// absolute is a relative log weight as it was given.
-func (w *Weights) absolute(lw float64) float64 { return w.ref[0] + (w.ref[1] + lw) }
-
 // Largest is the share of the largest weight; NaN when no weight is positive.
 func (w *Weights) Largest() float64 {
 	if w.s1 == 0 {
@@ -113,7 +109,7 @@ func (w *Weights) LogEvidence() float64 {
 	if w.s1 == 0 {
 		return math.Inf(-1)
 	}
-	return w.absolute(w.max + math.Log(w.s1/w.draws()))
+	return w.rel.Absolute(w.max + math.Log(w.s1/w.draws()))
 }
 
 // LogSum is log Σ w; −Inf when no weight is positive.
@@ -121,7 +117,7 @@ func (w *Weights) LogSum() float64 {
 	if w.s1 == 0 {
 		return math.Inf(-1)
 	}
-	return w.absolute(w.max + math.Log(w.s1))
+	return w.rel.Absolute(w.max + math.Log(w.s1))
 }
 
 // LogEvidenceSE is the standard error of LogEvidence by the delta method: √(1/ESS − 1/N), over all N draws.

@@ -139,10 +139,13 @@ func (d *Data) Find(name string, k int) (Tensor, bool) {
 	return Tensor{}, false
 }
 
+// maxOccurrence is the largest number that is an occurrence's: of nine digits.
+const maxOccurrence = 999_999_999
+
 // SplitOccurrence splits "x@2" into x and 2; the number is 0 for a name without one.
 func SplitOccurrence(name string) (base string, k int) {
 	if at := strings.LastIndexByte(name, '@'); at > 0 {
-		if k, err := strconv.ParseUint(name[at+1:], 10, 31); err == nil && k > 0 {
+		if k, err := strconv.ParseUint(name[at+1:], 10, 31); err == nil && k > 0 && k <= maxOccurrence {
 			return name[:at], int(k)
 		}
 	}

@@ -107,18 +107,14 @@ const NoRow = -1
 
 // Trace is one run of the simulator, statement by statement. It does not change once it was handed out.
 type Trace struct {
-	Row   int64  // identifies the trace in its run; of independent draws it is the Draw
-	Draw  uint64 // its number in the stream of random numbers
-	Chain uint32
-	Step  uint64 // of its chain
-	// Parent is the row of the trace that this one was made from, SameAs of one whose statements and result it shares (a chain's rejected
-	// step); NoRow: there is none.
-	Parent, SameAs int64
-	Score          *float64 // what an algorithm has rated it with, if one has
-	Table          *Table
-	Entries        []Entry
-	Result         ppx.Tensor
-	LogWeight      float64 // in nats
+	Row       int64  // identifies the trace in its run; of independent draws it is the Draw
+	Draw      uint64 // its number in the stream of random numbers
+	Chain     uint32
+	From      *Lineage // nil for an independent draw
+	Table     *Table
+	Entries   []Entry
+	Result    ppx.Tensor
+	LogWeight float64 // in nats
 	// LogWeightRest is what LogWeight has lost in rounding: together they have twice the digits, so that large contributions which all
 	// traces have do not wipe out the small ones that tell them apart.
 	LogWeightRest float64
@@ -162,13 +158,40 @@ func (t *Trace) DistInto(i int, d *ppx.Dist) {
 	}
 }
 
+// Lineage is where a trace stands among others that it was made from.
+type Lineage struct {
+	Step uint64 // of its chain
+	// Parent is the row of the trace that this one was made from, SameAs of one whose statements and result it shares (a chain's rejected
+	// step); NoRow: there is none.
+	Parent, SameAs int64
+	Score          *float64 // what an algorithm has rated it with, if one has
+}
+
+// Lineage is that of the trace; an independent draw has no parent.
+func (t *Trace) Lineage() Lineage {
+	if t.From == nil {
+		return Lineage{Parent: NoRow, SameAs: NoRow}
+	}
+	return *t.From
+}
+
 // Share gives the trace the statements of another one.
 func (t *Trace) Share(from *Trace) {
-	t.SameAs, t.Entries, t.slab, t.shapes, t.spans = from.Row, from.Entries, from.slab, from.shapes, from.spans
+	l := t.Lineage()
+	l.SameAs = from.Row
+	t.From = &l
+	t.Entries, t.slab, t.shapes, t.spans = from.Entries, from.slab, from.shapes, from.spans
 }
 
 // AnyNaN tells whether some value or parameter is no number.
-func (t *Trace) AnyNaN() bool { return slices.ContainsFunc(t.slab, math.IsNaN) }
+func (t *Trace) AnyNaN() bool {
+	for _, x := range t.slab {
+		if x != x {
+			return true
+		}
+	}
+	return false
+}
 
 // Type is a number for the trace's type: equal for traces that pass the same addresses in the same order,
 // tags apart; different, but for the chances of a 64-bit hash, for others. The same in every process.
@@ -187,7 +210,7 @@ func (t *Trace) Type() uint64 {
 
 // Bytes is about how much memory the trace takes.
 func (t *Trace) Bytes() int {
-	return 288 + len(t.Entries)*72 + 16*len(t.spans) + 8*len(t.slab) + 4*len(t.shapes) + 8*len(t.Result.Data)
+	return 264 + len(t.Entries)*72 + 16*len(t.spans) + 8*len(t.slab) + 4*len(t.shapes) + 8*len(t.Result.Data)
 }
 
 // Bad tells that the log weight is no ordinary number: NaN or +Inf. −Inf is a weight of zero.
@@ -207,7 +230,7 @@ type Builder struct {
 
 // Reset begins a trace.
 func (b *Builder) Reset(table *Table, draw uint64, chain uint32) {
-	b.t = Trace{Table: table, Row: int64(draw), Draw: draw, Chain: chain, Parent: NoRow, SameAs: NoRow,
+	b.t = Trace{Table: table, Row: int64(draw), Draw: draw, Chain: chain,
 		Entries: b.t.Entries[:0], slab: b.t.slab[:0], shapes: b.t.shapes[:0], spans: b.t.spans[:0]}
 }
 
@@ -281,7 +304,7 @@ func take[T any](chunk *[]T, n, size int) []T {
 
 // FailedTrace is the record of a draw that was given up.
 func FailedTrace(table *Table, draw uint64, chain uint32, err error) *Trace {
-	return &Trace{Table: table, Row: int64(draw), Draw: draw, Chain: chain, Parent: NoRow, SameAs: NoRow, LogWeight: math.NaN(), LogLikelihood: math.NaN(), Status: Failed, Error: err.Error()}
+	return &Trace{Table: table, Row: int64(draw), Draw: draw, Chain: chain, LogWeight: math.NaN(), LogLikelihood: math.NaN(), Status: Failed, Error: err.Error()}
 }
 
 // Writer takes traces in the order of their draws. The trace is read-only and may be kept. One goroutine

@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +59,7 @@ func IsVariable(e *Entry) bool {
 // which Each must have seen before Label says how a variable is called:
 //
 //   - A statement named x is the variable x, the second one of that name in its run x@2. A name that itself ends like an
-//     occurrence, x@2, always has one: x@2@1.
+//     occurrence, x@2, or an element, x[0], always has one: x@2@1, x[0]@1.
 //   - The elements of a tensor are variables of their own, v[0] or v[1,2]. A value of one element, whatever its shape, is plain v, unless
 //     some trace has a v of more (or none): then it is v[0], or v[0,0].
 //   - The run's result is result, or the occurrence after the last one where statements have that name.
@@ -127,9 +128,12 @@ func (v *Variables) Label(q Quantity, shape []int32, i int) string {
 	return v.Name(q) + Subscript(i, shape)
 }
 
+// subscript is how the names of elements end.
+var subscript = regexp.MustCompile(`\[[0-9]+(,[0-9]+)*\]$`)
+
 // OccurrenceName is what the k-th statement of a name in its run is called.
 func OccurrenceName(name string, k int) string {
-	if _, own := ppx.SplitOccurrence(name); k == 1 && own == 0 {
+	if _, own := ppx.SplitOccurrence(name); k == 1 && own == 0 && !subscript.MatchString(name) {
 		return name
 	}
 	return ppx.JoinOccurrence(name, k)

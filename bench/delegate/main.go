@@ -96,7 +96,7 @@ type rate struct{ traces, statements, seconds float64 }
 func (r *rate) measure(p *engine.Pool, s engine.Stack, seconds float64) error {
 	begin := time.Now()
 	var start time.Time
-	for t, err := range p.Stream(context.Background(), engine.Draws(1, 0, 1<<40), func(engine.Draw) engine.Stack { return s }) {
+	for t, err := range p.Stream(context.Background(), engine.Draws(1, 0, 1<<40, func(engine.Draw) engine.Stack { return s }), nil) {
 		if err != nil {
 			return err
 		}

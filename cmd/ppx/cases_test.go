@@ -106,6 +106,30 @@ var models = map[string]gosim.Model{
 		r.Observe("y", gosim.Normal(x, 0.5))
 		return gosim.Scalar(x)
 	},
+	"either": func(r *gosim.Run) gosim.Tensor { // one of two data, and a constant
+		k := r.SampleAt(gosim.Site{Address: "k"}, "k", gosim.Bernoulli(0.5))
+		if k == 1 {
+			r.ObserveAt(gosim.Site{Address: "p"}, "p", gosim.Normal(0, 1))
+		} else {
+			r.ObserveAt(gosim.Site{Address: "q"}, "q", gosim.Normal(0, 2))
+		}
+		r.ObserveAt(gosim.Site{Address: "c"}, "c", gosim.Normal(0, 1e-9))
+		return gosim.Scalar(k)
+	},
+	"zero": func(r *gosim.Run) gosim.Tensor { // a variable that only traces without weight have
+		x := r.Sample("x", gosim.Uniform(0, 1))
+		if x < 0.5 {
+			r.Tag("dead", x)
+		}
+		r.Observe("y", gosim.Uniform(0.5, math.Max(x, 0.5)+0.1))
+		return gosim.Scalar(x)
+	},
+	"named-result": func(r *gosim.Run) gosim.Tensor {
+		if r.Sample("k", gosim.Bernoulli(0.5)) == 1 {
+			r.Tag("result", 3)
+		}
+		return gosim.Scalar(7)
+	},
 	"far": func(r *gosim.Run) gosim.Tensor { // a far observation whose density has lost the digits that tell traces apart
 		x := r.Sample("x", gosim.Normal(0, 10))
 		r.Observe("y", gosim.Normal(x, 1))

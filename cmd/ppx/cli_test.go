@@ -705,6 +705,7 @@ func TestReadableFromPython(t *testing.T) {
 		"nothing":   {"--observe y=1", model("nothing")},
 		"onenan":    {"--observe y=1", model("onenan")},
 		"pin":       {"--observe c=1 --observe y=2", model("pin")},
+		"zero":      {"--observe y=0.61", model("zero")},
 		"failing":   {"--observe y=1 --max-failed 0.5", model("nan-parameter")},
 	} {
 		s.run(0, args(words("infer --quiet --seed 5 -n 1000 --out "+name+" "+c.data), c.sim)...)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -11,9 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -390,16 +387,17 @@ func (j *job) directory(ctx context.Context, pool *engine.Pool, command []string
 // retry makes given-up draws again and puts them in their places.
 func (j *job) retry(ctx context.Context, pool *engine.Pool, w *rundir.Writer, failed []uint64, add func(*tracing.Trace) error) error {
 	i := 0
-	source := func() (engine.Draw, bool) {
+	stack := j.cfg.Stack()
+	source := func() (engine.Task, bool) {
 		if i == len(failed) {
-			return engine.Draw{}, false
+			return engine.Task{}, false
 		}
 		i++
-		return engine.Draw{Seed: j.cfg.Seed, Kind: j.cfg.Kind, Index: failed[i-1]}, true
+		return engine.Task{Draw: engine.Draw{Seed: j.cfg.Seed, Kind: j.cfg.Kind, Index: failed[i-1]}, Stack: stack}, true
 	}
 	again := map[int64]*tracing.Trace{}
 	var ended error
-	for t, err := range pool.Retry(ctx, source, j.cfg.Maker()) {
+	for t, err := range pool.Retry(ctx, source) {
 		if ended = err; err == nil {
 			again[t.Row] = j.cfg.Temper(t)
 		}
@@ -441,15 +439,11 @@ func (j *job) sample(ctx context.Context, out io.Writer, pool *engine.Pool, w *r
 	})
 	j.progress, j.cfg.Progress, j.cfg.Every = p, p.show, p.every()
 	queue := tracing.NewAsync(w, 256)
-	var delivered atomic.Uint64
-	delivered.Store(j.cfg.From)
-	keep := j.keepWaiting(pool, w, &delivered)
-	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, tracing.Tee{queue, counter{&delivered}, &j.guide})
+	j.cfg.Early = w.Early
+	outcome, err := importance.Run(ctx, pool, &j.cfg, names, sum, tracing.Tee{queue, &j.guide})
 	p.done()
-	for _, end := range []func() error{queue.Close, func() error { return keep(err != nil || outcome.Stopped != "") }} {
-		if e := end(); e != nil && !errors.Is(err, e) { // one full disk is one error
-			err = errors.Join(err, e)
-		}
+	if e := queue.Close(); e != nil && !errors.Is(err, e) { // one full disk is one error
+		err = errors.Join(err, e)
 	}
 	state := stateAfter(err)
 	w.Update(func(m *rundir.Manifest) {
@@ -501,60 +495,6 @@ func stateAfter(err error) string {
 		return rundir.Failed
 	}
 	return rundir.Complete
-}
-
-// counter notes how many draws have been delivered.
-type counter struct{ n *atomic.Uint64 }
-
-func (c counter) Write(_ context.Context, t *tracing.Trace) error {
-	c.n.Store(t.Draw + 1)
-	return nil
-}
-
-// keepWaiting saves finished traces that wait for an earlier draw, when that takes long. The function that
-// it returns ends this; early says that the job ended before they were delivered.
-func (j *job) keepWaiting(pool *engine.Pool, w *rundir.Writer, delivered *atomic.Uint64) (end func(early bool) error) {
-	save := func() error {
-		next := delivered.Load()
-		waiting := pool.Waiting()
-		all := slices.Clone(j.cfg.Have)
-		for _, t := range waiting { // whose slice is the queue's
-			all = append(all, j.cfg.Temper(t))
-		}
-		all = slices.DeleteFunc(all, func(t *tracing.Trace) bool { return t.Draw < next })
-		slices.SortFunc(all, func(a, b *tracing.Trace) int { return cmp.Compare(a.Draw, b.Draw) })
-		return w.SavePending(all)
-	}
-	stop, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		tick := time.NewTicker(j.save)
-		defer tick.Stop()
-		var err error
-		for last := uint64(math.MaxUint64); err == nil; {
-			select {
-			case <-stop:
-				done <- nil
-				return
-			case <-tick.C:
-				if next := delivered.Load(); next == last && len(pool.Waiting()) > 0 {
-					err = save()
-				} else {
-					last = next
-				}
-			}
-		}
-		done <- err
-	}()
-	return func(early bool) error {
-		close(stop)
-		switch err := <-done; {
-		case err != nil:
-			return err
-		case early:
-			return save()
-		}
-		return w.SavePending(nil)
-	}
 }
 
 // firstLine keeps an error short for the manifest; the output of a simulator that ended stays out.

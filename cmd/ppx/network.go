@@ -68,6 +68,7 @@ func (g *guidance) Write(_ context.Context, t *tracing.Trace) error {
 // unseen counts what a network did not know.
 type unseen struct {
 	traces, hit uint64
+	rel         tracing.Relative
 	all, with   float64           // log of the sum of the weights of all traces, and of those that came to such addresses
 	addresses   map[string]uint64 // how often
 	met         uint64            // sites that the network proposed
@@ -81,10 +82,8 @@ func (u *unseen) add(t *tracing.Trace) {
 		u.all, u.with = math.Inf(-1), math.Inf(-1)
 	}
 	u.traces++
-	if t.Bad() {
-		return
-	}
-	u.all = tracing.LogAdd(u.all, t.LogWeight)
+	lw := u.rel.Of(t)
+	u.all = tracing.LogAdd(u.all, lw)
 	hit := false
 	for i := range t.Entries {
 		e := &t.Entries[i]
@@ -105,7 +104,7 @@ func (u *unseen) add(t *tracing.Trace) {
 	}
 	if hit {
 		u.hit++
-		u.with = tracing.LogAdd(u.with, t.LogWeight)
+		u.with = tracing.LogAdd(u.with, lw)
 	}
 }
 

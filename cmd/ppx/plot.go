@@ -41,7 +41,7 @@ func newPlotMarginals() *cobra.Command {
 			}
 			truths := map[string]float64{}
 			if truth != "" {
-				if err := truthsOf(truth, truths); err != nil {
+				if err := truthsOf(c.Context(), truth, truths); err != nil {
 					return err
 				}
 			}
@@ -77,24 +77,28 @@ func picture(path string) error {
 }
 
 // truthsOf reads the named values of a trace.
-func truthsOf(where string, into map[string]float64) error {
+func truthsOf(ctx context.Context, where string, into map[string]float64) error {
 	at := strings.LastIndexByte(where, ':')
 	if at < 0 {
 		return usagef("--truth-from %s: want RUN:DRAW", ppx.Quote(where))
 	}
-	_, t, err := recorded([]string{where[:at], where[at+1:]})
+	r, t, err := recorded([]string{where[:at], where[at+1:]})
 	if err != nil {
 		return err
 	}
-	one := posterior.NewSummary()
-	if err := one.Write(context.Background(), t); err != nil {
-		return err
-	}
-	for _, v := range one.Variables() {
-		if v.Kind != posterior.TensorKind {
-			into[v.Name] = v.Mean
+	// What a value is called depends on all traces: v is v[0] where some have more elements.
+	var vars tracing.Variables
+	for other, err := range r.All(ctx) {
+		if err != nil {
+			return err
 		}
+		vars.Each(other, func(int, tracing.Quantity, ppx.Tensor) {})
 	}
+	vars.Each(t, func(_ int, q tracing.Quantity, v ppx.Tensor) {
+		for i, x := range v.Data {
+			into[vars.Label(q, v.Shape, i)] = x
+		}
+	})
 	return nil
 }
 

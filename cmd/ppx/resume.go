@@ -22,13 +22,13 @@ func (j *job) anotherSimulator(ctx context.Context, pool *engine.Pool) (bool, er
 	if want == nil || err != nil {
 		return false, err
 	}
-	maker := j.cfg.Maker()
+	stack := j.cfg.Stack()
 	if j.cfg.Guide != nil { // another processor's network would propose values that differ a little
 		replay := control.NewReplay(want)
-		maker = func(engine.Draw) engine.Stack { return engine.Stack{replay, control.Prior{}} }
+		stack = func(engine.Draw) engine.Stack { return engine.Stack{replay, control.Prior{}} }
 	}
 	again := func() (*tracing.Trace, error) {
-		return pool.Execute(ctx, engine.Draw{Seed: j.cfg.Seed, Kind: j.cfg.Kind, Index: want.Draw}, maker)
+		return pool.Execute(ctx, engine.Task{Draw: engine.Draw{Seed: j.cfg.Seed, Kind: j.cfg.Kind, Index: want.Draw}, Stack: stack})
 	}
 	got, err := again()
 	if err != nil {

@@ -48,7 +48,7 @@ func newSummary() *cobra.Command {
 			}
 			truths := map[string]float64{}
 			if truth != "" {
-				if err := truthsOf(truth, truths); err != nil {
+				if err := truthsOf(c.Context(), truth, truths); err != nil {
 					return err
 				}
 			}
@@ -99,7 +99,7 @@ func summarise(ctx context.Context, path string, show *shown) (*summarised, erro
 	default:
 		w := "the run is " + r.Manifest.State
 		if r.Manifest.Error != "" {
-			w += ": " + r.Manifest.Error
+			w += ": " + ppx.Printable(r.Manifest.Error)
 		}
 		res.remark(w)
 	}

@@ -119,7 +119,7 @@ func listHeads(ctx context.Context, r *rundir.Reader, sort string, num int) (out
 	case "draw":
 	case "weight":
 		order = func(a, b rundir.Head) int {
-			return cmp.Or(cmp.Compare(b.LogWeight, a.LogWeight), cmp.Compare(a.Row, b.Row))
+			return cmp.Or(cmp.Compare(b.LogWeight, a.LogWeight), cmp.Compare(b.LogWeightRest, a.LogWeightRest), cmp.Compare(a.Row, b.Row))
 		}
 	case "length":
 		order = func(a, b rundir.Head) int {
@@ -267,7 +267,7 @@ func traceJSON(t *tracing.Trace) any {
 		Type      string     `json:"type"`
 		Result    tensorJSON `json:"result"`
 		Sites     []siteJSON `json:"sites"`
-	}{schema, t.Row, t.Chain, t.Step, t.Draw, t.Status.String(), t.Error, number(t.LogWeight), typeName(t.Type()), tensorJSON(t.Result), []siteJSON{}}
+	}{schema, t.Row, t.Chain, t.Lineage().Step, t.Draw, t.Status.String(), t.Error, number(t.LogWeight), typeName(t.Type()), tensorJSON(t.Result), []siteJSON{}}
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		d := t.Dist(i)
@@ -446,7 +446,7 @@ simulator's own output, and to see whether the simulator still does the same.`,
 			}
 			defer pool.Close()
 			stack := engine.Stack{control.NewReplay(recorded), control.Prior{}}
-			t, err := pool.Execute(c.Context(), engine.Draw{Index: recorded.Draw}, func(engine.Draw) engine.Stack { return stack })
+			t, err := pool.Execute(c.Context(), engine.Task{Draw: engine.Draw{Index: recorded.Draw}, Stack: func(engine.Draw) engine.Stack { return stack }})
 			if err != nil {
 				return err
 			}

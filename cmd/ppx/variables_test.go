@@ -74,6 +74,48 @@ func TestDataThatSomeTracesUse(t *testing.T) {
 	}
 }
 
+// The weight of those that use a datum is told right where all weights share a large constant.
+func TestSharesOfLargeWeights(t *testing.T) {
+	s := newSession(t)
+	share := regexp.MustCompile(`p was used by [\d.]+ % of the traces, which carry ([\d.]+) % of the weight`)
+	var got []string
+	for _, c := range []string{"1e-9", "0.5"} {
+		out, _ := s.run(0, args(words("infer --json --seed 1 -n 3000 --observe p=0 --observe q=0 --observe c="+c+" --out c"+c), model("either"))...)
+		m := share.FindStringSubmatch(out)
+		if m == nil {
+			t.Fatal(out)
+		}
+		types, _ := s.run(0, "trace", "types", "--json", "c"+c)
+		got = append(got, m[1]+" "+regexp.MustCompile(`"weight":0\.\d{4}`).FindString(types))
+	}
+	if got[0] != got[1] {
+		t.Errorf("shares %q", got)
+	}
+}
+
+// Truths are called as in the run that they are of, and shown beside the variables of that name.
+func TestTruthsHaveTheirNames(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("prior --quiet --seed 2 -n 60 --out run"), model("named-result"))...)
+	r, err := rundir.Open(filepath.Join(s.dir, "run"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tr, err := range r.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(tr.Entries) > 1 { // this one has a tag of the result's name
+			continue
+		}
+		table, _ := s.run(0, "summary", "run", "--truth-from", fmt.Sprint("run:", tr.Draw))
+		if !regexp.MustCompile(`(?m)^result +– `).MatchString(table) || !regexp.MustCompile(`(?m)^result@2 +7 `).MatchString(table) {
+			t.Error(table)
+		}
+		break
+	}
+}
+
 // Absent results, tensors of varying length, values that are no numbers, variables that hardly any trace has.
 func TestVariablesThatAreNotAlwaysThere(t *testing.T) {
 	s := newSession(t)
@@ -191,6 +233,20 @@ func TestMerge(t *testing.T) {
 	s.run(0, args(words("infer --quiet --seed 5 --first 700 -n 20 --observe y=1 --max-failed 0.5 --out other"), model("nan-parameter"))...)
 	s.run(0, args(words("infer --quiet --seed 4 --first 700 -n 20 --observe y=2 --max-failed 0.5 --out data"), model("nan-parameter"))...)
 	if out, _ := s.run(0, words("trace show shard3 745")...); !strings.Contains(out, "draw 745") {
+		t.Error(out)
+	}
+	// What was cut off at the end of a shard is missing from the whole, unless another shard has made it.
+	s.run(0, args(words("infer --quiet --seed 1 -n 20 --observe y=1 --out early"), model("pair"))...)
+	s.run(0, args(words("infer --quiet --seed 1 --first 20 -n 20 --observe y=1 --out late"), model("pair"))...)
+	for shard, draw := range map[string]int{"early": 20, "late": 47} {
+		path := filepath.Join(s.dir, shard, "run.json")
+		text := strings.Replace(read(t, path), `"first"`, fmt.Sprintf(`"cut": {"draw": %d, "running": 50, "mean": 0.001}, "first"`, draw), 1)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, _ = s.run(0, words("merge --json early late -o cut")...)
+	if v := verdictOf(t, out); !v.has("cut-off") || !strings.Contains(out, "draw 47 had been running") {
 		t.Error(out)
 	}
 	for _, c := range []struct{ shards, says string }{

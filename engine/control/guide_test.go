@@ -54,9 +54,9 @@ func guided(t *testing.T, model gosim.Model, data control.Data, alpha float64, p
 	defer x.Close()
 	given := control.NewCondition(data, true)
 	var out []*tracing.Trace
-	for tr, err := range x.Stream(context.Background(), engine.Draws(3, 0, n), func(engine.Draw) engine.Stack {
+	for tr, err := range x.Stream(context.Background(), engine.Draws(3, 0, n, func(engine.Draw) engine.Stack {
 		return engine.Stack{given, control.NewGuide(pilot, alpha), control.Prior{}}
-	}) {
+	}), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,9 +123,9 @@ func TestGuidedPosteriors(t *testing.T) {
 		w := enginetest.NewWeighted(&c)
 		x := engine.NewLocal(c.Model, 2)
 		given := control.NewCondition(c.Data, true)
-		for tr, err := range x.Stream(context.Background(), engine.Draws(5, 0, 60_000), func(engine.Draw) engine.Stack {
+		for tr, err := range x.Stream(context.Background(), engine.Draws(5, 0, 60_000, func(engine.Draw) engine.Stack {
 			return engine.Stack{given, control.NewGuide(pilot, 0.05), control.Prior{}}
-		}) {
+		}), nil) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,9 +145,9 @@ func (broken) Propose(*engine.Run, *engine.Site) (control.Density, bool, error) 
 func TestGuideReportsItsPilot(t *testing.T) {
 	x := engine.NewLocal(gosim.Wrap(chain), 1)
 	defer x.Close()
-	_, err := x.Execute(context.Background(), engine.Draw{}, func(engine.Draw) engine.Stack {
+	_, err := x.Execute(context.Background(), engine.Task{Draw: engine.Draw{}, Stack: func(engine.Draw) engine.Stack {
 		return engine.Stack{control.NewGuide(broken{}, 0.01), control.Prior{}}
-	})
+	}})
 	if err == nil || !strings.Contains(err.Error(), "Sample x at") || !strings.Contains(err.Error(), "no weights") {
 		t.Error(err)
 	}

@@ -18,7 +18,7 @@ func scores(t *testing.T, model gosim.Model, d control.Data, n uint64) []*tracin
 	defer x.Close()
 	stack := engine.Stack{control.NewCondition(d, true), control.Prior{}}
 	var out []*tracing.Trace
-	for tr, err := range x.Stream(t.Context(), engine.Draws(1, 0, n), func(engine.Draw) engine.Stack { return stack }) {
+	for tr, err := range x.Stream(t.Context(), engine.Draws(1, 0, n, func(engine.Draw) engine.Stack { return stack }), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,9 +94,9 @@ func TestShapesOfData(t *testing.T) {
 		ok    bool
 	}{{[]int{2, 3}, true}, {[]int{6}, true}, {[]int{1, 2, 1, 3}, true}, {[]int{1, 6}, true}, {[]int{3, 2}, false}, {[]int{6, 1, 1}, true}, {[]int{2, 1, 3}, true}, {[]int{3, 1, 2}, false}} {
 		x := engine.NewLocal(gosim.Wrap(matrix), 1)
-		_, err := x.Execute(t.Context(), engine.Draw{}, func(engine.Draw) engine.Stack {
+		_, err := x.Execute(t.Context(), engine.Task{Draw: engine.Draw{}, Stack: func(engine.Draw) engine.Stack {
 			return engine.Stack{control.NewCondition(control.Data{"v": gosim.NewTensor(make([]float64, 6), c.shape...)}, true), control.Prior{}}
-		})
+		}})
 		if c.ok != (err == nil) || err != nil && !errors.Is(err, engine.ErrData) {
 			t.Errorf("%v: %v", c.shape, err)
 		}
@@ -112,9 +112,9 @@ func TestDataOfInfiniteDensity(t *testing.T) {
 	}
 	x := engine.NewLocal(gosim.Wrap(model), 1)
 	defer x.Close()
-	_, err := x.Execute(t.Context(), engine.Draw{}, func(engine.Draw) engine.Stack {
+	_, err := x.Execute(t.Context(), engine.Task{Draw: engine.Draw{}, Stack: func(engine.Draw) engine.Stack {
 		return engine.Stack{control.NewCondition(control.Data{"y": dist.Scalar(0)}, true), control.Prior{}}
-	})
+	}})
 	if !errors.Is(err, engine.ErrData) {
 		t.Error(err)
 	}

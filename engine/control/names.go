@@ -31,6 +31,7 @@ type Names struct {
 
 	table  *tracing.Table // of the last trace
 	traces int
+	rel    tracing.Relative
 	weight float64 // log of the sum over all traces
 	occ    tracing.Occurrences
 	uses   []use // by name
@@ -104,15 +105,12 @@ func (n *Names) find(name string) use {
 
 // Add looks at a trace; an ErrName when the first NameCheck traces have shown that a name is wrong.
 func (n *Names) Add(t *tracing.Trace) error {
-	if t.Status == tracing.Failed {
+	if t.Status != tracing.OK {
 		return nil
 	}
 	n.table = t.Table
 	n.traces++
-	lw := t.LogWeight
-	if t.Bad() {
-		lw = math.Inf(-1)
-	}
+	lw := n.rel.Of(t)
 	n.weight = tracing.LogAdd(n.weight, lw)
 	used := 0
 	n.occ.Reset()

@@ -134,9 +134,9 @@ func TestProposalsAreExactInTheLimit(t *testing.T) {
 		}), 1)
 		for label, layer := range layers {
 			want, got := make([]estimate, len(tests)), make([]estimate, len(tests))
-			for tr, err := range x.Stream(t.Context(), engine.Draws(uint64(100+i), 0, uint64(n)), func(engine.Draw) engine.Stack {
+			for tr, err := range x.Stream(t.Context(), engine.Draws(uint64(100+i), 0, uint64(n), func(engine.Draw) engine.Stack {
 				return engine.Stack{layer(), control.Prior{}}
-			}) {
+			}), nil) {
 				if err != nil {
 					t.Fatalf("%s, %s: %v", name, label, err)
 				}

@@ -80,9 +80,9 @@ func inferWith(t testing.TB, x engine.Executor, pilot func() control.Pilot, data
 	t.Helper()
 	condition := control.NewCondition(data, true)
 	w := posterior.NewSummary().Weights
-	for tr, err := range x.Stream(ctx, engine.Draws(seed, 0, draws), func(engine.Draw) engine.Stack {
+	for tr, err := range x.Stream(ctx, engine.Draws(seed, 0, draws, func(engine.Draw) engine.Stack {
 		return engine.Stack{condition, control.NewGuide(pilot(), 0.01), control.Prior{}}
-	}) {
+	}), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestGUMOverManyData(t *testing.T) {
 // simulated is the data of a draw from the prior, and its latents.
 func simulated(t testing.TB, x engine.Executor, i uint64) (control.Data, map[string]float64) {
 	t.Helper()
-	tr, err := x.Execute(ctx, engine.Draw{Seed: 99, Index: i}, func(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} })
+	tr, err := x.Execute(ctx, engine.Task{Draw: engine.Draw{Seed: 99, Index: i}, Stack: func(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} }})
 	if err != nil {
 		t.Fatal(err)
 	}

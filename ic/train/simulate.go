@@ -56,7 +56,7 @@ func (s *Simulators) maker(d engine.Draw) engine.Stack {
 // Open implements Source.
 func (s *Simulators) Open(ctx context.Context, n *ic.Network[float32]) (_ *ic.Network[float32], held []*ic.Example, warnings []string, err error) {
 	var first []*tracing.Trace
-	for t, err := range s.X.Stream(ctx, engine.DrawsOf(dist.StreamTraining, s.Config.Seed, 0, uint64(s.Config.Validation)), s.maker) {
+	for t, err := range s.X.Stream(ctx, engine.DrawsOf(dist.StreamTraining, s.Config.Seed, 0, uint64(s.Config.Validation), s.maker), nil) {
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -108,7 +108,7 @@ func (s *Simulators) begin(ctx context.Context, from uint64) {
 		defer close(s.done)
 		defer close(s.ready)
 		n := uint64(math.MaxUint64>>11) - from
-		for t, err := range s.X.Stream(ctx, engine.DrawsOf(dist.StreamTraining, s.Config.Seed, from, n), s.maker) {
+		for t, err := range s.X.Stream(ctx, engine.DrawsOf(dist.StreamTraining, s.Config.Seed, from, n, s.maker), nil) {
 			if err != nil {
 				s.err = err
 				return

@@ -178,12 +178,12 @@ func record(t *testing.T, m gosim.Model, path, name string, seed, n uint64, infl
 		t.Fatal(err)
 	}
 	condition := control.NewCondition(data, false)
-	for tr, err := range x.Stream(ctx, engine.Draws(seed, 0, n), func(engine.Draw) engine.Stack {
+	for tr, err := range x.Stream(ctx, engine.Draws(seed, 0, n, func(engine.Draw) engine.Stack {
 		if inflation > 0 {
 			return engine.Stack{condition, control.NewInflate(inflation), control.Prior{}}
 		}
 		return engine.Stack{condition, control.Prior{}}
-	}) {
+	}), nil) {
 		if err == nil {
 			err = w.Write(ctx, tr)
 		}

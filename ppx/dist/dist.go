@@ -116,6 +116,9 @@ func (d *Dist) Label() string {
 
 // RowSize is how many numbers a draw takes of the parameters that are rows: the number of a Categorical's categories; 0 for other kinds.
 func (d *Dist) RowSize() (n int) {
+	if kinds[d.Kind].rows == nil {
+		return 0
+	}
 	for k := range d.Params {
 		if kinds[d.Kind].params[k].event > 0 {
 			n += rowSize(d.Kind, k, &d.Params[k])

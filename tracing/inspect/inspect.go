@@ -95,11 +95,12 @@ type Type struct {
 func Types(ctx context.Context, r tracing.Reader) ([]Type, error) {
 	at := map[uint64]*Type{}
 	total := math.Inf(-1)
+	var rel tracing.Relative
 	for t, err := range r.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if t.Status == tracing.Failed {
+		if t.Status != tracing.OK {
 			continue
 		}
 		id := t.Type()
@@ -114,10 +115,9 @@ func Types(ctx context.Context, r tracing.Reader) ([]Type, error) {
 			at[id] = x
 		}
 		x.Traces++
-		if !t.Bad() {
-			x.logSum = tracing.LogAdd(x.logSum, t.LogWeight)
-			total = tracing.LogAdd(total, t.LogWeight)
-		}
+		lw := rel.Of(t)
+		x.logSum = tracing.LogAdd(x.logSum, lw)
+		total = tracing.LogAdd(total, lw)
 	}
 	out := make([]Type, 0, len(at))
 	for _, x := range at {

@@ -1,6 +1,7 @@
 package rundir
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,11 @@ func openColumns(path string) (c *columnFile, err error) {
 		}
 	}()
 	defer recoverTo(&err)
+	// The library believes what the file says of its footer's length.
+	var tail [8]byte
+	if _, err := f.ReadAt(tail[:], size-8); err != nil || int64(binary.LittleEndian.Uint32(tail[:])) > size-12 {
+		return nil, errors.New("invalid Parquet: its end is cut off or damaged")
+	}
 	p, err := parquet.OpenFile(f, size, parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err

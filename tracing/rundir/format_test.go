@@ -1,6 +1,7 @@
 package rundir_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,12 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -26,12 +32,12 @@ func TestLineageSurvivesTheDisk(t *testing.T) {
 	for i, tr := range traces {
 		for step := range 3 { // each state of a chain stays for two more steps
 			c := *tr
-			c.Row, c.Step, c.Chain = int64(3*i+step), uint64(3*i+step), uint32(i%4)
-			if step > 0 {
-				c.SameAs, c.Parent = int64(3*i), int64(3*i+step-1)
-			}
 			score := float64(i) / 7
-			c.Score = &score
+			c.Row, c.Chain = int64(3*i+step), uint32(i%4)
+			c.From = &tracing.Lineage{Step: uint64(3*i + step), Parent: tracing.NoRow, SameAs: tracing.NoRow, Score: &score}
+			if step > 0 {
+				c.From.SameAs, c.From.Parent = int64(3*i), int64(3*i+step-1)
+			}
 			if i%10 == 9 && step == 0 {
 				c.Status = tracing.Partial
 			}
@@ -62,8 +68,9 @@ func TestLineageSurvivesTheDisk(t *testing.T) {
 	i := 0
 	compare := func(got *tracing.Trace) {
 		want := rows[i]
-		if got.Row != want.Row || got.Step != want.Step || got.Chain != want.Chain || got.Draw != want.Draw || got.Parent != want.Parent || got.SameAs != want.SameAs ||
-			got.Status != want.Status || got.Score == nil || *got.Score != *want.Score || show(got) != show(want) {
+		a, b := got.Lineage(), want.Lineage()
+		if got.Row != want.Row || got.Chain != want.Chain || got.Draw != want.Draw || a.Step != b.Step || a.Parent != b.Parent || a.SameAs != b.SameAs ||
+			got.Status != want.Status || a.Score == nil || *a.Score != *b.Score || show(got) != show(want) {
 			t.Errorf("row %d is %+v, want %+v", i, got, want)
 		}
 		i++
@@ -267,5 +274,206 @@ func TestManyAddressesInFewBytes(t *testing.T) {
 	}
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
 		t.Errorf("%d MiB", grown>>20)
+	}
+}
+
+// Every file has the names of its columns, also one that is not its writer's first, and is the same however often its part was saved.
+func TestFilesArePlainParquet(t *testing.T) {
+	traces := run(t, everything, 20_000, nil)
+	once, often := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
+	write(t, once, &rundir.Manifest{N: 20_000}, traces)
+	w, err := rundir.Create(often, &rundir.Manifest{N: 20_000}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.SyncEvery(time.Nanosecond)
+	for i, tr := range traces {
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+		if i%5000 == 0 {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	parts, err := filepath.Glob(filepath.Join(often, "*", "part-*"))
+	if err != nil || len(parts) < 6 {
+		t.Fatal(parts, err)
+	}
+	for _, name := range parts {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rel, _ := filepath.Rel(often, name)
+		if other, err := os.ReadFile(filepath.Join(once, rel)); err != nil || !bytes.Equal(b, other) {
+			t.Errorf("%s depends on how often it was saved (%v)", rel, err)
+		}
+		p, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range p.Metadata().RowGroups {
+			for _, c := range g.Columns {
+				if len(c.MetaData.PathInSchema) == 0 || c.MetaData.PathInSchema[0] == "" {
+					t.Fatalf("%s has a column without a name", rel)
+				}
+			}
+		}
+	}
+}
+
+// The size of a part is the same for a run in one piece, resumed, and read back, also without parameters.
+func TestPartSizeWithoutParameters(t *testing.T) {
+	probs := make([]float64, 5000)
+	for i := range probs {
+		probs[i] = 1
+	}
+	traces := run(t, func(r *gosim.Run) gosim.Tensor { return gosim.Scalar(r.Sample("k", gosim.Categorical(probs...))) }, 300, nil)
+	sizes := map[uint64]bool{}
+	for _, cut := range []int{0, 10} {
+		path := filepath.Join(t.TempDir(), "run")
+		w, err := rundir.Create(path, &rundir.Manifest{N: 300, NoParameters: true}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, tr := range traces {
+			if i == cut && cut > 0 {
+				if err := w.Close(rundir.Interrupted, nil); err != nil {
+					t.Fatal(err)
+				}
+				if w, _, _, err = rundir.Resume(ctx, path, tr.Table, func(*tracing.Trace) error { return nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Write(ctx, tr); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(rundir.Complete, nil); err != nil {
+			t.Fatal(err)
+		}
+		m, err := rundir.ReadManifest(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[m.PartSize] = true
+	}
+	if len(sizes) != 1 {
+		t.Errorf("sizes of parts: %v", sizes)
+	}
+}
+
+// Many small data do not make run.json too large to be read.
+func TestManySmallData(t *testing.T) {
+	data := map[string]ppx.Tensor{}
+	for i := range 1200 {
+		v := make([]float64, 1000)
+		for k := range v {
+			v[k] = 1 / float64(1+k+i)
+		}
+		data[fmt.Sprintf("name%04d", i)] = dist.Vector(v...)
+	}
+	path := filepath.Join(t.TempDir(), "run")
+	w, err := rundir.Create(path, &rundir.Manifest{N: 0}, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(path, "run.json")); err != nil || info.Size() > 4<<20 {
+		t.Errorf("%d bytes, %v", info.Size(), err)
+	}
+	m, err := rundir.ReadManifest(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.Tensors(path)
+	if err != nil || len(got) != len(data) {
+		t.Fatal(len(got), err)
+	}
+	for name, v := range data {
+		if !slices.Equal(got[name].Data, v.Data) {
+			t.Fatalf("%s differs", name)
+		}
+	}
+}
+
+// A file that says too much of its own footer, rows in another order, and addresses with nulls are damaged, and no more.
+func TestLiesOfFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	write(t, path, &rundir.Manifest{N: 50}, run(t, everything, 50, nil))
+	read := func() error {
+		r, err := rundir.Open(path, nil)
+		if err != nil {
+			return err
+		}
+		for _, err := range r.All(ctx) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	damage := func(what, name string, b []byte) {
+		t.Helper()
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err = read()
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, rundir.ErrDamaged) || grown > 64<<20 {
+			t.Errorf("%s: %v, with %d MiB", what, err, grown>>20)
+		}
+		if err := os.WriteFile(name, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addresses := filepath.Join(path, "addresses", "part-00000.parquet")
+	b, err := os.ReadFile(addresses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := bytes.Clone(b)
+	long[len(long)-5] = 0xff
+	damage("a long footer", addresses, long)
+	damage("seven bytes", addresses, b[:7])
+	type nullable struct {
+		ID   int64   `parquet:"id"`
+		Base *string `parquet:"base,optional"`
+		Role string  `parquet:"role,dict"`
+		Kind int64   `parquet:"kind"`
+	}
+	var out bytes.Buffer
+	w := parquet.NewGenericWriter[nullable](&out, parquet.Compression(&parquet.Zstd))
+	base := "a__Normal"
+	if _, err := w.Write([]nullable{{1, nil, "sample", 3}, {2, &base, "sample", 3}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damage("nulls and other types", addresses, out.Bytes())
+	if err := read(); err != nil {
+		t.Error(err)
+	}
+	m, err := os.ReadFile(filepath.Join(path, "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(path, "run.json"), bytes.Replace(m, []byte(`"first": 0`), []byte(`"first": 7`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); !errors.Is(err, rundir.ErrDamaged) || !strings.Contains(err.Error(), "row 0 where 7 was expected") {
+		t.Error(err)
 	}
 }

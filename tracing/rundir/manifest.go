@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -140,6 +141,7 @@ const (
 	manifestFile   = "run.json"
 	dataFile       = "data.npz"
 	inlineElements = 1000
+	inlineTotal    = 32 << 10 // elements of all data that stand in run.json itself
 	maxManifest    = 32 << 20 // bytes; observed values of many names are the most of it
 )
 
@@ -147,9 +149,11 @@ const (
 func (m *Manifest) setData(path string, data map[string]ppx.Tensor) error {
 	m.Data = map[string]Datum{}
 	large := map[string]ppx.Tensor{}
-	for name, t := range data {
+	inline := 0
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		t := data[name]
 		d := Datum{Shape: append([]int32{}, t.Shape...), Data: t.Data}
-		if len(t.Data) > inlineElements {
+		if inline += len(t.Data); len(t.Data) > inlineElements || inline > inlineTotal {
 			d.Data, d.File = nil, dataFile
 			large[name] = t
 		}
@@ -164,6 +168,7 @@ func (m *Manifest) setData(path string, data map[string]ppx.Tensor) error {
 // Tensors returns the observed values of the folder at path.
 func (m *Manifest) Tensors(path string) (map[string]ppx.Tensor, error) {
 	out := map[string]ppx.Tensor{}
+	files := map[string]map[string]ppx.Tensor{}
 	for name, d := range m.Data {
 		if d.File == "" {
 			t, err := dist.NewTensor(d.Data, d.Shape)
@@ -173,13 +178,22 @@ func (m *Manifest) Tensors(path string) (map[string]ppx.Tensor, error) {
 			out[name] = t
 			continue
 		}
-		t, err := readNPZ(filepath.Join(path, filepath.Base(d.File)), name)
-		if err != nil {
-			return nil, err
+		file := filepath.Join(path, filepath.Base(d.File))
+		if files[file] == nil {
+			arrays, err := readNPZ(file)
+			if err != nil {
+				return nil, err
+			}
+			files[file] = arrays
+		}
+		t, ok := files[file][name]
+		if !ok {
+			return nil, damaged(file, fmt.Errorf("it has no array %s", ppx.Quote(name)))
 		}
 		// Arrays in the file are vectors.
+		var err error
 		if out[name], err = dist.NewTensor(t.Data, d.Shape); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
+			return nil, damaged(file, fmt.Errorf("%s: %w", ppx.Quote(name), err))
 		}
 	}
 	return out, nil
@@ -231,6 +245,8 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("part_size %d is no power of two up to %d", m.PartSize, maxPartSize)
 	case m.First > math.MaxInt64-m.N || m.N > math.MaxInt64:
 		return fmt.Errorf("first %d and n %d are too large", m.First, m.N)
+	case m.Counts.Traces > math.MaxInt64/2 || m.Counts.Failed > math.MaxInt64/2:
+		return fmt.Errorf("counts of %d and %d", m.Counts.Traces, m.Counts.Failed)
 	case m.Seconds != m.Seconds || !(m.Inflation >= 0 && m.Inflation < 1) || m.LikelihoodImportance < 0:
 		return fmt.Errorf("seconds %g, inflation %g, likelihood_importance %g", m.Seconds, m.Inflation, m.LikelihoodImportance)
 	}

@@ -39,7 +39,7 @@ func Merge(ctx context.Context, paths []string, out string, each func(*tracing.T
 	}
 	joined := *first.Manifest
 	m = &joined
-	m.PartSize, m.Counts, m.Seconds, m.N, m.Ended, m.Error = 0, Counts{}, 0, 0, nil, ""
+	m.PartSize, m.Counts, m.Seconds, m.N, m.Ended, m.Error, m.Cut = 0, Counts{}, 0, 0, nil, "", nil
 	m.Systems, m.Mixed = slices.Clone(m.Systems), slices.Clone(m.Mixed)
 	started, seconds, lost := m.Started, 0.0, uint64(0)
 	for i, s := range shards {
@@ -57,6 +57,11 @@ func Merge(ctx context.Context, paths []string, out string, each func(*tracing.T
 					m.Systems = append(m.Systems, x)
 				}
 			}
+		}
+	}
+	for _, s := range shards { // a run that was cut off and that no other shard has made
+		if c := s.Manifest.Cut; c != nil && c.Draw >= m.First+m.N && (m.Cut == nil || c.Running > m.Cut.Running) {
+			m.Cut = c
 		}
 	}
 	host := m.Host
@@ -128,6 +133,7 @@ func different(a, b *Manifest) (what, x, y string) {
 		return [][2]string{{"the model", ppx.Quote(m.Model)}, {"the method", ppx.Quote(m.Method)}, {"the seed", text(m.Seed)}, {"the stream of random numbers", text(m.StreamKind)},
 			{"conditioned", text(m.Conditioned)}, {"keep_values", text(m.KeepValues)}, {"invalid_observe", text(m.InvalidObserve)}, {"the inflation", text(m.Inflation)},
 			{"likelihood_importance", text(m.LikelihoodImportance)}, {"the network", text(network)}, {"the defensive share", text(m.Defensive)}, {"no_parameters", text(m.NoParameters)},
+			{"the lineage", text(m.Lineage)},
 			{"the version of ppx", ppx.Quote(m.PPXVersion)}}
 	}
 	xs, ys := settings(a), settings(b)

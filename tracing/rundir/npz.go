@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/sbinet/npyio"
 	"github.com/sbinet/npyio/npz"
@@ -181,30 +182,32 @@ func writeNPZ(path string, arrays map[string]ppx.Tensor) error {
 	})
 }
 
-func readNPZ(path, name string) (ppx.Tensor, error) {
+// readNPZ reads all arrays of a file, by name.
+func readNPZ(path string) (map[string]ppx.Tensor, error) {
 	file, size, err := disk.OpenRegular(path)
 	if err != nil {
-		return ppx.Tensor{}, err
+		return nil, err
 	}
 	defer file.Close()
 	z, err := zip.NewReader(file, size)
 	if err != nil {
-		return ppx.Tensor{}, fmt.Errorf("%s: %w", path, err)
+		return nil, damaged(path, err)
 	}
+	out := map[string]ppx.Tensor{}
 	for _, f := range z.File {
-		if f.Name != name+".npy" {
+		name, ok := strings.CutSuffix(f.Name, ".npy")
+		if !ok {
 			continue
 		}
 		r, err := f.Open()
 		if err != nil {
-			return ppx.Tensor{}, fmt.Errorf("%s: %w", path, err)
+			return nil, damaged(path, err)
 		}
-		defer r.Close()
-		t, err := ReadNPY(r, int64(f.UncompressedSize64))
+		out[name], err = ReadNPY(r, int64(f.UncompressedSize64))
+		r.Close()
 		if err != nil {
-			err = fmt.Errorf("%s: %s: %w", path, name, err)
+			return nil, damaged(path, fmt.Errorf("%s: %w", ppx.Quote(name), err))
 		}
-		return t, err
 	}
-	return ppx.Tensor{}, fmt.Errorf("%s: no array %s", path, name)
+	return out, nil
 }

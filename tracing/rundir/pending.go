@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -30,13 +31,45 @@ func pendingDirs(path string) []string {
 	return dirs
 }
 
-// SavePending stores traces that wait for earlier draws, in the place of those saved before.
-func (w *Writer) SavePending(traces []*tracing.Trace) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.err != nil {
-		return w.err
+// Early takes a trace that is finished and waits for an earlier row: it is stored beside the others when that takes long, or when the run
+// ends before. From any goroutine.
+func (w *Writer) Early(t *tracing.Trace) {
+	w.earlyMu.Lock()
+	defer w.earlyMu.Unlock()
+	if t.Row >= w.next.Load() { // else it has come in its turn meanwhile
+		w.early[t.Row] = t
+		w.earlier = true
 	}
+}
+
+// waiting is the traces that have not come in their turn, in the order of rows, if they are others than were stored last and, unless at
+// once, no row has come for a while.
+func (w *Writer) waiting(atOnce bool) (out []*tracing.Trace, changed bool) {
+	w.earlyMu.Lock()
+	defer w.earlyMu.Unlock()
+	next := w.next.Load()
+	for row := range w.early {
+		if row < next {
+			delete(w.early, row)
+			w.earlier = true
+		}
+	}
+	if next != w.seen {
+		w.seen, w.since = next, time.Now()
+	}
+	if !w.earlier || !atOnce && time.Since(w.since) < w.every {
+		return nil, false
+	}
+	w.earlier = false
+	for _, t := range w.early {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b *tracing.Trace) int { return cmp.Compare(a.Row, b.Row) })
+	return out, true
+}
+
+// savePending stores traces that wait for earlier rows, in the place of those stored before.
+func (w *Writer) savePending(traces []*tracing.Trace) error {
 	old := pendingDirs(w.Path)
 	if len(traces) > 0 {
 		w.pending++

@@ -102,7 +102,13 @@ func (row *addressRow) parse() (op ppx.Type, kind dist.Kind, err error) {
 	return op, kind, nil
 }
 
-func readAddressPart(path string, k uint64) ([]addressRow, error) {
+func readAddressPart(path string, k uint64) (rows []addressRow, err error) {
+	defer func() {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
+			err = damaged(partName(path, "addresses", k), err)
+		}
+	}()
+	defer recoverTo(&err)
 	c, err := openColumns(partName(path, "addresses", k))
 	if err != nil {
 		return nil, err
@@ -119,7 +125,7 @@ func readAddressPart(path string, k uint64) ([]addressRow, error) {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
-	rows := make([]addressRow, n)
+	rows = make([]addressRow, n)
 	for i := range rows {
 		rows[i] = addressRow{ID: id.ints[i], Base: base.str(i), Role: role.str(i), Kind: kind.str(i)}
 		_, k, err := rows[i].parse()
@@ -143,7 +149,7 @@ func (r *Reader) Addresses() []tracing.Address {
 // All implements tracing.Reader, its errors being ErrDamaged and ctx's: every trace, failed ones included, in the order of rows.
 func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
-		n := uint64(0)
+		n, next := uint64(0), int64(r.Manifest.First)
 		for k := uint64(0); ; k++ {
 			traces, err := r.Part(k)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -161,7 +167,11 @@ func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
 				return
 			}
 			for _, t := range traces {
-				if !yield(t, nil) {
+				if t.Row != next {
+					yield(nil, damaged(partName(r.Path, "draws", k), fmt.Errorf("row %d where %d was expected", t.Row, next)))
+					return
+				}
+				if next++; !yield(t, nil) {
 					return
 				}
 			}
@@ -407,14 +417,20 @@ func (r *Reader) assemble(d *drawColumns, i int, s *siteColumns, at, l int) (*tr
 	if shared != nil {
 		t.Share(shared)
 	}
-	t.Row, t.Step = row, uint64(d.step.ints[i])
+	t.Row = row
 	t.LogLikelihood = d.logLikelihood.doubles[i]
 	t.LogWeightRest, t.LogLikelihoodRest = d.weightRest.doubles[i], d.likelihoodRest.doubles[i]
-	if p := d.parent.intsAt(i); len(p) > 0 {
-		t.Parent = p[0]
-	}
-	if x := d.score.at(i); len(x) > 0 {
-		t.Score = &x[0]
+	p, x, step := d.parent.intsAt(i), d.score.at(i), d.step.ints[i]
+	if len(p)+len(x) > 0 || step > 0 || t.From != nil {
+		l := t.Lineage()
+		l.Step = uint64(step)
+		if len(p) > 0 {
+			l.Parent = p[0]
+		}
+		if len(x) > 0 {
+			l.Score = &x[0]
+		}
+		t.From = &l
 	}
 	var ok bool
 	if t.Status, ok = tracing.StatusByName(d.status.str(i)); !ok {
@@ -439,7 +455,7 @@ func (r *Reader) shared(row, same int64) (*tracing.Trace, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("row %d is the same as row %d: %w", row, same, err)
-	case t.SameAs != tracing.NoRow:
+	case t.Lineage().SameAs != tracing.NoRow:
 		return nil, fmt.Errorf("row %d is the same as row %d, which is the same as another", row, same)
 	}
 	r.same = t
@@ -498,7 +514,8 @@ type Head struct {
 	Row                      uint64
 	Chain                    uint32
 	Step, Draw               uint64
-	LogWeight, LogLikelihood float64
+	LogWeight, LogWeightRest float64
+	LogLikelihood            float64
 	Type                     uint64
 	Length                   int
 	Result                   ppx.Tensor
@@ -564,7 +581,7 @@ func (r *Reader) heads(k uint64) (out []Head, err error) {
 		if err != nil {
 			return nil, damaged(c.f.Name(), err)
 		}
-		out[i] = Head{Row: uint64(d.row.ints[i]), Chain: uint32(d.chain.ints[i]), Step: uint64(d.step.ints[i]), Draw: uint64(d.draw.ints[i]), LogWeight: d.logWeight.doubles[i],
+		out[i] = Head{Row: uint64(d.row.ints[i]), Chain: uint32(d.chain.ints[i]), Step: uint64(d.step.ints[i]), Draw: uint64(d.draw.ints[i]), LogWeight: d.logWeight.doubles[i], LogWeightRest: d.weightRest.doubles[i],
 			LogLikelihood: d.logLikelihood.doubles[i], Type: uint64(types.ints[i]), Length: int(lengths.ints[i]), Result: result,
 			Seconds: d.seconds.doubles[i]}
 		var ok bool

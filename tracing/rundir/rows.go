@@ -66,37 +66,32 @@ type addressRow struct {
 	Source []string `parquet:"source,list"`
 }
 
+// codec is one for all files: it keeps the compressors, which are large.
+var codec = &zstd.Codec{Level: zstd.SpeedFastest}
+
 // Settings of all files. Pages are small enough that one row is found without decoding much else.
 func options() []parquet.WriterOption {
 	return []parquet.WriterOption{
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.Compression(codec),
 		parquet.PageBufferSize(64 << 10),
 		parquet.CreatedBy("ppx-engine", "2", ""),
 	}
 }
 
-// writers make the files of one kind, in reused memory. Readers take a NaN to lie nowhere between a smallest and a largest value, and
+// fileWriter makes a file of rows. A writer for each file: one that is used again leaves out the names of columns in the metadata
+// (parquet-go 0.32). Readers take a NaN to lie nowhere between a smallest and a largest value, and
 // so do not find it: in a file that holds one, the columns of numbers have no such bounds.
-type writers[R any] struct {
-	plain, unbounded *parquet.GenericWriter[R]
-}
-
-func (w *writers[R]) open(f *os.File, nan bool) *parquet.GenericWriter[R] {
-	to, o := &w.plain, options()
+func fileWriter[R any](f *os.File, nan bool) *parquet.GenericWriter[R] {
+	o := options()
 	if nan {
-		to = &w.unbounded
-		for _, c := range parquet.SchemaOf(*new(R)).Columns() {
-			if leaf, ok := parquet.SchemaOf(*new(R)).Lookup(c...); ok && leaf.Node.Type().Kind() == parquet.Double {
+		schema := parquet.SchemaOf(*new(R))
+		for _, c := range schema.Columns() {
+			if leaf, ok := schema.Lookup(c...); ok && leaf.Node.Type().Kind() == parquet.Double {
 				o = append(o, parquet.SkipPageBounds(c...))
 			}
 		}
 	}
-	if *to == nil {
-		*to = parquet.NewGenericWriter[R](f, o...)
-	} else {
-		(*to).Reset(f)
-	}
-	return *to
+	return parquet.NewGenericWriter[R](f, o...)
 }
 
 func partName(path, kind string, k uint64) string {
@@ -107,14 +102,12 @@ func partName(path, kind string, k uint64) string {
 type encoder struct {
 	bare  bool // without parameters
 	sites []siteRow
+	draws []drawRow
 	slab  []float64
 	d     ppx.Dist
 	table *tracing.Table // of ids and names
 	ids   []int64        // of addresses
 	names []string
-	sw    writers[siteRow]
-	dw    writers[drawRow]
-	aw    writers[addressRow]
 }
 
 // chunkRows is how many rows go to the library at once.
@@ -122,7 +115,7 @@ const chunkRows = 4096
 
 // writeSites writes the sites file of a part.
 func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace) error {
-	w := e.sw.open(f, slices.ContainsFunc(traces, holdsNaN))
+	w := fileWriter[siteRow](f, slices.ContainsFunc(traces, e.holdsNaN))
 	e.sites, e.slab = e.sites[:0], e.slab[:0]
 	flush := func() error {
 		_, err := w.Write(e.sites)
@@ -130,7 +123,7 @@ func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace) error {
 		return err
 	}
 	for _, t := range traces {
-		if t.SameAs != tracing.NoRow {
+		if t.From != nil && t.From.SameAs != tracing.NoRow {
 			continue
 		}
 		e.use(t)
@@ -147,13 +140,13 @@ func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace) error {
 }
 
 // holdsNaN tells whether some number of a trace's statements is none.
-func holdsNaN(t *tracing.Trace) bool {
+func (e *encoder) holdsNaN(t *tracing.Trace) bool {
 	for i := range t.Entries {
-		if e := &t.Entries[i]; e.LogP != e.LogP || e.LogQ != e.LogQ {
+		if s := &t.Entries[i]; s.LogP != s.LogP || s.LogQ != s.LogQ || e.bare && slices.ContainsFunc(t.Value(i).Data, math.IsNaN) {
 			return true
 		}
 	}
-	return t.AnyNaN()
+	return !e.bare && t.AnyNaN()
 }
 
 // room returns n numbers that stay in place until the next flush.
@@ -207,24 +200,38 @@ func split(data []float64) (*float64, []float64) {
 }
 
 func (e *encoder) writeDraws(f *os.File, traces []*tracing.Trace) error {
-	rows := make([]drawRow, 0, len(traces))
-	nan := false
+	w := fileWriter[drawRow](f, slices.ContainsFunc(traces, drawHoldsNaN))
+	e.draws = e.draws[:0]
+	flush := func() error {
+		_, err := w.Write(e.draws)
+		e.draws = e.draws[:0]
+		return err
+	}
 	for _, t := range traces {
-		r := drawRow{Row: t.Row, Chain: int32(t.Chain), Step: int64(t.Step), Draw: int64(t.Draw), Parent: rowOf(&t.Parent), SameAs: rowOf(&t.SameAs),
-			LogWeight: t.LogWeight, WeightRest: t.LogWeightRest, LogLikelihood: t.LogLikelihood, LikelihoodRest: t.LogLikelihoodRest, Score: t.Score,
+		r := drawRow{Row: t.Row, Chain: int32(t.Chain), Draw: int64(t.Draw),
+			LogWeight: t.LogWeight, WeightRest: t.LogWeightRest, LogLikelihood: t.LogLikelihood, LikelihoodRest: t.LogLikelihoodRest,
 			TraceType: int64(t.Type()), Length: int32(len(t.Entries)), ResultShape: t.Result.Shape,
 			Seconds: t.Seconds, Status: t.Status.String()}
+		if f := t.From; f != nil {
+			r.Step, r.Parent, r.SameAs, r.Score = int64(f.Step), rowOf(&f.Parent), rowOf(&f.SameAs), f.Score
+		}
 		r.Result, r.Results = split(t.Result.Data)
 		if t.Error != "" {
 			r.Error = &t.Error
 		}
-		nan = nan || t.LogWeight != t.LogWeight || t.LogLikelihood != t.LogLikelihood || slices.ContainsFunc(t.Result.Data, math.IsNaN) ||
-			t.Score != nil && *t.Score != *t.Score
-		rows = append(rows, r)
+		if e.draws = append(e.draws, r); len(e.draws) == chunkRows {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
 	}
-	w := e.dw.open(f, nan)
-	_, err := w.Write(rows)
-	return errors.Join(err, w.Close())
+	return errors.Join(flush(), w.Close())
+}
+
+// drawHoldsNaN tells whether some number of a trace as a whole is none.
+func drawHoldsNaN(t *tracing.Trace) bool {
+	return t.LogWeight != t.LogWeight || t.LogLikelihood != t.LogLikelihood || slices.ContainsFunc(t.Result.Data, math.IsNaN) ||
+		t.From != nil && t.From.Score != nil && math.IsNaN(*t.From.Score)
 }
 
 // rowOf is a row where there is one.
@@ -236,7 +243,7 @@ func rowOf(row *int64) *int64 {
 }
 
 func (e *encoder) writeAddresses(f *os.File, rows []addressRow) error {
-	w := e.aw.open(f, false)
+	w := fileWriter[addressRow](f, false)
 	_, err := w.Write(rows)
 	return errors.Join(err, w.Close())
 }

@@ -59,9 +59,9 @@ func run(t testing.TB, m gosim.Model, n uint64, data control.Data) []*tracing.Tr
 	defer x.Close()
 	stack := engine.Stack{control.NewCondition(data, true), control.NewInflate(0.3), control.Prior{}}
 	var out []*tracing.Trace
-	for tr, err := range x.Stream(ctx, engine.Draws(1, 0, n), func(engine.Draw) engine.Stack {
+	for tr, err := range x.Stream(ctx, engine.Draws(1, 0, n, func(engine.Draw) engine.Stack {
 		return append(engine.Stack{stack[0], control.NewInflate(0.3)}, stack[2])
-	}) {
+	}), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +299,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range []string{"draws", "sites", "addresses"} {
-		if err := os.RemoveAll(filepath.Join(path, k)); err != nil {
+		if err := errors.Join(os.RemoveAll(filepath.Join(path, k)), os.Mkdir(filepath.Join(path, k), 0o700)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -308,6 +308,14 @@ func TestRefusals(t *testing.T) {
 	}
 	if err := w.Close(rundir.Complete, nil); err != nil {
 		t.Fatal(err)
+	}
+	// But a file that somebody else has put into a folder stays.
+	mine := filepath.Join(dir, "mine")
+	if err := errors.Join(os.Mkdir(mine, 0o700), os.WriteFile(filepath.Join(mine, "data.npz"), []byte("mine"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rundir.Create(mine, &rundir.Manifest{}, nil); !errors.Is(err, rundir.ErrExists) {
+		t.Errorf("a folder with another's file: %v", err)
 	}
 }
 
@@ -517,7 +525,7 @@ func single(t testing.TB, m gosim.Model, draws ...uint64) []*tracing.Trace {
 	defer x.Close()
 	var out []*tracing.Trace
 	for _, d := range draws {
-		tr, err := x.Execute(ctx, engine.Draw{Seed: 1, Index: d}, func(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} })
+		tr, err := x.Execute(ctx, engine.Task{Draw: engine.Draw{Seed: 1, Index: d}, Stack: func(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ WITH counted AS (
   FROM draws d WHERE d.status = 'ok'
 ), present AS (
   SELECT *, CASE WHEN value IS NOT NULL THEN [value] ELSE "values" END AS elements,
-    name || CASE WHEN k = 1 AND NOT regexp_matches(name, '(?s)^.+@0*[1-9][0-9]*$') THEN '' ELSE '@' || k END AS label
+    name || CASE WHEN k = 1 AND NOT regexp_matches(name, '(?s)^.+@0*[1-9][0-9]{0,8}$|(?s)\[[0-9]+(,[0-9]+)*\]$') THEN '' ELSE '@' || k END AS label
   FROM quantities WHERE value IS NOT NULL OR len("values") > 0 OR list_contains(shape, 0)
 ), named AS (
   SELECT *, bool_or(len(elements) <> 1) OVER (PARTITION BY name, k) AS tensor,
@@ -51,12 +51,12 @@ FROM variables v JOIN weights w USING ("row") WHERE isfinite(v.value);
 
 -- The table that "ppx summary" prints: present is the share of the weight that has the variable, the rest is of its finite values.
 CREATE OR REPLACE VIEW summary AS
-WITH moments AS (
-  SELECT name, sum(weight * value) AS mean, 1 / sum(weight * weight) AS ess, min(seq) AS seq, min(element) AS element, count(*) AS traces
-  FROM posterior GROUP BY name
+WITH listed AS (
+  SELECT v.name, min(v.seq) AS seq, min(v.element) AS element, sum(coalesce(w.weight, 0)) / (SELECT sum(weight) FROM weights) AS present
+  FROM variables v LEFT JOIN weights w USING ("row") GROUP BY v.name
+), moments AS (
+  SELECT name, sum(weight * value) AS mean, 1 / sum(weight * weight) AS ess, count(*) AS traces FROM posterior GROUP BY name
 ), spread AS (
   SELECT name, sqrt(sum(weight * (value - mean) * (value - mean))) AS sd FROM posterior JOIN moments USING (name) GROUP BY name
-), presence AS (
-  SELECT name, sum(weight) / (SELECT sum(weight) FROM weights) AS present FROM variables JOIN weights USING ("row") GROUP BY name
 )
-SELECT name, present, mean, sd, ess, traces FROM presence LEFT JOIN moments USING (name) LEFT JOIN spread USING (name) ORDER BY seq, element;
+SELECT name, present, mean, sd, ess, traces FROM listed LEFT JOIN moments USING (name) LEFT JOIN spread USING (name) ORDER BY seq, element;

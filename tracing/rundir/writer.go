@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"time"
 
@@ -60,6 +61,13 @@ type Writer struct {
 
 	// Pending are finished traces of a resumed run that wait for earlier draws.
 	Pending []*tracing.Trace
+
+	next    atomic.Int64 // the first row that has not been written
+	earlyMu sync.Mutex   // not mu, which is held while the disk is slow
+	early   map[int64]*tracing.Trace
+	earlier bool      // others wait than were stored last
+	seen    int64     // next, when it was looked at last,
+	since   time.Time // and when it came to that
 
 	known   map[int64]bool            // addresses that are on disk, or new in the open part
 	cache   map[*tracing.Table][]bool // the same, by a table's numbers
@@ -142,9 +150,16 @@ func Free(path string) error {
 	if err != nil {
 		return err
 	}
+	made := 0 // of the folders, which come first
+	for _, e := range entries {
+		if slices.Contains(kinds, e.Name()) {
+			made++
+		}
+	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == ".lock", name == "views.sql", strings.HasPrefix(name, ".tmp-"), name == dataFile:
+		case name == ".lock":
+		case made == len(kinds) && (name == "views.sql" || name == dataFile || strings.HasPrefix(name, ".tmp-")):
 		case e.IsDir() && slices.Contains(kinds, name):
 			if inside, err := os.ReadDir(filepath.Join(path, name)); err != nil || len(inside) > 0 {
 				return exists
@@ -157,7 +172,7 @@ func Free(path string) error {
 }
 
 func newWriter(path string, m *Manifest) *Writer {
-	return &Writer{Path: path, m: m, enc: encoder{bare: m.NoParameters}, known: map[int64]bool{}, cache: map[*tracing.Table][]bool{},
+	return &Writer{Path: path, m: m, enc: encoder{bare: m.NoParameters}, known: map[int64]bool{}, early: map[int64]*tracing.Trace{}, since: time.Now(), cache: map[*tracing.Table][]bool{},
 		started: time.Now(), every: DefaultSync, lastSync: time.Now(), before: m.Seconds, stop: make(chan struct{})}
 }
 
@@ -229,9 +244,11 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 		return nil, nil, 0, err
 	}
 	w.pending = number
+	w.next.Store(int64(next))
 	for _, t := range waiting {
 		if t.Row >= int64(next) {
 			w.Pending = append(w.Pending, t)
+			w.early[t.Row] = t
 		}
 	}
 	m.State, m.Error, m.Ended, m.Cut = Running, "", nil, nil
@@ -255,6 +272,9 @@ func (w *Writer) begin() {
 				w.mu.Lock()
 				if w.err == nil && w.due() {
 					w.err = w.save()
+				}
+				if waiting, changed := w.waiting(false); w.err == nil && changed {
+					w.err = w.savePending(waiting)
 				}
 				w.mu.Unlock()
 			}
@@ -281,6 +301,7 @@ func (w *Writer) Write(_ context.Context, t *tracing.Trace) error {
 	if w.err != nil {
 		return w.err
 	}
+	w.next.Store(t.Row + 1)
 	w.open.traces = append(w.open.traces, t)
 	w.unsaved = true
 	w.err = w.closeParts()
@@ -315,11 +336,11 @@ func (w *Writer) tally() {
 // choosePartSize looks at the first draws: as many as it takes for a decision, 0 while there are too few. The
 // size is at least their number, so that a part never shrinks, and depends on nothing but them, so that it
 // is the same after a resume.
-func choosePartSize(traces []*tracing.Trace) uint64 {
+func choosePartSize(traces []*tracing.Trace, bare bool) uint64 {
 	sites, numbers := 0, 0
 	for i, t := range traces {
 		sites += len(t.Entries)
-		numbers += size(t)
+		numbers += size(t, bare)
 		n := i + 1
 		if n < sizingDraws && numbers < partNumbers {
 			continue
@@ -333,14 +354,16 @@ func choosePartSize(traces []*tracing.Trace) uint64 {
 	return 0
 }
 
-// size is how many numbers a trace is on disk, where parameters have been broadcast.
-func size(t *tracing.Trace) int {
+// size is how many numbers a trace is on disk, where parameters have been broadcast, or left out.
+func size(t *tracing.Trace, bare bool) int {
 	n := 8 + len(t.Result.Data)
 	var d ppx.Dist
 	for i := range t.Entries {
-		t.DistInto(i, &d)
 		v := len(t.Value(i).Data)
-		n += 8 + v + d.FlatLen(v)
+		if n += 8 + v; !bare {
+			t.DistInto(i, &d)
+			n += d.FlatLen(v)
+		}
 	}
 	return n
 }
@@ -348,7 +371,7 @@ func size(t *tracing.Trace) int {
 // closeParts writes the parts that are full.
 func (w *Writer) closeParts() error {
 	if w.m.PartSize == 0 {
-		if w.m.PartSize = choosePartSize(w.open.traces); w.m.PartSize == 0 {
+		if w.m.PartSize = choosePartSize(w.open.traces, w.m.NoParameters); w.m.PartSize == 0 {
 			return nil
 		}
 	}
@@ -393,10 +416,20 @@ func (w *Writer) save() error {
 
 // write writes the files of a part: what others refer to first.
 func (w *Writer) write(p *part) error {
+	var known []bool // of the table's addresses
+	var table *tracing.Table
 	for _, t := range p.traces {
-		for i := range t.Entries {
-			w.note(p, t, t.Entries[i].Address)
+		if t.Table != table {
+			table, known = t.Table, w.cache[t.Table]
 		}
+		for i := range t.Entries {
+			if a := t.Entries[i].Address; int(a) >= len(known) || !known[a] {
+				known = w.note(p, t, a)
+			}
+		}
+	}
+	if len(w.known) > maxAddresses {
+		return fmt.Errorf("%s: more than %d addresses: do they hold something that differs in every run?", w.Path, maxAddresses)
 	}
 	if err := disk.Replace(partName(w.Path, "addresses", p.number), func(f *os.File) error { return w.enc.writeAddresses(f, p.fresh) }); err != nil {
 		return err
@@ -408,12 +441,9 @@ func (w *Writer) write(p *part) error {
 	return disk.Replace(partName(w.Path, "draws", p.number), func(f *os.File) error { return w.enc.writeDraws(f, p.traces) })
 }
 
-// note makes an address one of those that are new in a part, unless it is on disk.
-func (w *Writer) note(p *part, t *tracing.Trace, address uint32) {
+// note makes an address one of those that are new in a part, unless it is on disk; it returns which of the table's are known now.
+func (w *Writer) note(p *part, t *tracing.Trace, address uint32) (known []bool) {
 	c := w.cache[t.Table]
-	if int(address) < len(c) && c[address] {
-		return
-	}
 	for int(address) >= len(c) {
 		c = append(c, false)
 	}
@@ -421,7 +451,7 @@ func (w *Writer) note(p *part, t *tracing.Trace, address uint32) {
 	w.cache[t.Table] = c
 	a := t.Table.Address(address)
 	if w.known[a.ID()] {
-		return
+		return c
 	}
 	w.known[a.ID()] = true
 	row := addressRow{ID: a.ID(), Base: a.Base, Role: tracing.Role(a.Op), Params: a.Kind.Params()}
@@ -432,6 +462,7 @@ func (w *Writer) note(p *part, t *tracing.Trace, address uint32) {
 		}
 	}
 	p.fresh = append(p.fresh, row)
+	return c
 }
 
 // Update changes the manifest; it reaches the disk with the next part.
@@ -506,6 +537,11 @@ func (w *Writer) Close(state string, reason error) error {
 	}
 	if err := w.closeParts(); err != nil {
 		return w.fail(err)
+	}
+	if waiting, changed := w.waiting(true); changed {
+		if err := w.savePending(waiting); err != nil {
+			return w.fail(err)
+		}
 	}
 	if len(w.open.traces) > 0 || w.open.number == 0 {
 		if err := w.save(); err != nil {
