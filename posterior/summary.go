@@ -120,7 +120,7 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 	case t.Bad():
 		s.BadAt = note(s.BadAt, siteOf(t, func(sum float64) bool { return math.IsNaN(sum) || math.IsInf(sum, 1) }))
 	case !math.IsInf(lw, -1):
-		s.digits.add(t)
+		s.digits.add(t, lw)
 	case s.Weights.s1 == 0:
 		s.ZeroAt = note(s.ZeroAt, siteOf(t, func(sum float64) bool { return math.IsInf(sum, -1) }))
 	}
@@ -206,9 +206,12 @@ func siteName(t *tracing.Trace, e *tracing.Entry) string {
 	return label
 }
 
+// noted is the length of a short list.
+const noted = 3
+
 // note adds a site to a short list without repetitions.
 func note(list []string, site string) []string {
-	if len(list) < 3 && !slices.Contains(list, site) {
+	if len(list) < noted && !slices.Contains(list, site) {
 		return append(list, site)
 	}
 	return list

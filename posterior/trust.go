@@ -161,8 +161,8 @@ func (s *Summary) Judge(f Facts) Trust {
 			t.add(Doubtful, PartlyUsed, "", "%s was used by %.3g %% of the traces, which carry %.3g %% of the weight; the others are not scored against it", ppx.Quote(d.Name), 100*d.Traces, 100*d.Weight)
 		}
 	}
-	if len(s.digits.lost) > 0 && f.Conditioned {
-		t.add(None, DigitsLost, "", "digits lost at %s: log densities there are so large that what tells traces apart is rounded away; rescale the data", strings.Join(s.digits.lost, ", "))
+	if lost := s.digits.lost(w.max); len(lost) > 0 && f.Conditioned {
+		t.add(None, DigitsLost, "", "digits lost at %s: log densities there are so large that what tells traces apart is rounded away; rescale the data", strings.Join(lost, ", "))
 	}
 	if share := float64(w.Failed) / w.draws(); share > smallShare {
 		t.add(Doubtful, FailedDraws, "", "%.3g %% of the draws failed: the result is that of the draws that the simulator survives", 100*share)

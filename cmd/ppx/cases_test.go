@@ -135,6 +135,11 @@ var models = map[string]gosim.Model{
 		r.Observe("y", gosim.Normal(x, 1))
 		return gosim.Scalar(x)
 	},
+	"wide": func(r *gosim.Run) gosim.Tensor { // some of its draws are so far away that their density has lost its digits
+		x := r.Sample("x", gosim.LogNormal(0, 10))
+		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
 	"sometimes": func(r *gosim.Run) gosim.Tensor { // half of the traces see the datum
 		a := r.Sample("a", gosim.Normal(0, 1))
 		if a > 0 {

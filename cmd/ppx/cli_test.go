@@ -260,7 +260,7 @@ func TestWrongUse(t *testing.T) {
 		{args(words("infer --workers many"), gum), "want auto or a number"},
 		{args(words("infer --prior-inflation 1"), gum), "must lie in [0, 1)"},
 		{args(words("infer --likelihood-importance 0"), gum), "must be positive"},
-		{args(words("infer --out full"), gum), "exists and is not empty"},
+		{args(words("infer --out full"), gum), "exists and is not empty; give another --out, or --resume"},
 		{args(words("infer --resume"), gum), "--out DIR"},
 		{args(words("infer --resume --out nowhere"), gum), "not a run directory"},
 		{args(words("infer --retry-failed"), gum), "goes with --resume"},

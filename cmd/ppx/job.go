@@ -279,7 +279,9 @@ func (j *job) settings(c *cobra.Command) (*rundir.Manifest, error) {
 		if info, err := os.Stat(j.out); err == nil && !info.IsDir() {
 			return nil, usagef("--out %s is a file", ppx.Quote(j.out))
 		}
-		if err := rundir.Free(j.out); err != nil {
+		if err := rundir.Free(j.out); errors.Is(err, rundir.ErrExists) {
+			return nil, usagef("%w; give another --out, or --resume to continue it", err)
+		} else if err != nil {
 			return nil, err
 		}
 		return nil, nil

@@ -46,8 +46,11 @@ run directory that one job would have left, to the bit, but for times and hosts.
 				return nil
 			})
 			p.done()
-			if errors.Is(err, rundir.ErrMerge) {
+			switch {
+			case errors.Is(err, rundir.ErrMerge):
 				err = usageError{err}
+			case errors.Is(err, rundir.ErrExists):
+				err = usagef("%w; give another -o", err)
 			}
 			if err != nil {
 				return err

@@ -100,7 +100,7 @@ func newTraceLs() *cobra.Command {
 					t.add(fmt.Sprint(h.Row), "failed", "", "", "", clip(h.Error, 100))
 					continue
 				}
-				t.add(fmt.Sprint(h.Row), figure(h.LogWeight), fmt.Sprint(h.Length), typeName(h.Type), figure(h.Seconds), head(h.Result.String(), 60))
+				t.add(fmt.Sprint(h.Row), figure(h.LogWeight), fmt.Sprint(h.Length), typeName(h.Type), figure(h.Seconds), head(resultText(h.Result), 60))
 			}
 			t.print(w)
 			v.rest(w, total)
@@ -149,6 +149,14 @@ func listHeads(ctx context.Context, r *rundir.Reader, sort string, num int) (out
 		out = out[:num]
 	}
 	return out, total, nil
+}
+
+// resultText shows a result; a run may return none.
+func resultText(t ppx.Tensor) string {
+	if t.Data == nil {
+		return "–"
+	}
+	return t.String()
 }
 
 func typeName(id uint64) string { return fmt.Sprintf("%016x", id) }
@@ -307,7 +315,7 @@ func showTrace(w io.Writer, t *tracing.Trace, v *view) {
 	}
 	rows.print(w)
 	v.rest(w, len(t.Entries))
-	fmt.Fprintf(w, "result %v\n", t.Result)
+	fmt.Fprintln(w, "result", resultText(t.Result))
 }
 
 func newTraceTypes() *cobra.Command {

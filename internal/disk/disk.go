@@ -95,5 +95,15 @@ func Lock(path string) (*os.File, error) {
 	}
 }
 
+// Locked tells whether another process has the lock.
+func Locked(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
+}
+
 // Unlock removes the lock file.
 func Unlock(f *os.File) error { return errors.Join(os.Remove(f.Name()), f.Close()) }

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"syscall"
 	"time"
@@ -236,11 +237,16 @@ func ReadManifest(path string) (*Manifest, error) {
 // ErrFormat says that a run directory is of another format.
 var ErrFormat = errors.New("a run directory of another version")
 
+// plain is the words that the manifest has.
+var plain = regexp.MustCompile(`^[a-z0-9-]{0,40}$`)
+
 // check refuses what no Writer writes.
 func (m *Manifest) check() error {
 	switch {
 	case !slices.Contains([]string{Running, Complete, Interrupted, Failed}, m.State):
 		return fmt.Errorf("state %q", m.State)
+	case !plain.MatchString(m.Method) || !plain.MatchString(m.InvalidObserve):
+		return fmt.Errorf("method %q, invalid_observe %q", m.Method, m.InvalidObserve)
 	case m.PartSize > maxPartSize || m.PartSize&(m.PartSize-1) != 0:
 		return fmt.Errorf("part_size %d is no power of two up to %d", m.PartSize, maxPartSize)
 	case m.First > math.MaxInt64-m.N || m.N > math.MaxInt64:

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -29,7 +31,7 @@ func Merge(ctx context.Context, paths []string, out string, each func(*tracing.T
 		shards = append(shards, r)
 	}
 	slices.SortStableFunc(shards, func(a, b *Reader) int { return int(min(1, max(-1, int64(a.Manifest.First)-int64(b.Manifest.First)))) })
-	if err := oneJob(shards); err != nil {
+	if err := errors.Join(oneJob(shards), oneSimulator(ctx, shards)); err != nil {
 		return nil, err
 	}
 	first := shards[0]
@@ -92,6 +94,9 @@ func oneJob(shards []*Reader) error {
 	next := first.Manifest.First
 	for i, s := range shards {
 		m := s.Manifest
+		if m.State == Running && disk.Locked(filepath.Join(s.Path, lockFile)) {
+			return fmt.Errorf("%w: %s is not finished: %w", ErrMerge, s.Path, ErrLocked)
+		}
 		if m.State != Complete {
 			return fmt.Errorf("%w: %s is %s: finish it with --resume", ErrMerge, s.Path, m.State)
 		}
@@ -117,6 +122,51 @@ func oneJob(shards []*Reader) error {
 		next = m.First + m.N
 	}
 	return nil
+}
+
+// oneSimulator tells shards of simulators apart that call themselves the same: where every run of each begins with the same statement, as
+// it must unless something else has drawn before, it is the same one in all.
+func oneSimulator(ctx context.Context, shards []*Reader) error {
+	var first string
+	var of *Reader
+	for _, s := range shards {
+		statement, err := opening(ctx, s)
+		switch {
+		case err != nil:
+			return err
+		case statement == "":
+		case of == nil:
+			first, of = statement, s
+		case statement != first:
+			return fmt.Errorf("%w: different simulators have made them: runs begin with %s in %s, with %s in %s", ErrMerge, first, of.Path, statement, s.Path)
+		}
+	}
+	return nil
+}
+
+// opening is the statement that the first runs of a shard begin with; empty where they differ, or are none, or have been stored without
+// what tells them apart.
+func opening(ctx context.Context, s *Reader) (out string, err error) {
+	const enough = 8
+	seen := 0
+	for t, err := range s.All(ctx) {
+		if err != nil {
+			return "", err
+		}
+		if t.Status != tracing.OK || len(t.Entries) == 0 || s.Manifest.NoParameters {
+			continue
+		}
+		e := &t.Entries[0]
+		statement := fmt.Sprintf("%v %v at %s", e.Op, t.Dist(0), ppx.Quote(t.Table.Label(e.Key)))
+		if seen > 0 && statement != out {
+			return "", nil
+		}
+		if out = statement; seen == enough {
+			break
+		}
+		seen++
+	}
+	return out, nil
 }
 
 // different names the first setting that two runs of one job cannot differ in.

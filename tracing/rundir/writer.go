@@ -96,6 +96,8 @@ func (r *Reader) readPart(k uint64) (p part, err error) {
 // ErrExists says that a folder for a new run is not empty.
 var ErrExists = errors.New("exists and is not empty")
 
+const lockFile = ".lock"
+
 // ErrLocked says that another process writes the run.
 var ErrLocked = disk.ErrLocked
 
@@ -105,7 +107,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
-	lock, err := disk.Lock(filepath.Join(path, ".lock"))
+	lock, err := disk.Lock(filepath.Join(path, lockFile))
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +144,7 @@ var kinds = []string{"draws", "sites", "addresses"}
 // Free is nil where Create can make a run: the folder does not exist, is empty, or holds at most what a Create leaves that was killed
 // before run.json. Otherwise it is an ErrExists.
 func Free(path string) error {
-	exists := fmt.Errorf("%s %w; give another --out, or --resume to continue it", path, ErrExists)
+	exists := fmt.Errorf("%s %w", path, ErrExists)
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -158,7 +160,7 @@ func Free(path string) error {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == ".lock":
+		case name == lockFile:
 		case made == len(kinds) && (name == "views.sql" || name == dataFile || strings.HasPrefix(name, ".tmp-")):
 		case e.IsDir() && slices.Contains(kinds, name):
 			if inside, err := os.ReadDir(filepath.Join(path, name)); err != nil || len(inside) > 0 {
@@ -183,7 +185,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	if _, err := ReadManifest(path); err != nil { // before a lock file appears in some other folder
 		return nil, nil, 0, err
 	}
-	mine, err := disk.Lock(filepath.Join(path, ".lock"))
+	mine, err := disk.Lock(filepath.Join(path, lockFile))
 	if err != nil {
 		return nil, nil, 0, err
 	}
