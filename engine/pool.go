@@ -305,10 +305,11 @@ func (p *Pool) Retry(ctx context.Context, next Source) iter.Seq2[*tracing.Trace,
 	return p.q.stream(ctx, next, nil, false)
 }
 
-// Unfinished is a run that has begun and not ended.
+// Unfinished is a run that has begun and not ended, or has been lost and is to be made again.
 type Unfinished struct {
 	Draw    Draw
-	Running time.Duration
+	Last    uint64        // it may be any of the draws up to this one: a simulator that makes several by itself does not tell at once
+	Running time.Duration // the longest try
 }
 
 // Unfinished lists the runs that are being made, the longest first.
@@ -319,11 +320,12 @@ func (p *Pool) Unfinished() (out []Unfinished) {
 	now := time.Now()
 	for _, m := range members {
 		m.present.mu.Lock()
-		if !m.present.began.IsZero() {
-			out = append(out, Unfinished{m.present.draw, now.Sub(m.present.began)})
+		if x := &m.present; !x.began.IsZero() {
+			out = append(out, Unfinished{x.draw, x.last, now.Sub(x.began)})
 		}
 		m.present.mu.Unlock()
 	}
+	out = append(out, p.q.unfinished()...) // some of them once more
 	slices.SortFunc(out, func(a, b Unfinished) int { return cmp.Compare(b.Running, a.Running) })
 	return out
 }

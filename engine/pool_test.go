@@ -84,6 +84,11 @@ var models = map[string]gosim.Model{
 		}
 		return gosim.Tensor{}
 	},
+	"hang-always": func(r *gosim.Run) gosim.Tensor {
+		r.Sample("x", gosim.Uniform(0, 1))
+		time.Sleep(time.Hour)
+		return gosim.Tensor{}
+	},
 	"chatty": func(r *gosim.Run) gosim.Tensor {
 		fmt.Println(strings.Repeat("log ", 5000))
 		return gosim.Scalar(r.Sample("x", gosim.Normal(0, 1)))
@@ -497,6 +502,42 @@ func TestHungSimulatorsAreReplaced(t *testing.T) {
 	}
 	if p.Stats().Lost == 0 {
 		t.Error("nothing hung")
+	}
+}
+
+// A run that was lost for its length is unfinished also between two tries: a job that ends there must know of it.
+func TestUnfinishedRuns(t *testing.T) {
+	o := options("hang-always", 1)
+	o.RunTimeout = 100 * time.Millisecond
+	p := open(t, o)
+	done := make(chan error)
+	go func() {
+		_, err := p.Execute(t.Context(), engine.Task{Draw: engine.Draw{Index: 5}, Stack: prior})
+		done <- err
+	}()
+	seen, empty, longest := 0, 0, time.Duration(0)
+	for {
+		select {
+		case err := <-done:
+			if !errors.Is(err, engine.ErrGivenUp) || longest < o.RunTimeout || seen == 0 {
+				t.Error(err, seen, longest)
+			}
+			return
+		default:
+		}
+		list := p.Unfinished()
+		if len(list) == 0 {
+			if longest >= o.RunTimeout {
+				empty++
+			}
+			continue
+		}
+		x := list[0]
+		if x.Draw.Index != 5 || x.Last != 5 || x.Running < min(longest, o.RunTimeout) || seen > 0 && empty > 0 {
+			t.Fatalf("%+v after %v, %d times nothing", x, longest, empty)
+		}
+		longest = max(longest, x.Running)
+		seen++
 	}
 }
 

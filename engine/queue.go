@@ -104,12 +104,13 @@ type source struct {
 	limit   bool                 // end when too many draws are given up
 	ready   *sync.Cond           // on the queue's lock
 	retry   []*job
-	results map[uint64]result // by sequence number
-	head    uint64            // the next to deliver
-	tail    uint64            // the next to start
-	bytes   int               // of results
-	drained bool              // next has no more
-	closed  bool              // nobody wants the results
+	results map[uint64]result      // by sequence number
+	lost    map[*job]time.Duration // runs that are to be made again: how long the longest try has lasted
+	head    uint64                 // the next to deliver
+	tail    uint64                 // the next to start
+	bytes   int                    // of results
+	drained bool                   // next has no more
+	closed  bool                   // nobody wants the results
 }
 
 type result struct {
@@ -213,6 +214,7 @@ func (q *queue) deliver(j *job, r result) {
 	if r.err == nil && r.cause == nil {
 		q.through.add(j)
 	}
+	delete(s.lost, j)
 	if !s.closed {
 		s.results[j.seq] = r
 		if r.trace != nil {
@@ -272,6 +274,25 @@ func (q *queue) lose(j *job, err error, statement int, blame bool) {
 	q.giveBack(j)
 }
 
+// lostAfter notes how long a run had been going on that is lost: it is unfinished until it is delivered.
+func (q *queue) lostAfter(j *job, d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j.src.lost[j] = max(j.src.lost[j], d)
+}
+
+// unfinished lists the runs that have been lost, and not been delivered since.
+func (q *queue) unfinished() (out []Unfinished) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.sources {
+		for j, d := range s.lost {
+			out = append(out, Unfinished{j.Draw, j.Draw.Index, d})
+		}
+	}
+	return out
+}
+
 // works tells whether any run has ever got through.
 func (q *queue) works() bool {
 	q.mu.Lock()
@@ -322,7 +343,7 @@ func (q *queue) fail(err error) {
 // stream registers the draws and yields their traces in order; with limit it ends when too many were given up.
 func (q *queue) stream(ctx context.Context, next Source, early func(*tracing.Trace), limit bool) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
-		s := &source{next: next, early: early, limit: limit, results: map[uint64]result{}}
+		s := &source{next: next, early: early, limit: limit, results: map[uint64]result{}, lost: map[*job]time.Duration{}}
 		s.ready = sync.NewCond(&q.mu)
 		q.mu.Lock()
 		q.sources = append(q.sources, s)
@@ -419,7 +440,7 @@ func (q *queue) remove(s *source) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.closed = true
-	s.results, s.retry = nil, nil
+	s.results, s.retry, s.lost = nil, nil, map[*job]time.Duration{}
 	for i, x := range q.sources {
 		if x == s {
 			q.sources = append(q.sources[:i:i], q.sources[i+1:]...)

@@ -56,11 +56,7 @@ func (m *member) Finish(result ppx.Tensor, seconds float64) error {
 	m.at++
 	m.began = time.Now()
 	m.begin()
-	if m.at == len(m.todo) {
-		m.present.set(Draw{}, time.Time{})
-	} else {
-		m.present.set(m.todo[m.at].job.Draw, m.began)
-	}
+	m.present.set(m.todo[m.at:], m.began)
 	return nil
 }
 
@@ -68,14 +64,19 @@ func (m *member) Finish(result ppx.Tensor, seconds float64) error {
 type present struct {
 	mu    sync.Mutex
 	draw  Draw
+	last  uint64    // draw of those that it makes together with this one
 	began time.Time // zero: none
 }
 
-// set notes a run, or none.
-func (p *present) set(d Draw, began time.Time) {
+// set notes the first of some runs, or none.
+func (p *present) set(todo []task, began time.Time) {
 	p.mu.Lock()
-	p.draw, p.began = d, began
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if len(todo) == 0 {
+		p.began = time.Time{}
+		return
+	}
+	p.draw, p.last, p.began = todo[0].job.Draw, todo[len(todo)-1].job.Draw.Index, began
 }
 
 // late is by how much the end of the run before may have been reported late.
@@ -199,7 +200,7 @@ func (l *loop) bear(m *member, err error) bool {
 		m.q.finish(m.todo[m.at].job, m.Partial())
 		m.at++
 		l.giveBack(m)
-		m.present.set(Draw{}, time.Time{})
+		m.present.set(nil, time.Time{})
 		if m.sess.Extension > 0 {
 			l.abandon(m, false)
 			return true
@@ -281,7 +282,7 @@ func (l *loop) next(m *member) {
 	m.phase, m.asked = running, true
 	m.askedAt = time.Now()
 	m.began, m.heard = m.askedAt, m.askedAt
-	m.present.set(m.todo[0].job.Draw, m.began)
+	m.present.set(m.todo, m.began)
 }
 
 // gather takes work for a member from the queue. This is where it is decided whether the simulator makes
@@ -352,13 +353,14 @@ func (l *loop) gather(m *member) bool {
 // returns the error with the draw's number.
 func (l *loop) drop(m *member, err error, gone bool) error {
 	m.waits = false
-	m.present.set(Draw{}, time.Time{})
+	defer m.present.set(nil, time.Time{})
 	if m.at >= len(m.todo) || m.discard {
 		m.todo = m.todo[:0]
 		return err
 	}
 	todo := m.todo[m.at:]
 	j := todo[0].job
+	l.p.q.lostAfter(j, time.Since(m.began))
 	blame := true
 	if gone && m.plan.Mode == ppx.Delegate && !j.careful {
 		blame = false

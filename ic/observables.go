@@ -231,7 +231,7 @@ func (c *collector) data(d *ppx.Data) (values observed, err error) {
 			v, ok := d.Find(name, occurrence)
 			if slot >= o.Count {
 				// A value for every occurrence does not tell how many there are.
-				ok = ok && slices.ContainsFunc(d.Values, func(x ppx.Datum) bool { return x.Name == given })
+				ok = ok && slices.ContainsFunc(d.Values, func(x ppx.Datum) bool { return x.Name == given || x.Name == ppx.JoinOccurrence(name, occurrence) })
 			}
 			if !ok {
 				if slot < o.Count {

@@ -63,7 +63,7 @@ func everythingData() control.Data {
 	for i := range image {
 		image[i] = float64(i % 7)
 	}
-	return control.Data{"y0": dist.Scalar(2), "y1": dist.Scalar(1.5), "constant": dist.Scalar(0), "seq": dist.Scalar(0.3), "seq@2": dist.Scalar(-1),
+	return control.Data{"y0": dist.Scalar(2), "y1": dist.Scalar(1.5), "constant": dist.Scalar(0), "seq": dist.Scalar(0.3), "seq@2": dist.Scalar(-1), "seq@3": dist.Scalar(0.3),
 		"image": ppx.Tensor{Data: image, Shape: []int32{5, 6}}}
 }
 
@@ -244,7 +244,7 @@ func TestDataThatDoNotFit(t *testing.T) {
 		}, "elements of image are missing"},
 		"unknown":  {func(d control.Data) { d["other"] = dist.Scalar(1) }, `not trained to see other`},
 		"good":     {func(d control.Data) {}, ""},
-		"not seen": {func(d control.Data) { delete(d, "seq@2"); delete(d, "seq") }, ""},
+		"not seen": {func(d control.Data) { delete(d, "seq@3"); delete(d, "seq@2"); delete(d, "seq") }, ""},
 	} {
 		d := everythingData()
 		c.change(d)

@@ -161,7 +161,7 @@ func cut(x engine.Executor, mean time.Duration) (c posterior.Cut) {
 	c.Mean = mean
 	if u, ok := x.(unfinished); ok {
 		if list := u.Unfinished(); len(list) > 0 {
-			c.Draw, c.Running = list[0].Draw.Index, list[0].Running
+			c.Draw, c.Last, c.Running = list[0].Draw.Index, list[0].Last, list[0].Running
 		}
 	}
 	return c

@@ -103,6 +103,7 @@ type Partly struct {
 // Cut is a run that had not ended when a job did.
 type Cut struct {
 	Draw    uint64
+	Last    uint64        // it is one of the draws from Draw to this one
 	Running time.Duration // 0: there is none
 	Mean    time.Duration // that a run takes
 }
@@ -174,7 +175,11 @@ func (s *Summary) Judge(f Facts) Trust {
 		t.add(Doubtful, UnseenAddress, "", "%s", f.UnseenText)
 	}
 	if f.Cut.Matters() {
-		t.add(Doubtful, CutOff, "", "draw %d had been running for %.3g s, where a run takes %.2g s, and is not counted: long runs are under-represented", f.Cut.Draw, f.Cut.Running.Seconds(), f.Cut.Mean.Seconds())
+		which := fmt.Sprintf("draw %d", f.Cut.Draw)
+		if f.Cut.Last > f.Cut.Draw {
+			which = fmt.Sprintf("one of the draws %d to %d", f.Cut.Draw, f.Cut.Last)
+		}
+		t.add(Doubtful, CutOff, "", "%s had been running for %.3g s, where a run takes %.2g s, and is not counted: long runs are under-represented", which, f.Cut.Running.Seconds(), f.Cut.Mean.Seconds())
 	}
 	return t
 }

@@ -140,6 +140,18 @@ var models = map[string]gosim.Model{
 		r.Observe("y", gosim.Normal(x, 1))
 		return gosim.Scalar(x)
 	},
+	"count": func(r *gosim.Run) gosim.Tensor { // two or three observations
+		k := r.Sample("k", gosim.Bernoulli(0.5))
+		for range 2 + int(k) {
+			r.Observe("y", gosim.Normal(0, 1))
+		}
+		return gosim.Scalar(k)
+	},
+	"vector": func(r *gosim.Run) gosim.Tensor {
+		r.Sample("k", gosim.Normal(0, 1))
+		r.ObserveTensor(gosim.Site{}, "x", gosim.Tensors(dist.Normal, gosim.Vector(make([]float64, 1500)...), gosim.Scalar(1)), gosim.Tensor{})
+		return gosim.Tensor{}
+	},
 	"sometimes": func(r *gosim.Run) gosim.Tensor { // half of the traces see the datum
 		a := r.Sample("a", gosim.Normal(0, 1))
 		if a > 0 {

@@ -27,7 +27,7 @@ for the first minute with a new simulator.`,
 		Args: commandOnly,
 		RunE: func(c *cobra.Command, args []string) error {
 			_, command := splitDash(c, args)
-			o, err := sim.options(c, command, remark)
+			o, err := sim.options(command, remark)
 			if err != nil {
 				return err
 			}

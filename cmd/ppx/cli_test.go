@@ -341,6 +341,10 @@ func TestUnansweredObservationsAreWarnedOf(t *testing.T) {
 	if !strings.Contains(out, "the value given for mu is ignored") {
 		t.Error(out)
 	}
+	if v := verdictOf(t, out); v.Trust.Verdict != "none" || !v.has("unused-data") {
+		t.Error(out)
+	}
+	s.run(1, args(words("infer --json --strict -n 50 --observe mu=1"), s.sim("marsaglia"))...)
 }
 
 // A Sample whose name is given is fixed and scored.

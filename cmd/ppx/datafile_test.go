@@ -168,7 +168,7 @@ func TestObservedValues(t *testing.T) {
 		t.Error(err)
 	}
 	d, err := parseData(t.Context(), []string{"x=[1,null]", "y=nan", "z=3"}, nil, true)
-	if err != nil || len(d) != 3 || !math.IsNaN(d["x"].Data[1]) || !math.IsNaN(d["y"].Data[0]) {
+	if err != nil || len(d) != 3 || !math.IsNaN(d["x"].Value.Data[1]) || !math.IsNaN(d["y"].Value.Data[0]) {
 		t.Errorf("%v, %v", d, err)
 	}
 }

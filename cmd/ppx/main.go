@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -41,7 +42,7 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-var errInterrupted = errors.New("interrupted")
+var errInterrupted = jobs.ErrInterrupted
 
 func main() { os.Exit(run()) }
 
@@ -74,12 +75,13 @@ var errShown = errors.New("failed")
 
 func exitCode(err error) int {
 	var usage usageError
+	var misuse jobs.Misuse
 	switch {
 	case errors.Is(err, errInterrupted):
 		return 130
 	case strings.HasPrefix(err.Error(), "unknown command"): // cobra's own
 		return 2
-	case errors.As(err, &usage), errors.Is(err, engine.ErrUsage), errors.Is(err, rundir.ErrExists),
+	case errors.As(err, &usage), errors.As(err, &misuse), errors.Is(err, engine.ErrUsage), errors.Is(err, rundir.ErrExists),
 		errors.Is(err, rundir.ErrNotARun), errors.Is(err, rundir.ErrDamaged), errors.Is(err, rundir.ErrFormat):
 		return 2
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -39,7 +40,7 @@ run directory that one job would have left, to the bit, but for times and hosts.
 			}
 			p := newProgress(quiet, false, func() string { return "" })
 			say := throttle(p.every())
-			_, err := rundir.Merge(c.Context(), args, out, func(*tracing.Trace) error {
+			err := jobs.Merge(c.Context(), args, out, func(*tracing.Trace) error {
 				if done++; say() {
 					p.line(float64(done)/float64(max(1, total)), fmt.Sprintf("%s/%s traces", thousands(done), thousands(total)))
 				}

@@ -104,7 +104,7 @@ func TestGuidedRunsDoNotDependOnWorkers(t *testing.T) {
 	done := decoded(t, first0(s.run(0, "summary", "--json", "broken")))["traces"].(float64)
 	s.run(0, args(words(fmt.Sprintf("infer --json --resume --out broken -n %.0f", done+100)), simulator)...)
 	s.train("other.net", "hmm", "cpp", "-n", "640")
-	if _, e := s.run(2, args(words("infer --json --resume --out broken --network other.net"), simulator)...); !strings.Contains(e, "not the network that the run was begun with") {
+	if _, e := s.run(2, args(words("infer --json --resume --out broken --network other.net"), simulator)...); !strings.Contains(e, "not the network that was meant") {
 		t.Error(e)
 	}
 }
@@ -262,7 +262,7 @@ func TestNetworksThatDoNotFit(t *testing.T) {
 		{args(words("--network gum.net --observe other=1"), data, gum), "not trained to see other"},
 		{args(words("--network gum.net"), data, []string{"--"}, testbed.Simulator(t, "marsaglia", "cpp")), "trained with the simulator gum, this is marsaglia"},
 		{args(words("--network gum.net --defensive 2"), data, gum), "--defensive 2"},
-		{args(words("--method is --network gum.net"), data, gum), "go with --method ic"},
+		{args(words("--method is --network gum.net"), data, gum), "--network does not go with --method is, but with ic"},
 		{args(words("--method ic"), data, gum), "needs a network"},
 		{args(words("--network gum.net --prior-inflation 0.5"), data, gum), "does not go with"},
 	} {
@@ -272,7 +272,7 @@ func TestNetworksThatDoNotFit(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ flags, want string }{
-		{"", "which network file"}, {"-o y.net --batch -1", "minibatches"}, {"-o y.net --lstm 0", "LSTM width 0"}, {"-o y.net --lr NaN", "learning rate, NaN"}, {"-o y.net --clip NaN", "NaN"}, {"-o y.net --batch 0", "--batch 0"}, {"-o y.net --lstm 16384 --lstm-depth 16", "weights"}, {"-o gum.net --resume --seed 5", "--seed: a training that goes on"}, {"-o gum.net --resume -n 10", "with more already"},
+		{"", "which network file"}, {"-o y.net --batch -1", "minibatches"}, {"-o y.net --lstm 0", "LSTM width 0"}, {"-o y.net --lr NaN", "learning rate, NaN"}, {"-o y.net --clip NaN", "NaN"}, {"-o y.net --batch 0", "--batch 0"}, {"-o y.net --lstm 16384 --lstm-depth 16", "weights"}, {"-o gum.net --resume --seed 5", "--seed: a job that goes on takes it from its folder"}, {"-o gum.net --resume -n 10", "with more already"},
 		{"-o y.net --schedule foo", `schedule "foo"`}, {"-o y.net --embed obs0", "want NAME=KIND"}, {"-o y.net --embed obs0=nn", "none of ff"},
 		{"-o y.net --embed obs0=cnn2d:8:3-x", "neither p"}, {"-o y.net --epochs 0", "--epochs 0"}, {"-o y.net --validation 2", "validation"},
 	} {

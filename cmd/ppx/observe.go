@@ -10,16 +10,17 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 // parseData reads --observe and --observe-file. With missing, elements that are null or NaN stay NaN: they are left out.
-func parseData(ctx context.Context, observe, files []string, missing bool) (control.Data, error) {
-	data := control.Data{}
-	add := func(where, name string, t ppx.Tensor) error {
+func parseData(ctx context.Context, observe, files []string, missing bool) (map[string]jobs.Datum, error) {
+	data := map[string]jobs.Datum{}
+	add := func(where, name string, d jobs.Datum) error {
+		t := d.Value
 		_, given := data[name]
 		switch {
 		case name == "":
@@ -38,7 +39,7 @@ func parseData(ctx context.Context, observe, files []string, missing bool) (cont
 				return usagef("%s: %s is not a number: data must be finite; --missing ok leaves out elements that are null or NaN", where, elementName(name, i, t.Shape))
 			}
 		}
-		data[name] = t
+		data[name] = d
 		return nil
 	}
 	for _, f := range files {
@@ -51,17 +52,17 @@ func parseData(ctx context.Context, observe, files []string, missing bool) (cont
 			return nil, usagef("--observe-file %w", err)
 		}
 		for _, v := range values {
-			if err := add("--observe-file "+f, v.name, v.value); err != nil {
+			if err := add("--observe-file "+f, v.name, jobs.Datum{Value: v.value}); err != nil {
 				return nil, err
 			}
 		}
 	}
 	for _, o := range observe {
-		name, t, err := parseObservation(ctx, o)
+		name, d, err := parseObservation(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		if err := add("--observe", name, t); err != nil {
+		if err := add("--observe", name, d); err != nil {
 			return nil, err
 		}
 	}
@@ -69,14 +70,18 @@ func parseData(ctx context.Context, observe, files []string, missing bool) (cont
 }
 
 // parseObservation reads NAME=VALUE. A name may hold "=" itself: the first place after which a value stands parts them.
-func parseObservation(ctx context.Context, o string) (name string, t ppx.Tensor, err error) {
+func parseObservation(ctx context.Context, o string) (name string, d jobs.Datum, err error) {
 	for at, c := range o {
 		if c != '=' {
 			continue
 		}
 		v, e := parseValue(ctx, o[at+1:])
 		if e == nil {
-			return o[:at], v, nil
+			d.Value = v
+			if path, ok := strings.CutPrefix(o[at+1:], "@"); ok {
+				d.File = &jobs.Ref{File: path}
+			}
+			return o[:at], d, nil
 		}
 		if err == nil {
 			err = usagef("--observe %s: %w", ppx.Quote(o[:at]), e)
@@ -85,7 +90,7 @@ func parseObservation(ctx context.Context, o string) (name string, t ppx.Tensor,
 	if err == nil {
 		err = usagef("--observe %s: want NAME=VALUE", ppx.Quote(o))
 	}
-	return "", t, err
+	return "", d, err
 }
 
 // elementName names element i of a value: x, or x[1,2].

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
@@ -134,14 +135,7 @@ func withError(v, se float64) string {
 	return fmt.Sprintf("%.*f ± %.*f", digits, v, digits, se)
 }
 
-// thousands writes 12345 as 12,345.
-func thousands(n uint64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func thousands(n uint64) string { return text.Thousands(n) }
 
 // head shortens a text to a width, keeping its beginning.
 func head(s string, width int) string {
@@ -153,11 +147,4 @@ func head(s string, width int) string {
 }
 
 // clip shortens a string from a simulator to a width, keeping its end, where addresses differ.
-func clip(s string, width int) string {
-	s = ppx.Printable(s)
-	if n := utf8.RuneCountInString(s); n > width {
-		r := []rune(s)
-		return "…" + string(r[n-width+1:])
-	}
-	return s
-}
+func clip(s string, width int) string { return text.Clip(s, width) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -109,15 +110,15 @@ func (r *result) variable(name string) *variable {
 func (v *variable) spreadless() bool { return v.Trust.Verdict == posterior.None && !(v.ESS >= 2) }
 
 // newResult judges and collects the figures of a run; names has met its traces, and unknown is what a network did not know in it.
-func newResult(path string, m *rundir.Manifest, sum *posterior.Summary, names *control.Names, unknown *unseen) *result {
+func newResult(path string, m *rundir.Manifest, sum *posterior.Summary, names *control.Names, unknown *jobs.Unseen) *result {
 	w := sum.Weights
-	facts := posterior.Facts{Conditioned: m.Conditioned, Unseen: unknown.share(), UnseenText: strings.Join(unknown.warnings(), "; "),
+	facts := posterior.Facts{Conditioned: m.Conditioned, Unseen: unknown.Share(), UnseenText: strings.Join(unknown.Warnings(), "; "),
 		Unused: names.Unused(), Mixed: m.Mixed}
 	for _, p := range names.Partly() {
 		facts.Partly = append(facts.Partly, posterior.Partly(p))
 	}
 	if c := m.Cut; c != nil {
-		facts.Cut = posterior.Cut{Draw: c.Draw, Running: seconds(c.Running), Mean: seconds(c.Mean)}
+		facts.Cut = posterior.Cut{Draw: c.Draw, Last: c.Last, Running: seconds(c.Running), Mean: seconds(c.Mean)}
 	}
 	t := sum.Judge(facts)
 	r := &result{Schema: schema, Run: path, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,

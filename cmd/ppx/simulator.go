@@ -1,64 +1,76 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
 // simulator is the flags that say which simulator to run and how.
 type simulator struct {
-	o       engine.Options
+	s       jobs.Simulator
 	workers string
 }
 
 func (s *simulator) register(f *pflag.FlagSet, many bool) {
-	f.StringArrayVar(&s.o.Connect, "connect", nil, "connect to a simulator that runs already, at tcp://HOST:PORT or ipc://PATH (repeatable)")
-	f.DurationVar(&s.o.StartTimeout, "start-timeout", 30*time.Second, "longest time from start to handshake")
-	f.DurationVar(&s.o.Timeout, "timeout", 60*time.Second, "longest silence between two messages of a run; 0: none")
-	f.BoolVar(&s.o.Plain, "plain", false, "speak plain PPX 1.0, one message for each statement: slower, with the same results (to rounding, where the clients draw)")
+	s.s = jobs.New(jobs.Prior).Simulator
+	f.StringArrayVar(&s.s.Connect, "connect", nil, "connect to a simulator that runs already, at tcp://HOST:PORT or ipc://PATH (repeatable)")
+	duration(f, &s.s.StartTimeout, "start-timeout", "longest time from start to handshake")
+	duration(f, &s.s.Timeout, "timeout", "longest silence between two messages of a run; 0: none")
+	f.BoolVar(&s.s.Plain, "plain", false, "speak plain PPX 1.0, one message for each statement: slower, with the same results (to rounding, where the clients draw)")
 	if !many {
 		return
 	}
 	f.StringVar(&s.workers, "workers", "auto", "copies to launch; auto adds copies as long as that helps")
-	f.Float64Var(&s.o.MaxFailed, "max-failed", engine.MaxFailed, "end when more than ten draws, and clearly more than this share, fail for good; 1: never")
-	f.DurationVar(&s.o.RunTimeout, "run-timeout", 0, "longest time for one run; 0: none")
-	f.IntVar(&s.o.RestartEvery, "restart-every", 0, "restart a copy after so many runs; 0: never")
-	f.BoolVar(&s.o.CwdPerWorker, "cwd-per-worker", false, "give each copy a working folder of its own, below OUT.workers")
+	f.Float64Var(&s.s.MaxFailed, "max-failed", s.s.MaxFailed, "end when more than ten draws, and clearly more than this share, fail for good; 1: never")
+	duration(f, &s.s.RunTimeout, "run-timeout", "longest time for one run; 0: none")
+	f.IntVar(&s.s.RestartEvery, "restart-every", 0, "restart a copy after so many runs; 0: never")
+	f.BoolVar(&s.s.CwdPerWorker, "cwd-per-worker", false, "give each copy a working folder of its own, below OUT.workers")
 }
 
-// options completes the engine's options with the command after "--".
-func (s *simulator) options(c *cobra.Command, command []string, log func(string)) (engine.Options, error) {
-	o := s.o
-	o.Command = command
-	o.System = "ppx-engine " + versionString()
-	o.Log = log
-	switch {
-	case len(command) > 0 && len(o.Connect) > 0:
-		return o, usagef("give either --connect or a command after --, not both")
-	case len(command) == 0 && len(o.Connect) == 0:
-		return o, usagef("which simulator? Give a command after -- (with {endpoint} in it), or --connect ENDPOINT")
-	case o.Timeout < 0 || o.RunTimeout < 0 || o.StartTimeout <= 0:
-		return o, usagef("timeouts must not be negative")
-	case c.Flags().Changed("max-failed") && !(o.MaxFailed > 0 && o.MaxFailed <= 1):
-		return o, usagef("--max-failed %g: want a share above 0, at most 1", o.MaxFailed)
-	case o.RestartEvery < 0:
-		return o, usagef("--restart-every %d must not be negative", o.RestartEvery)
-	}
+// fill completes a simulator with the command after "--".
+func (s *simulator) fill(to *jobs.Simulator, command []string) error {
 	if s.workers != "" && s.workers != "auto" {
 		n, err := strconv.Atoi(s.workers)
-		if o.Workers = n; err != nil || n < 1 || n > 4096 {
-			return o, usagef("--workers %s: want auto or a number from 1 to 4096", ppx.Quote(s.workers))
+		if s.s.Workers = n; err != nil || n < 1 || n > 4096 {
+			return usagef("--workers %s: want auto or a number from 1 to 4096", ppx.Quote(s.workers))
 		}
 	}
+	*to = s.s
+	to.Command = append([]string{}, command...)
+	to.Connect = append([]string{}, s.s.Connect...)
+	return nil
+}
+
+// options are the engine's, for verbs that run a simulator themselves.
+func (s *simulator) options(command []string, log func(string)) (o engine.Options, err error) {
+	var sim jobs.Simulator
+	if err := errors.Join(s.fill(&sim, command), sim.Check()); err != nil {
+		return o, err
+	}
+	o = sim.Options()
+	o.System, o.Log = "ppx-engine "+versionString(), log
 	return o, nil
+}
+
+// of are the options for the simulator of a run: another one if it is given, else the one that has made it.
+func (s *simulator) of(run string, command []string, log func(string)) (o engine.Options, err error) {
+	if len(command) == 0 && len(s.s.Connect) == 0 {
+		job, err := jobs.Recorded(run)
+		if err != nil {
+			return o, err
+		}
+		command, s.s.Connect = job.Simulator.Command, job.Simulator.Connect
+	}
+	return s.options(command, log)
 }
 
 // splitDash separates a verb's own arguments from the simulator's command after "--".

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -78,7 +79,7 @@ func summarise(ctx context.Context, path string, show *shown) (*summarised, erro
 	sum := posterior.NewSummary()
 	sum.Full = show.full
 	names := control.NewNames(data, r.Manifest.Conditioned, nil)
-	var guide unseen
+	var guide jobs.Unseen
 	for t, err := range r.All(ctx) {
 		if err != nil {
 			return nil, err
@@ -88,7 +89,7 @@ func summarise(ctx context.Context, path string, show *shown) (*summarised, erro
 		}
 		_ = names.Add(t) // the judgement will say so
 		if r.Manifest.Method == "ic" {
-			guide.add(t)
+			_ = guide.Write(ctx, t) // it has no errors
 		}
 	}
 	res := newResult(path, r.Manifest, sum, names, &guide)

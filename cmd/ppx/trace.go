@@ -425,11 +425,11 @@ func newTraceReplay() *cobra.Command {
 	var v view
 	var sim simulator
 	c := &cobra.Command{
-		Use:   "replay [flags] RUN DRAW (--connect ENDPOINT | -- COMMAND [ARGS with {endpoint}])",
+		Use:   "replay [flags] RUN DRAW [--connect ENDPOINT | -- COMMAND [ARGS with {endpoint}]]",
 		Short: "Run the simulator again with the values of a recorded trace, and compare",
 		Long: `Run the simulator again with the values of a recorded trace: to look at that run with a debugger or with the
-simulator's own output, and to see whether the simulator still does the same.`,
-		Example: "  ppx trace replay RUN 17 -- ./simulator {endpoint}",
+simulator's own output, and to see whether the simulator still does the same. Without one, it is the simulator of the run.`,
+		Example: "  ppx trace replay RUN 17\n  ppx trace replay RUN 17 -- gdb --args ./simulator {endpoint}",
 		Args: func(c *cobra.Command, args []string) error {
 			own, _ := splitDash(c, args)
 			return exactArgs(2, "a run directory and the number of a draw")(c, own)
@@ -437,11 +437,11 @@ simulator's own output, and to see whether the simulator still does the same.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			own, command := splitDash(c, args)
 			sim.workers = "1"
-			o, err := sim.options(c, command, remark)
+			_, recorded, err := recorded(own)
 			if err != nil {
 				return err
 			}
-			_, recorded, err := recorded(own)
+			o, err := sim.of(own[0], command, remark)
 			if err != nil {
 				return err
 			}

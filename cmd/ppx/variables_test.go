@@ -65,6 +65,27 @@ func TestDigitsOfWeights(t *testing.T) {
 	}
 }
 
+// Beside a value for the second occurrence of a name, one for the name is for the first, as in what "trace data" prints: a third is no
+// repetition of it.
+func TestDataOfOccurrences(t *testing.T) {
+	s := newSession(t)
+	exact := -2.5 - math.Log(2*math.Pi) // of y = 1 and y = 2, whatever k is
+	for _, flags := range []string{"", "--plain"} {
+		out, _ := s.run(0, args(words("infer --json --seed 1 -n 500 --observe y=1 --observe y@2=2 "+flags), model("count"))...)
+		if v := verdictOf(t, out); math.Abs(*v.LogEvidence-exact) > 1e-12 || v.ESS < 499 || !strings.Contains(out, "no data were given for y@3") {
+			t.Error(out)
+		}
+	}
+	out, _ := s.run(0, args(words("infer --json --seed 1 -n 500 --observe y=1"), model("count"))...) // for every one
+	if v := verdictOf(t, out); strings.Contains(out, "no data were given") || v.ESS > 499 {
+		t.Error(out)
+	}
+	out, _ = s.run(0, args(words("infer --json --seed 1 -n 500 --observe y=1 --observe y@1=2"), model("count"))...) // but for the first
+	if strings.Contains(out, "no data were given") {
+		t.Error(out)
+	}
+}
+
 // Data that only some traces use are told, with the weight of those that do.
 func TestDataThatSomeTracesUse(t *testing.T) {
 	s := newSession(t)
@@ -282,7 +303,7 @@ func TestMerge(t *testing.T) {
 	}
 	defer disk.Unlock(lock)
 	for _, c := range []struct{ shards, says string }{
-		{"early shifted1", "different simulators have made them: runs begin with Sample Normal(mean=0, stddev=1) at x__Normal in early, with Sample Normal(mean=5, stddev=1) at x__Normal in shifted1"},
+		{"early shifted1", "different simulators have made them: runs begin with Sample Normal(mean=0, stddev=1) at x__Normal named x in early, with Sample Normal(mean=5, stddev=1) at x__Normal named x in shifted1"},
 		{"random0 random1", "random1 is not finished: another process is writing it"},
 		{"shard0 shard2", "between shard0 and shard2 the draws 10 to 299 are missing (--first 10 -n 290 makes them)"},
 		{"shard0 shard1 shard1", "shard1 and shard1 overlap: draw 10 is in both"},

@@ -12,9 +12,23 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
-// Data are observed values by name. "x" is for every occurrence of the name x in a trace, "x@2" for the
-// second only, and then wins.
+// Data are observed values by name. "x@2" is for the second occurrence of the name x in a trace. "x" is for every one if it is the only value
+// of that name; beside others, "x@2" say, it is for the first, as names of variables are (tracing.Variables).
 type Data map[string]ppx.Tensor
+
+// firsts are the names that stand for their first occurrence only.
+func (d Data) firsts() map[string]bool {
+	out := map[string]bool{}
+	for name := range d {
+		base, k := ppx.SplitOccurrence(name)
+		_, plain := d[base]
+		_, one := d[ppx.JoinOccurrence(base, 1)]
+		if k > 1 && plain && !one {
+			out[base] = true
+		}
+	}
+	return out
+}
 
 // Names returns the names in order.
 func (d Data) Names() []string {
@@ -28,9 +42,13 @@ func (d Data) Names() []string {
 
 // Index makes the data ready for look-ups by name and occurrence.
 func (d Data) Index() *ppx.Data {
-	values := make([]ppx.Datum, 0, len(d))
+	values, firsts := make([]ppx.Datum, 0, len(d)), d.firsts()
 	for _, name := range d.Names() {
-		values = append(values, ppx.Datum{Name: name, Value: d[name]})
+		x := ppx.Datum{Name: name, Value: d[name]}
+		if firsts[name] {
+			x.Name = ppx.JoinOccurrence(name, 1)
+		}
+		values = append(values, x)
 	}
 	return ppx.NewData(values)
 }
@@ -66,16 +84,16 @@ var (
 func NewCondition(d Data, own bool) *Condition {
 	c := &Condition{own: own, data: d.Index()}
 	c.told = c.data
-	whole := Data{}
-	for name, v := range d {
-		if Partial(v) {
+	var whole []ppx.Datum
+	for _, x := range c.data.Values {
+		if Partial(x.Value) {
 			c.partial = true
 		} else {
-			whole[name] = v
+			whole = append(whole, x)
 		}
 	}
 	if c.partial {
-		c.told = whole.Index()
+		c.told = ppx.NewData(whole)
 	}
 	return c
 }

@@ -43,6 +43,7 @@ type Names struct {
 // datum is an entry of the data that is to be met.
 type datum struct {
 	name   string
+	first  bool    // it is for the first occurrence of its name
 	last   int     // the last trace that used it
 	traces int     // that used it
 	missed float64 // log of the sum of the weights of the others
@@ -62,11 +63,12 @@ type use struct {
 // a user should hear at once, nil: nobody.
 func NewNames(data Data, condition bool, remark func(string)) *Names {
 	n := &Names{condition: condition, remark: remark, weight: math.Inf(-1)}
+	firsts := data.firsts()
 	for name, v := range data {
 		if Absent(v) {
 			continue
 		}
-		n.data = append(n.data, datum{name: name, last: -1, missed: math.Inf(-1)})
+		n.data = append(n.data, datum{name: name, first: firsts[name], last: -1, missed: math.Inf(-1)})
 		if m := missing(v); m > 0 {
 			n.holes = append(n.holes, fmt.Sprintf("%d of %d elements of %s", m, len(v.Data), ppx.Quote(name)))
 		}
@@ -90,10 +92,14 @@ func missing(v ppx.Tensor) (n int) {
 func (n *Names) find(name string) use {
 	u := use{known: true, every: -1}
 	for i := range n.data {
-		if n.data[i].name == name {
+		base, k := ppx.SplitOccurrence(n.data[i].name)
+		switch {
+		case n.data[i].first && n.data[i].name == name:
+			base, k = name, 1
+		case n.data[i].name == name:
 			u.every = i
 		}
-		if base, k := ppx.SplitOccurrence(n.data[i].name); k > 0 && base == name {
+		if k > 0 && base == name {
 			if u.at == nil {
 				u.at = map[uint32]int{}
 			}
@@ -140,7 +146,7 @@ func (n *Names) Add(t *tracing.Trace) error {
 			continue
 		case e.Op == ppx.Observe && !e.Origin.Scored() && !u.unanswered:
 			u.unanswered = true
-			n.unanswered = append(n.unanswered, t.Table.Name(e.Name))
+			n.unanswered = append(n.unanswered, tracing.OccurrenceName(t.Table.Name(e.Name), int(k)))
 		}
 		u.statement = true
 		if e.Origin != tracing.FromData || at < 0 {
@@ -181,10 +187,13 @@ func (n *Names) early() {
 	}
 }
 
-// Unused are the names in the data that no trace has used so far, though there were some.
-func (n *Names) Unused() (names []string) {
+// Unused are the names in the data that no trace has used so far, though there were some: those that no statement has, and those that only
+// statements have with nothing to score.
+func (n *Names) Unused() (names []string) { return n.unused(true) }
+
+func (n *Names) unused(tagged bool) (names []string) {
 	for i := range n.data {
-		if d := &n.data[i]; n.traces > 0 && d.traces == 0 && !d.tagged {
+		if d := &n.data[i]; n.traces > 0 && d.traces == 0 && (tagged || !d.tagged) {
 			names = append(names, d.name)
 		}
 	}
@@ -193,7 +202,7 @@ func (n *Names) Unused() (names []string) {
 
 // Final is an ErrName if the traces so far, and there will be no more, have used no data of some name.
 func (n *Names) Final() error {
-	unused := n.Unused()
+	unused := n.unused(false)
 	if len(unused) == 0 {
 		return nil
 	}

@@ -25,7 +25,7 @@ func BenchmarkSimulator(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer pool.Close()
-	c := Config{Network: ic.DefaultSettings(), Seed: 1, MaxTime: 15 * time.Second, Threads: 2}
+	c := Config{Settings: Settings{Network: ic.DefaultSettings(), Threads: 2}, Seed: 1, MaxTime: 15 * time.Second}
 	if os.Getenv("PPX_SMALL") != "" {
 		c.Network.Hidden = 128
 		c.Network.Components = 5

@@ -32,23 +32,24 @@ type Journal struct {
 
 // Manifest is DIR/train.json.
 type Manifest struct {
-	Format     int       `json:"format"` // 1
-	PPXVersion string    `json:"ppx_version"`
-	State      string    `json:"state"` // running, complete, interrupted or failed
-	Error      string    `json:"error,omitempty"`
-	Network    string    `json:"network"`
-	Model      string    `json:"model"`
-	Command    []string  `json:"command,omitempty"`
-	From       []string  `json:"from,omitempty"`
-	Config     Config    `json:"config"`
-	Traces     uint64    `json:"traces"`
-	Validation *float64  `json:"validation"` // the best
-	BestAt     uint64    `json:"best_at"`
-	Places     int       `json:"places"`
-	Weights    int       `json:"weights"`
-	Failed     uint64    `json:"failed"` // draws that were given up
-	Started    time.Time `json:"started"`
-	Ended      time.Time `json:"ended,omitzero"`
+	Format     int             `json:"format"` // 1
+	PPXVersion string          `json:"ppx_version"`
+	State      string          `json:"state"` // running, complete, interrupted or failed
+	Error      string          `json:"error,omitempty"`
+	Network    string          `json:"network"`
+	Model      string          `json:"model"`
+	Command    []string        `json:"command,omitempty"`
+	From       []string        `json:"from,omitempty"`
+	Config     Config          `json:"config"`
+	Job        json.RawMessage `json:"job,omitempty"` // as it was asked for (package jobs)
+	Traces     uint64          `json:"traces"`
+	Validation *float64        `json:"validation"` // the best
+	BestAt     uint64          `json:"best_at"`
+	Places     int             `json:"places"`
+	Weights    int             `json:"weights"`
+	Failed     uint64          `json:"failed"` // draws that were given up
+	Started    time.Time       `json:"started"`
+	Ended      time.Time       `json:"ended,omitzero"`
 }
 
 const (
@@ -75,15 +76,24 @@ func CreateJournal(network, dir string) (*Journal, error) {
 	return j, j.open()
 }
 
+// ReadManifest reads the manifest of a training's folder.
+func ReadManifest(dir string) (m Manifest, err error) {
+	path := filepath.Join(dir, manifestFile)
+	b, err := disk.ReadFile(path, 32<<20)
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
 // ResumeJournal opens the records of a training that was interrupted; t is its last checkpoint, nil when it has none yet.
 func ResumeJournal(network, dir string) (j *Journal, t *Trainer, err error) {
 	j = &Journal{Network: network, Dir: dir}
-	b, err := disk.ReadFile(filepath.Join(dir, manifestFile), 32<<20)
-	if err != nil {
+	if j.Manifest, err = ReadManifest(dir); err != nil {
 		return nil, nil, err
-	}
-	if err := json.Unmarshal(b, &j.Manifest); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, manifestFile), err)
 	}
 	if err := j.open(); err != nil {
 		return nil, nil, err

@@ -7,6 +7,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,14 +19,19 @@ import (
 	"github.com/ppx-engine/ppx-engine/ic/net"
 )
 
-// Config says how to train. Zero values stand for what Complete fills in.
+// Config says how to train, and for how long. Zero values stand for what Complete fills in.
 type Config struct {
-	Network ic.Settings   `json:"network"`
+	Settings
 	Seed    uint64        `json:"seed"`
-	N       uint64        `json:"n"`        // traces to train with; 0: until MaxTime
+	N       uint64        `json:"n"`        // traces to train with, every use counted; 0: until MaxTime
 	MaxTime time.Duration `json:"max_time"` // 0: none
+}
 
-	Epochs   int     `json:"epochs"`   // how often each trace is used; N counts every use
+// Settings say how to train.
+type Settings struct {
+	Network ic.Settings `json:"network"`
+
+	Epochs   int     `json:"epochs"`   // how often each trace is used
 	Batch    int     `json:"batch"`    // traces of a minibatch
 	Rate     float64 `json:"rate"`     // of Adam, at the beginning
 	EndRate  float64 `json:"end_rate"` // at the end, for schedules that fall
@@ -41,6 +47,11 @@ type Config struct {
 	Threads       int     `json:"threads"`
 }
 
+// Defaults are the settings that a training has when nothing else is asked for.
+func Defaults() Settings {
+	return Settings{Network: ic.DefaultSettings(), Epochs: 1, Batch: 64, Rate: 3e-3, Schedule: Cosine, Power: 2, Warmup: 20, Clip: 10, Validation: 512}
+}
+
 // The schedules of the learning rate.
 const (
 	Constant   = "constant"
@@ -51,29 +62,16 @@ const (
 
 // Complete fills in what is not given, and reports settings that make no sense.
 func (c *Config) Complete() error {
-	set := func(x *int, v int) {
-		if *x == 0 {
-			*x = v
-		}
+	d := Defaults()
+	for _, x := range []struct {
+		at *int
+		v  int
+	}{{&c.Batch, d.Batch}, {&c.Epochs, d.Epochs}, {&c.Warmup, d.Warmup}, {&c.Validation, d.Validation}} {
+		*x.at = cmp.Or(*x.at, x.v)
 	}
-	set(&c.Batch, 64)
-	set(&c.Epochs, 1)
-	set(&c.Warmup, 20)
-	set(&c.Validation, 512)
-	if c.Rate == 0 {
-		c.Rate = 3e-3
-	}
+	c.Rate, c.Schedule, c.Power, c.Clip = cmp.Or(c.Rate, d.Rate), cmp.Or(c.Schedule, d.Schedule), cmp.Or(c.Power, d.Power), cmp.Or(c.Clip, d.Clip)
 	if c.EndRate == 0 && c.Rate > 0 {
 		c.EndRate = c.Rate / 100
-	}
-	if c.Schedule == "" {
-		c.Schedule = Cosine
-	}
-	if c.Power == 0 {
-		c.Power = 2
-	}
-	if c.Clip == 0 {
-		c.Clip = 10
 	}
 	if c.ValidateEvery == 0 {
 		c.ValidateEvery = max(uint64(8*c.Validation), c.N/40, uint64(4*c.Batch))

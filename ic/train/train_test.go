@@ -115,9 +115,9 @@ func TestKilledTrainingsGoOn(t *testing.T) {
 		config Config
 		source func(*Config) Source
 	}{
-		{"simulators", Config{Inflation: 0.3, N: 2000}, simulate},
-		{"epochs", Config{Epochs: 3, N: 2400, Schedule: Plateau}, simulate},
-		{"recorded", Config{N: 2600, Decay: 0.1, Schedule: Polynomial}, recorded},
+		{"simulators", Config{Settings: Settings{Inflation: 0.3}, N: 2000}, simulate},
+		{"epochs", Config{Settings: Settings{Epochs: 3, Schedule: Plateau}, N: 2400}, simulate},
+		{"recorded", Config{Settings: Settings{Decay: 0.1, Schedule: Polynomial}, N: 2600}, recorded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.config.Network, c.config.Seed, c.config.Threads = tiny(), 3, 2
@@ -204,7 +204,7 @@ func TestRunsThatCannotBeTrainedOn(t *testing.T) {
 	record(t, hmm.Model, c, "hmm", 3, 100, 0, nil)
 	record(t, branching.Model, d, "branching", 1, 50, 0, nil)
 	record(t, branching.Model, e, "branching", 4, 400, 0, nil)
-	config := Config{Network: tiny(), N: 100, Validation: 64}
+	config := Config{Settings: Settings{Network: tiny(), Validation: 64}, N: 100}
 	if err := config.Complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestModelsThatCannotBeLearnt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := tiny()
 			s.Embed = c.embed
-			config := Config{Network: s, N: 3000, Validation: 64, Seed: 1, Threads: 1, Batch: 16}
+			config := Config{Settings: Settings{Network: s, Validation: 64, Threads: 1, Batch: 16}, N: 3000, Seed: 1}
 			if c.change != nil {
 				c.change(&config)
 			}
@@ -271,7 +271,7 @@ func TestModelsThatCannotBeLearnt(t *testing.T) {
 
 // Sites that the prior answers, whatever a network says, are in no loss: nothing is gained where nothing can be.
 func TestNothingIsGainedFromWhatThePriorAnswers(t *testing.T) {
-	config := Config{Network: tiny(), N: 600, Validation: 64, ValidateEvery: 100, Seed: 1, Threads: 1, Batch: 16}
+	config := Config{Settings: Settings{Network: tiny(), Validation: 64, ValidateEvery: 100, Threads: 1, Batch: 16}, N: 600, Seed: 1}
 	if err := config.Complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestLookingChangesNothing(t *testing.T) {
 	var nets []string
 	shown := map[uint64]bool{}
 	for _, lookEvery = range []time.Duration{time.Hour, 0} {
-		config := Config{Network: tiny(), N: 640, Validation: 64, ValidateEvery: 320, Seed: 1, Threads: 1, Batch: 16}
+		config := Config{Settings: Settings{Network: tiny(), Validation: 64, ValidateEvery: 320, Threads: 1, Batch: 16}, N: 640, Seed: 1}
 		if err := config.Complete(); err != nil {
 			t.Fatal(err)
 		}
@@ -326,7 +326,7 @@ func TestLookingChangesNothing(t *testing.T) {
 // A training whose loss explodes, or whose weights are no numbers any more, ends with ErrDiverged, and keeps the best network.
 func TestDivergence(t *testing.T) {
 	trainer := func() *Trainer {
-		config := Config{Network: tiny(), N: 200, Validation: 64, Seed: 1, Threads: 1, Batch: 16}
+		config := Config{Settings: Settings{Network: tiny(), Validation: 64, Threads: 1, Batch: 16}, N: 200, Seed: 1}
 		if err := config.Complete(); err != nil {
 			t.Fatal(err)
 		}
@@ -372,7 +372,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		"lstm":      func(c *Config) { c.Network.Hidden = 0 },
 		"epochs":    func(c *Config) { c.Epochs = -2 },
 	} {
-		c := Config{Network: tiny(), N: 100}
+		c := Config{Settings: Settings{Network: tiny()}, N: 100}
 		change(&c)
 		if err := c.Complete(); err == nil {
 			t.Errorf("%s: %+v was taken", name, c)
@@ -384,7 +384,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 func TestInflationIsReweighted(t *testing.T) {
 	x := local(t, branching.Model)
 	loss := func(inflation float64) (mean, se float64) {
-		config := Config{Network: tiny(), N: 100, Validation: 2000, Seed: 1, Threads: 1}
+		config := Config{Settings: Settings{Network: tiny(), Validation: 2000, Threads: 1}, N: 100, Seed: 1}
 		if err := config.Complete(); err != nil {
 			t.Fatal(err)
 		}

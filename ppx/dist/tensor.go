@@ -10,6 +10,7 @@ package dist
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -100,6 +101,11 @@ func (t Tensor) String() string {
 		b.WriteString(ShapeString(t.Shape))
 	}
 	return b.String()
+}
+
+// Same tells whether two tensors have the same shape and the same numbers; NaN is NaN.
+func (t Tensor) Same(o Tensor) bool {
+	return slices.Equal(t.Shape, o.Shape) && slices.EqualFunc(t.Data, o.Data, func(x, y float64) bool { return x == y || x != x && y != y })
 }
 
 // ShapeString writes a shape as [2,3].

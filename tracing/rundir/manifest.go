@@ -63,14 +63,16 @@ type Manifest struct {
 	Host                 Host             `json:"host"`
 	Cut                  *Cut             `json:"cut,omitempty"` // of a run that ended early
 	Lineage              *Lineage         `json:"lineage,omitempty"`
+	Job                  json.RawMessage  `json:"job,omitempty"`   // that has made it (package jobs), but for its data
 	Mixed                []uint64         `json:"mixed,omitempty"` // draws from which on another simulator has answered (--force)
 }
 
 // Cut is the longest run that was going on when a job ended early, and is not among the traces.
 type Cut struct {
 	Draw    uint64  `json:"draw"`
-	Running float64 `json:"running"` // seconds
-	Mean    float64 `json:"mean"`    // seconds that a run takes
+	Last    uint64  `json:"last,omitempty"` // it is one of the draws from draw to this one
+	Running float64 `json:"running"`        // seconds
+	Mean    float64 `json:"mean"`           // seconds that a run takes
 }
 
 // Lineage says that a run was made from the traces of another: row r from the other's row of parent in draws.

@@ -19,8 +19,8 @@ var ErrMerge = errors.New("these are not parts of one job")
 
 // Merge joins the shards of one job, runs of neighbouring draws, into the directory at out that one job would have left: the same parts
 // with the same rows. Times and hosts differ, of course. The order of the paths does not matter. Errors: ErrMerge, ErrExists, those of
-// Open and Create. each hears of every trace that is written.
-func Merge(ctx context.Context, paths []string, out string, each func(*tracing.Trace) error) (m *Manifest, err error) {
+// Open and Create. settle completes the manifest, each hears of every trace that is written.
+func Merge(ctx context.Context, paths []string, out string, settle func(*Manifest) error, each func(*tracing.Trace) error) (m *Manifest, err error) {
 	table := tracing.NewTable()
 	var shards []*Reader
 	for _, path := range paths {
@@ -66,6 +66,9 @@ func Merge(ctx context.Context, paths []string, out string, each func(*tracing.T
 			m.Cut = c
 		}
 	}
+	if err := settle(m); err != nil {
+		return nil, err
+	}
 	host := m.Host
 	w, err := Create(out, m, data)
 	if err != nil {
@@ -106,9 +109,9 @@ func oneJob(shards []*Reader) error {
 		if what, a, b := different(first.Manifest, m); what != "" {
 			return fmt.Errorf("%w: %s of %s is %s, that of %s %s", ErrMerge, what, first.Path, a, s.Path, b)
 		}
-		if same, err := sameData(first, s); err != nil {
+		if same, err := sameData(first, s); i > 0 && err != nil {
 			return err
-		} else if !same {
+		} else if i > 0 && !same {
 			return fmt.Errorf("%w: %s and %s have different data", ErrMerge, first.Path, s.Path)
 		}
 		switch {
@@ -158,6 +161,9 @@ func opening(ctx context.Context, s *Reader) (out string, err error) {
 		}
 		e := &t.Entries[0]
 		statement := fmt.Sprintf("%v %v at %s", e.Op, t.Dist(0), ppx.Quote(t.Table.Label(e.Key)))
+		if e.Name != 0 {
+			statement += fmt.Sprintf(" named %s", ppx.Quote(t.Table.Name(e.Name)))
+		}
 		if seen > 0 && statement != out {
 			return "", nil
 		}
@@ -195,7 +201,7 @@ func different(a, b *Manifest) (what, x, y string) {
 	return "", "", ""
 }
 
-// sameData compares observed values to the bit.
+// sameData compares observed values.
 func sameData(a, b *Reader) (bool, error) {
 	x, err1 := a.Manifest.Tensors(a.Path)
 	y, err2 := b.Manifest.Tensors(b.Path)
@@ -204,7 +210,7 @@ func sameData(a, b *Reader) (bool, error) {
 	}
 	for name, v := range x {
 		w, ok := y[name]
-		if !ok || !slices.Equal(v.Shape, w.Shape) || !slices.EqualFunc(v.Data, w.Data, func(p, q float64) bool { return p == q || p != p && q != q }) {
+		if !ok || !v.Same(w) {
 			return false, nil
 		}
 	}

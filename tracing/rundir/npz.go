@@ -185,6 +185,9 @@ func writeNPZ(path string, arrays map[string]ppx.Tensor) error {
 // readNPZ reads all arrays of a file, by name.
 func readNPZ(path string) (map[string]ppx.Tensor, error) {
 	file, size, err := disk.OpenRegular(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, damaged(path, errors.New("it is missing"))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -213,6 +213,15 @@ func (r *Reader) Row(row uint64) (*tracing.Trace, error) {
 	return traces[0], nil
 }
 
+// openDraws opens the file of a part's draws, which must be as many as a Writer puts there at most.
+func (r *Reader) openDraws(k uint64) (*columnFile, error) {
+	c, err := openColumns(partName(r.Path, "draws", k))
+	if err == nil && c.rows() > maxPartSize {
+		err = errors.Join(damaged(c.f.Name(), fmt.Errorf("%d rows, at most %d", c.rows(), maxPartSize)), c.Close())
+	}
+	return c, err
+}
+
 // part reads n draws of a part beginning with its first-th; n < 0 means all from there.
 func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err error) {
 	defer func() {
@@ -221,7 +230,7 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 		}
 	}()
 	defer recoverTo(&err)
-	dc, err := openColumns(partName(r.Path, "draws", k))
+	dc, err := r.openDraws(k)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +241,6 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 	}
 	if n == 0 {
 		return nil, nil
-	}
-	if total > maxPartSize {
-		return nil, fmt.Errorf("%d rows, at most %d", total, maxPartSize)
 	}
 	lengths, err := dc.read("length", 0, first+n)
 	if err != nil {
@@ -247,7 +253,7 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 	var skip, rows int64
 	for i, l := range lengths.ints {
 		if l < 0 || l > maxLength {
-			return nil, fmt.Errorf("length %d", l)
+			return nil, damaged(dc.f.Name(), fmt.Errorf("length %d", l))
 		}
 		if len(shared.intsAt(i)) > 0 {
 			lengths.ints[i] = 0
@@ -560,7 +566,7 @@ func (r *Reader) heads(k uint64) (out []Head, err error) {
 		}
 	}()
 	defer recoverTo(&err)
-	c, err := openColumns(partName(r.Path, "draws", k))
+	c, err := r.openDraws(k)
 	if err != nil {
 		return nil, err
 	}

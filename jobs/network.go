@@ -1,0 +1,31 @@
+package jobs
+
+import (
+	"path/filepath"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ic"
+)
+
+// loadNetwork reads the network of a job and makes the layer that proposes with it.
+func loadNetwork(r *run) (func(engine.Draw) engine.Layer, error) {
+	ref := r.spec.Network
+	n, extra, err := ic.ReadFile(ref.File)
+	if err != nil {
+		return nil, misuse("--network: %w", err)
+	}
+	switch {
+	case ref.SHA256 == "":
+		ref.SHA256 = extra.SHA256
+	case ref.SHA256 != extra.SHA256:
+		return nil, misuse("%s is not the network that was meant (its SHA-256 is %s…, not %s…)", ref.File, extra.SHA256[:12], ref.SHA256[:min(12, len(ref.SHA256))])
+	}
+	if path, err := filepath.Abs(ref.File); err == nil {
+		ref.File = path
+	}
+	if r.proposer, err = ic.NewProposer(n, r.cfg.Data); err != nil {
+		return nil, Misuse{err}
+	}
+	return func(engine.Draw) engine.Layer { return control.NewGuide(r.proposer.Pilot(), r.spec.Defensive) }, nil
+}

@@ -1,0 +1,187 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"github.com/ppx-engine/ppx-engine/ic/train"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// record is a Spec as run.json and train.json keep it: with absolute paths, without what stands elsewhere in the folder.
+func (s *Spec) record() (json.RawMessage, error) {
+	out := s.clone()
+	out.Out = ""
+	if out.Sampling != nil {
+		out.Data = map[string]Datum{}
+	}
+	for _, p := range out.paths() {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return nil, err
+		}
+		*p = abs
+	}
+	return json.Marshal(out)
+}
+
+// Recorded is the job that a run directory was made by, or the folder of a training, with its data.
+func Recorded(dir string) (*Spec, error) {
+	s, _, err := recorded(dir)
+	return s, err
+}
+
+// recorded also tells whether the job has come to its end.
+func recorded(dir string) (s *Spec, m *rundir.Manifest, err error) {
+	m, err = rundir.ReadManifest(dir)
+	if errors.Is(err, rundir.ErrNotARun) {
+		if j, e := train.ReadManifest(dir); !errors.Is(e, os.ErrNotExist) {
+			s, err = parse(dir, j.Job, e)
+			return s, nil, err
+		}
+	}
+	var job json.RawMessage
+	if err == nil {
+		job = m.Job
+	}
+	if s, err = parse(dir, job, err); err != nil {
+		return nil, nil, err
+	}
+	data, err := m.Tensors(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, v := range data {
+		s.Data[name] = Datum{Value: v}
+	}
+	return s, m, nil
+}
+
+// parse reads a recorded job.
+func parse(dir string, job json.RawMessage, err error) (*Spec, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(job) == 0 {
+		return nil, misuse("%s: the job is not recorded there: what is in it can be read, but not gone on with", dir)
+	}
+	s, err := decode(job, dir)
+	if err != nil {
+		return nil, misuse("%s: job: %w", dir, err)
+	}
+	s.Out = dir
+	return s, nil
+}
+
+// free are the settings, by their names in JSON, that a job may go on with others of.
+var free = []string{"n", "max_time", "target_ess", "save_every", "command", "connect", "workers", "start_timeout", "timeout", "run_timeout", "restart_every",
+	"max_failed", "cwd_per_worker", "plain", "output"}
+
+// Free tells whether a job may go on with another value of a setting, by its name in JSON.
+func Free(name string) bool { return slices.Contains(free, name) }
+
+// Continue is the job that goes on in a folder: the recorded one, but for settings that are changed, by their names in JSON. A new budget takes
+// the place of all of the old one; without, a job that has come to its end has nothing to do.
+func Continue(dir string, changes *Spec, changed func(name string) bool) (*Spec, error) {
+	s, m, err := recorded(dir)
+	if changes.Verb == Train && (errors.Is(err, os.ErrNotExist) || errors.Is(err, rundir.ErrNotARun)) {
+		return nil, misuse("there is no training in %s to go on with", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Verb != changes.Verb {
+		return nil, misuse("%s was made by ppx %s", dir, s.Verb)
+	}
+	switch {
+	case m == nil:
+	case changed("n") || changed("max_time") || changed("target_ess"):
+		s.MaxTime, s.TargetESS = 0, 0
+	case m.State == rundir.Complete:
+		s.N = m.N
+	}
+	if changed("command") || changed("connect") {
+		s.Simulator.Command, s.Simulator.Connect = []string{}, []string{}
+	}
+	for _, name := range free {
+		if changed(name) {
+			s.Take(changes, name)
+		}
+	}
+	return s, nil
+}
+
+// continues refuses a Spec that is not the job that was begun in its folder.
+func continues(s *Spec) error {
+	if s.Out == "" {
+		return misuse("--resume continues the run in --out DIR")
+	}
+	r, err := Recorded(s.Out)
+	if err != nil {
+		return err
+	}
+	a, b := r.clone(), s.clone()
+	for _, name := range append([]string{"out"}, free...) {
+		b.Take(a, name)
+	}
+	if a.Sampling != nil && b.Sampling != nil {
+		if a.Network != nil && b.Network != nil { // wherever it is now
+			b.Network.File = a.Network.File
+		}
+		if !sameData(a.Data, b.Data) {
+			return misuse("%s was made with other data", s.Out)
+		}
+		a.Data, b.Data = nil, nil
+	}
+	if what, x, y := different(reflect.ValueOf(a), reflect.ValueOf(b)); what != "" {
+		return misuse("%s was made with another %s: %v, not %v", s.Out, what, x, y)
+	}
+	return nil
+}
+
+// different names the first setting that two Specs differ in.
+func different(a, b reflect.Value) (name string, x, y any) {
+	if a.Kind() == reflect.Pointer && !a.IsNil() && !b.IsNil() {
+		a, b = a.Elem(), b.Elem()
+	}
+	if a.Kind() != reflect.Struct {
+		return "", nil, nil
+	}
+	for i := range a.NumField() {
+		p, q, f := a.Field(i), b.Field(i), a.Type().Field(i)
+		if reflect.DeepEqual(p.Interface(), q.Interface()) {
+			continue
+		}
+		if name, x, y := different(p, q); name != "" {
+			return name, x, y
+		}
+		return f.Tag.Get("json"), inJSON(p), inJSON(q)
+	}
+	return "", nil, nil
+}
+
+func inJSON(v reflect.Value) string {
+	b, _ := json.Marshal(v.Interface()) // of settings, which came from JSON
+	return string(b)
+}
+
+// sameData compares observed values to the bit.
+func sameData(a, b map[string]Datum) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name, x := range a {
+		y, ok := b[name]
+		if !ok || !x.Value.Same(y.Value) {
+			return false
+		}
+	}
+	return true
+}
