@@ -41,7 +41,8 @@ type Options struct {
 
 // Outcome is what a job came to.
 type Outcome struct {
-	Spec     *Spec
+	Dir      string // folder
+	Spec     *Spec  // nil: of a recorded run (Read)
 	Manifest *rundir.Manifest
 	Summary  *posterior.Summary
 	Names    *control.Names
@@ -313,7 +314,7 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 	if e := queue.Close(); e != nil && !errors.Is(err, e) { // one full disk is one error
 		err = errors.Join(err, e)
 	}
-	out := &Outcome{Spec: r.spec, Manifest: m, Summary: r.sum, Names: r.names, Unseen: &r.unseen, Stopped: outcome.Stopped, State: StateAfter(err),
+	out := &Outcome{Dir: r.spec.Out, Spec: r.spec, Manifest: m, Summary: r.sum, Names: r.names, Unseen: &r.unseen, Stopped: outcome.Stopped, State: StateAfter(err),
 		Done: r.cfg.From - r.cfg.First + outcome.Drawn}
 	w.Update(func(m *rundir.Manifest) {
 		m.Counts.LostAndRedrawn += r.pool.Stats().Lost

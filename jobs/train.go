@@ -163,7 +163,7 @@ func training(ctx context.Context, _ *Method, s *Spec, o Options) (_ *Outcome, e
 	if m.Failed > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d draws were given up, the simulator failed there: the network knows only what it survives", m.Failed))
 	}
-	return &Outcome{Spec: s, Remarks: warnings, State: state, Done: trainer.Traces, Trained: &Trained{Trainer: trainer, Manifest: m, Picture: j.Picture(),
+	return &Outcome{Dir: s.Out, Spec: s, Remarks: warnings, State: state, Done: trainer.Traces, Trained: &Trained{Trainer: trainer, Manifest: m, Picture: j.Picture(),
 		PerSecond: float64(trainer.Traces-begun) / time.Since(start).Seconds(), Lost: lost()}}, nil
 }
 

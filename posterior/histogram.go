@@ -1,6 +1,7 @@
 package posterior
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +12,9 @@ import (
 
 // Bin is a piece of a histogram; of a discrete variable Low = High is one value.
 type Bin struct{ Low, High, Probability float64 }
+
+// ErrVariable says that there is nothing to draw of a name.
+var ErrVariable = errors.New("no variable")
 
 // Histogram is the weighted distribution of a variable, in at most bins pieces of equal width over its
 // central 99.8 per cent (what lies outside goes to the ends), or by value for a discrete one with few
@@ -24,10 +28,10 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 				names = append(names, x.name)
 			}
 		}
-		return nil, fmt.Errorf("no variable %s to plot; there are %s", name, strings.ReplaceAll(ppx.List(names, 40), "\n", " "))
+		return nil, fmt.Errorf("%w %s to plot; there are %s", ErrVariable, name, strings.ReplaceAll(ppx.List(names, 40), "\n", " "))
 	}
 	if a.m.w == 0 {
-		return nil, fmt.Errorf("variable %s has no weight, or no finite values", name)
+		return nil, fmt.Errorf("%w: %s has no weight, or no finite values", ErrVariable, name)
 	}
 	v := s.finish(a)
 	if v.Kind == Discrete && len(v.Values) > 0 && len(v.Values) <= 2*bins {

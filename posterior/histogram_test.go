@@ -238,7 +238,7 @@ func TestHistogramsThatAreNone(t *testing.T) {
 		"bad weights": {{1, math.NaN()}, {2, inf}},
 		"no number":   {{math.NaN(), 0}, {inf, -50}, {-inf, 0}},
 	} {
-		if bins, err := summary(t, dist.Normal, values).Histogram("x", 30); err == nil || !strings.Contains(err.Error(), "variable x has no weight, or no finite values") {
+		if bins, err := summary(t, dist.Normal, values).Histogram("x", 30); err == nil || !strings.Contains(err.Error(), "x has no weight, or no finite values") {
 			t.Errorf("%s: %v, %v", name, bins, err)
 		}
 	}

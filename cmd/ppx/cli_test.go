@@ -17,6 +17,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
@@ -515,7 +516,7 @@ func TestDiskFull(t *testing.T) {
 			}
 			path := filepath.Join(small, "run")
 			n := rows(t, path)
-			if n == 0 || !strings.Contains(stderr.String(), "the "+thousands(n)+" traces drawn before that are in "+c.name+"/run") {
+			if n == 0 || !strings.Contains(stderr.String(), "the "+text.Thousands(n)+" traces drawn before that are in "+c.name+"/run") {
 				t.Errorf("%d traces are readable: %s", n, stderr.String())
 			}
 			m, err := rundir.ReadManifest(path)

@@ -9,6 +9,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 func newTraceData() *cobra.Command {
@@ -48,9 +49,9 @@ that were missing in the data are null. From a run of
 					}
 					v = withHoles(v, d)
 				}
-				values[name] = nested(v)
+				values[name] = view.Nested(v)
 			}
-			return printJSON(c.OutOrStdout(), values)
+			return view.JSON(c.OutOrStdout(), values)
 		},
 	}
 	c.Flags().BoolVar(&latents, "latents", false, "print the named Samples and tags instead")
@@ -69,24 +70,4 @@ func withHoles(v, data ppx.Tensor) ppx.Tensor {
 		}
 	}
 	return v
-}
-
-// nested is a value as nested arrays.
-func nested(v ppx.Tensor) any {
-	var build func(shape []int32, data []float64) any
-	build = func(shape []int32, data []float64) any {
-		if len(shape) == 0 {
-			return number(data[0])
-		}
-		out := make([]any, shape[0])
-		for k := range out {
-			n := len(data) / int(shape[0])
-			out[k] = build(shape[1:], data[k*n:(k+1)*n])
-		}
-		return out
-	}
-	if len(v.Data) == 0 {
-		return []any{}
-	}
-	return build(v.Shape, v.Data)
 }

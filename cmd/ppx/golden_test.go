@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,12 +69,43 @@ func TestGolden(t *testing.T) {
 			golden(t, name, []byte(out), c.shape)
 		})
 	}
+	for name, command := range map[string]string{"summary": "summary run --plot a", "summary-two": "summary run prior --truth-from prior:3", "trace-ls": "trace ls -n 5 run",
+		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "job": "infer --print-job --job run"} {
+		t.Run(name, func(t *testing.T) {
+			out, _ := s.run(0, words(command)...)
+			goldenText(t, name, out)
+		})
+	}
 	for name, path := range map[string]string{"run.json": "run/run.json", "train.json": "x.net.train/train.json"} {
 		b, err := os.ReadFile(filepath.Join(s.dir, path))
 		if err != nil {
 			t.Fatal(err)
 		}
 		golden(t, "manifest-"+strings.TrimSuffix(name, ".json"), b, name == "train.json")
+	}
+}
+
+// goldenText compares a text with its file.
+func goldenText(t *testing.T, name, got string) {
+	t.Helper()
+	if name == "trace-ls" { // whose column of seconds is as wide as it is
+		got = regexp.MustCompile(`  +`).ReplaceAllString(got, "  ")
+		got = regexp.MustCompile(`(?m)  \S+  (\S+)$`).ReplaceAllString(got, "  …  $1")
+	}
+	got = regexp.MustCompile(`"/[^"]*test[^"]*"`).ReplaceAllString(got, `"…"`)
+	path := filepath.Join(testbed.Root(), "testdata", "golden", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != got {
+		t.Errorf("%s differs from %s (go test ./cmd/ppx -run Golden -update writes it anew):\n%s", name, path, firstDifference(string(want), got))
 	}
 }
 

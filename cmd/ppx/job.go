@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 // job is a prior or infer command: flags that make a jobs.Spec, and what shows the outcome.
@@ -158,13 +161,24 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	if outcome == nil {
 		return err
 	}
-	r := newResult(spec.Out, outcome.Manifest, outcome.Summary, outcome.Names, outcome.Unseen)
-	r.remark(outcome.Remarks...)
-	if e := r.print(c.OutOrStdout(), &j.show, outcome.Summary); e != nil && err == nil { // else the terminal may be gone
+	r := view.NewPosterior(outcome)
+	if e := j.show.print(c.OutOrStdout(), r); e != nil && err == nil { // else the terminal may be gone
 		return e
 	}
 	if err == nil && j.strict && r.Trust.Verdict != posterior.Good {
 		return fmt.Errorf("--strict: the result is not good (%s): %s", r.Trust.Verdict, r.Trust.Reasons[0].Text)
+	}
+	return err
+}
+
+// print writes the table, or the JSON object.
+func (s *shown) print(w io.Writer, r *view.Posterior) error {
+	if s.json {
+		return view.JSON(w, r)
+	}
+	err := r.Text(w, warning, s.plot)
+	if errors.Is(err, posterior.ErrVariable) {
+		return usageError{err}
 	}
 	return err
 }

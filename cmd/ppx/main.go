@@ -19,6 +19,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 // version is that of the module when built from one, and can be set by the linker.
@@ -181,7 +182,7 @@ func newVersion() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if asJSON {
-				return printJSON(c.OutOrStdout(), map[string]any{"schema": schema, "version": versionString(), "protocol": "PPX 1.0", "run_format": rundir.Format})
+				return view.JSON(c.OutOrStdout(), map[string]any{"schema": view.Schema, "version": versionString(), "protocol": "PPX 1.0", "run_format": rundir.Format})
 			}
 			_, err := fmt.Fprint(c.OutOrStdout(), versionLine())
 			return err

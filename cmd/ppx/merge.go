@@ -7,9 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 func newMerge() *cobra.Command {
@@ -42,7 +44,7 @@ run directory that one job would have left, to the bit, but for times and hosts.
 			say := throttle(p.every())
 			err := jobs.Merge(c.Context(), args, out, func(*tracing.Trace) error {
 				if done++; say() {
-					p.line(float64(done)/float64(max(1, total)), fmt.Sprintf("%s/%s traces", thousands(done), thousands(total)))
+					p.line(float64(done)/float64(max(1, total)), fmt.Sprintf("%s/%s traces", text.Thousands(done), text.Thousands(total)))
 				}
 				return nil
 			})
@@ -56,14 +58,14 @@ run directory that one job would have left, to the bit, but for times and hosts.
 			if err != nil {
 				return err
 			}
-			s, err := summarise(c.Context(), out, &show)
+			o, err := jobs.Summarise(c.Context(), out, show.full)
 			if err != nil {
 				return err
 			}
 			if !quiet && !show.json {
-				fmt.Fprintf(os.Stderr, "ppx: %s draws of %d runs are in %s\n", thousands(done), len(args), out)
+				fmt.Fprintf(os.Stderr, "ppx: %s draws of %d runs are in %s\n", text.Thousands(done), len(args), out)
 			}
-			return s.result.print(c.OutOrStdout(), &show, s.sum)
+			return show.print(c.OutOrStdout(), view.NewPosterior(o))
 		},
 	}
 	f := c.Flags()

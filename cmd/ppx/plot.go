@@ -10,10 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/report"
 	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 func newPlot() *cobra.Command {
@@ -105,35 +107,36 @@ func truthsOf(ctx context.Context, where string, into map[string]float64) error 
 // plotMarginals draws the variables, or those that there are, with the truths that are known; marked are names that must be among them.
 func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64, marked []string) error {
 	var labels []string
-	var runs []*summarised
+	var runs []*view.Posterior
 	model := ""
 	for _, path := range paths {
-		r, err := summarise(ctx, path, &shown{})
+		o, err := jobs.Summarise(ctx, path, false)
 		if err != nil {
 			return err
 		}
+		r := view.NewPosterior(o)
 		runs = append(runs, r)
 		if model == "" {
-			model = r.result.model
+			model = r.Model
 		}
-		ess := "ESS " + figure(math.Round(r.sum.Weights.ESS()*10)/10)
-		label := map[string]string{"is": "importance sampling", "ic": "with the network"}[r.result.Method]
+		ess := "ESS " + view.Figure(math.Round(r.Sum.Weights.ESS()*10)/10)
+		label := map[string]string{"is": "importance sampling", "ic": "with the network"}[r.Method]
 		if label == "" {
-			label = r.result.Method
+			label = r.Method
 		}
-		if r.result.conditioned {
+		if r.Conditioned {
 			label += ", " + ess
 		}
-		if len(paths) > 1 && r.result.conditioned && r.result.Trust.Verdict == posterior.None {
+		if len(paths) > 1 && r.Conditioned && r.Trust.Verdict == posterior.None {
 			label += ": not trusted"
 		}
 		labels = append(labels, label)
 	}
 	if len(vars) == 0 {
-		vars = plottable(runs[0].sum)
+		vars = plottable(runs[0].Sum)
 	}
 	for _, name := range marked {
-		if !slices.ContainsFunc(runs, func(r *summarised) bool { return r.result.variable(name) != nil }) {
+		if !slices.ContainsFunc(runs, func(r *view.Posterior) bool { return r.Variable(name) != nil }) {
 			return usagef("--truth: %s has no variable %s", paths[0], ppx.Quote(name))
 		}
 	}
@@ -145,20 +148,20 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 		}
 		warning, bad := "", 0
 		for i, r := range runs {
-			h, err := r.sum.Histogram(name, 30)
+			h, err := r.Sum.Histogram(name, 30)
 			if err != nil {
 				return usagef("%s: %w", paths[i], err)
 			}
-			v := r.result.variable(name)
-			thin := r.result.conditioned && float64(v.ESS) < sticksBelow
+			v := r.Variable(name)
+			thin := r.Conditioned && float64(v.ESS) < sticksBelow
 			if thin {
-				h = r.sum.Sticks(name, 50)
+				h = r.Sum.Sticks(name, 50)
 			}
 			m.Sparse = append(m.Sparse, thin)
-			if r.result.conditioned && v.Trust.Verdict == posterior.None {
+			if r.Conditioned && v.Trust.Verdict == posterior.None {
 				bad++
 				if warning = "not to be trusted"; thin {
-					warning = "ESS " + figure(math.Round(float64(v.ESS)*10)/10)
+					warning = "ESS " + view.Figure(math.Round(float64(v.ESS)*10)/10)
 				}
 			}
 			var bins []report.Bin

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/internal/text"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 // progress shows how far a job is: one moving line on a terminal, a line now and then elsewhere.
@@ -32,7 +34,7 @@ func (p *progress) every() time.Duration {
 }
 
 func newProgress(quiet, conditioned bool, stats func() string) *progress {
-	p := &progress{w: os.Stderr, live: isTerminal(os.Stderr), stats: stats, conditioned: conditioned}
+	p := &progress{w: os.Stderr, live: view.IsTerminal(os.Stderr), stats: stats, conditioned: conditioned}
 	if quiet {
 		p.w = io.Discard
 		p.live = false
@@ -41,12 +43,12 @@ func newProgress(quiet, conditioned bool, stats func() string) *progress {
 }
 
 func (p *progress) show(s importance.Progress) {
-	parts := []string{thousands(s.Done) + "/" + thousands(s.N), fmt.Sprintf("%s traces/s", figure(round(s.PerSecond)))}
+	parts := []string{text.Thousands(s.Done) + "/" + text.Thousands(s.N), fmt.Sprintf("%s traces/s", view.Figure(view.Round(s.PerSecond)))}
 	if p.conditioned {
-		parts = append(parts, "ESS "+figure(s.ESS))
+		parts = append(parts, "ESS "+view.Figure(s.ESS))
 	}
 	if s.Left > 0 && s.Done < s.N {
-		parts = append(parts, shortDuration(s.Left)+" left")
+		parts = append(parts, view.Short(s.Left)+" left")
 	}
 	if x := p.stats(); x != "" {
 		parts = append(parts, x)
@@ -79,7 +81,7 @@ func barLine(fraction float64, text string, width int) string {
 		width = 80
 	}
 	if room := width - len([]rune(text)) - 4; room >= 10 {
-		text = drawBar(fraction, min(room, 30)) + "  " + text
+		text = view.Bar(fraction, min(room, 30)) + "  " + text
 	}
 	if r := []rune(text); len(r) >= width {
 		text = string(r[:width-1])
@@ -105,33 +107,4 @@ func (p *progress) done() {
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.shown = false
 	}
-}
-
-// drawBar is a bar of eighths of a cell.
-func drawBar(fraction float64, width int) string {
-	eighths := int(math.Round(fraction * float64(width) * 8))
-	b := strings.Repeat("█", eighths/8)
-	if r := eighths % 8; r > 0 {
-		b += string([]rune(" ▏▎▍▌▋▊▉")[r])
-	}
-	return b + strings.Repeat("·", max(0, width-len([]rune(b))))
-}
-
-func round(v float64) float64 {
-	if v >= 100 {
-		return math.Round(v)
-	}
-	return v
-}
-
-func shortDuration(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.0fs", d.Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	}
-	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }

@@ -90,5 +90,8 @@ func commandOnly(c *cobra.Command, args []string) error {
 	return nil
 }
 
+// warning prints one with a result.
+func warning(text string) { remark("warning: " + text) }
+
 // remark prints a warning while a job runs.
 func remark(text string) { fmt.Fprintln(os.Stderr, "ppx: "+text) }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,10 +13,10 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ppx"
-	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/inspect"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 func newTrace() *cobra.Command {
@@ -46,35 +45,21 @@ func verbs(use, short string, list ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// view is what the inspecting verbs share: a run to open, a length, a printer.
-type view struct {
+// listing is what the inspecting verbs share.
+type listing struct {
 	json bool
 	num  int
 }
 
-func (v *view) register(c *cobra.Command, num int, what string) {
+func (v *listing) register(c *cobra.Command, num int, what string) {
 	c.Flags().BoolVar(&v.json, "json", false, "print one JSON object")
 	if num > 0 {
 		c.Flags().IntVarP(&v.num, "num", "n", num, "how many "+what+" to list; 0: all")
 	}
 }
 
-// rest says how many rows were left out.
-func (v *view) rest(w io.Writer, total int) {
-	if v.num > 0 && total > v.num {
-		fmt.Fprintf(w, "… and %s more (-n 0 lists all)\n", thousands(uint64(total-v.num)))
-	}
-}
-
-func (v *view) limit(total int) int {
-	if v.num > 0 {
-		return min(v.num, total)
-	}
-	return total
-}
-
 func newTraceLs() *cobra.Command {
-	var v view
+	var v listing
 	var sort string
 	c := &cobra.Command{
 		Use:     "ls [flags] RUN",
@@ -90,21 +75,7 @@ func newTraceLs() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := c.OutOrStdout()
-			if v.json {
-				return printJSON(w, headsJSON(heads, total))
-			}
-			t := &table{header: []string{">draw", ">log weight", ">statements", "type", ">seconds", "result"}}
-			for _, h := range heads {
-				if h.Status == tracing.Failed {
-					t.add(fmt.Sprint(h.Row), "failed", "", "", "", clip(h.Error, 100))
-					continue
-				}
-				t.add(fmt.Sprint(h.Row), figure(h.LogWeight), fmt.Sprint(h.Length), typeName(h.Type), figure(h.Seconds), head(resultText(h.Result), 60))
-			}
-			t.print(w)
-			v.rest(w, total)
-			return nil
+			return print(c, view.NewHeads(heads, total), v.json)
 		},
 	}
 	v.register(c, 20, "traces")
@@ -151,64 +122,6 @@ func listHeads(ctx context.Context, r *rundir.Reader, sort string, num int) (out
 	return out, total, nil
 }
 
-// resultText shows a result; a run may return none.
-func resultText(t ppx.Tensor) string {
-	if t.Data == nil {
-		return "–"
-	}
-	return t.String()
-}
-
-func typeName(id uint64) string { return fmt.Sprintf("%016x", id) }
-
-type headJSON struct {
-	Row       uint64     `json:"row"`
-	Chain     uint32     `json:"chain"`
-	Step      uint64     `json:"step"`
-	Draw      uint64     `json:"draw"`
-	LogWeight number     `json:"log_weight"`
-	Length    int        `json:"length"`
-	Type      string     `json:"type"`
-	Seconds   number     `json:"seconds"`
-	Status    string     `json:"status"`
-	Error     string     `json:"error,omitempty"`
-	Result    tensorJSON `json:"result"`
-}
-
-// tensorJSON shows a tensor as shape and data; no value is null.
-type tensorJSON ppx.Tensor
-
-func (t tensorJSON) MarshalJSON() ([]byte, error) {
-	if t.Data == nil {
-		return []byte("null"), nil
-	}
-	var b strings.Builder
-	if err := printJSON(&b, map[string]any{"shape": append([]int32{}, t.Shape...), "data": numbers(t.Data)}); err != nil {
-		return nil, err
-	}
-	return []byte(strings.TrimSpace(b.String())), nil
-}
-
-func numbers(v []float64) []number {
-	out := make([]number, len(v))
-	for i, x := range v {
-		out[i] = number(x)
-	}
-	return out
-}
-
-func headsJSON(heads []rundir.Head, total int) any {
-	out := struct {
-		Schema int        `json:"schema"`
-		Total  int        `json:"total"`
-		Traces []headJSON `json:"traces"`
-	}{schema, total, []headJSON{}}
-	for _, h := range heads {
-		out.Traces = append(out.Traces, headJSON{h.Row, h.Chain, h.Step, h.Draw, number(h.LogWeight), h.Length, typeName(h.Type), number(h.Seconds), h.Status.String(), h.Error, tensorJSON(h.Result)})
-	}
-	return out
-}
-
 // recorded opens a run and reads one draw.
 func recorded(args []string) (*rundir.Reader, *tracing.Trace, error) {
 	draw, err := strconv.ParseUint(args[1], 10, 64)
@@ -224,7 +137,7 @@ func recorded(args []string) (*rundir.Reader, *tracing.Trace, error) {
 }
 
 func newTraceShow() *cobra.Command {
-	var v view
+	var v listing
 	c := &cobra.Command{
 		Use:     "show [flags] RUN DRAW",
 		Short:   "Show one trace statement by statement",
@@ -235,11 +148,11 @@ func newTraceShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := c.OutOrStdout()
+			x := view.NewTrace(t)
 			if v.json {
-				return printJSON(w, traceJSON(t))
+				return view.JSON(c.OutOrStdout(), x)
 			}
-			showTrace(w, t, &v)
+			x.Text(c.OutOrStdout(), v.num)
 			return nil
 		},
 	}
@@ -247,79 +160,8 @@ func newTraceShow() *cobra.Command {
 	return c
 }
 
-type siteJSON struct {
-	Index        int                   `json:"index"`
-	Role         string                `json:"role"`
-	Address      string                `json:"address"`
-	Instance     uint32                `json:"instance"`
-	Name         string                `json:"name"`
-	Control      bool                  `json:"control"`
-	Origin       string                `json:"origin"`
-	Value        tensorJSON            `json:"value"`
-	Distribution string                `json:"distribution,omitempty"`
-	Params       map[string]tensorJSON `json:"params,omitempty"`
-	LogP         number                `json:"log_p"`
-	LogQ         number                `json:"log_q"`
-}
-
-func traceJSON(t *tracing.Trace) any {
-	out := struct {
-		Schema    int        `json:"schema"`
-		Row       int64      `json:"row"`
-		Chain     uint32     `json:"chain"`
-		Step      uint64     `json:"step"`
-		Draw      uint64     `json:"draw"`
-		Status    string     `json:"status"`
-		Error     string     `json:"error,omitempty"`
-		LogWeight number     `json:"log_weight"`
-		Type      string     `json:"type"`
-		Result    tensorJSON `json:"result"`
-		Sites     []siteJSON `json:"sites"`
-	}{schema, t.Row, t.Chain, t.Lineage().Step, t.Draw, t.Status.String(), t.Error, number(t.LogWeight), typeName(t.Type()), tensorJSON(t.Result), []siteJSON{}}
-	for i := range t.Entries {
-		e := &t.Entries[i]
-		d := t.Dist(i)
-		s := siteJSON{Index: i, Role: tracing.Role(e.Op), Address: t.Table.Address(e.Address).Base, Instance: e.Instance, Name: t.Table.Name(e.Name),
-			Control: e.Control, Origin: e.Origin.String(), Value: tensorJSON(t.Value(i)), LogP: number(e.LogP), LogQ: number(e.LogQ)}
-		if d.Kind != dist.None {
-			s.Distribution = d.Kind.String()
-			s.Params = map[string]tensorJSON{}
-			for k, p := range d.Kind.Params() {
-				s.Params[p] = tensorJSON(d.Params[k])
-			}
-		}
-		out.Sites = append(out.Sites, s)
-	}
-	return out
-}
-
-func showTrace(w io.Writer, t *tracing.Trace, v *view) {
-	s := styled(w)
-	fmt.Fprintf(w, "%s  log weight %s  %d statements  type %s\n", s.bold(fmt.Sprintf("draw %d", t.Draw)), figure(t.LogWeight), len(t.Entries), typeName(t.Type()))
-	if t.Status == tracing.Failed {
-		fmt.Fprintln(w, "given up:", ppx.Printable(t.Error))
-		return
-	}
-	rows := &table{header: []string{">#", "statement", "name", ">value", "origin", ">log p", "distribution", "address"}}
-	for i := range t.Entries[:v.limit(len(t.Entries))] {
-		e := &t.Entries[i]
-		op := tracing.Role(e.Op)
-		if e.Op == ppx.Sample && !e.Control {
-			op += " (no control)"
-		}
-		logP, origin := "", ""
-		if e.Kind != dist.None {
-			logP, origin = figure(e.LogP), e.Origin.String()
-		}
-		rows.add(fmt.Sprint(i), op, clip(t.Table.Name(e.Name), 24), head(t.Value(i).String(), 36), origin, logP, head(t.Dist(i).String(), 48), clip(t.Table.Label(e.Key), 64))
-	}
-	rows.print(w)
-	v.rest(w, len(t.Entries))
-	fmt.Fprintln(w, "result", resultText(t.Result))
-}
-
 func newTraceTypes() *cobra.Command {
-	var v view
+	var v listing
 	c := &cobra.Command{
 		Use:   "types [flags] RUN",
 		Short: "List the trace types: which paths the simulator took, and how often",
@@ -333,30 +175,7 @@ func newTraceTypes() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := c.OutOrStdout()
-			n := v.limit(len(types))
-			if v.json {
-				type typeJSON struct {
-					Type       string `json:"type"`
-					Traces     uint64 `json:"traces"`
-					Weight     number `json:"weight"`
-					Length     int    `json:"length"`
-					Controlled int    `json:"controlled"`
-					First      uint64 `json:"first_draw"`
-				}
-				list := []typeJSON{}
-				for _, x := range types[:n] {
-					list = append(list, typeJSON{typeName(x.ID), x.Traces, number(x.Weight), x.Length, x.Controlled, x.First})
-				}
-				return printJSON(w, map[string]any{"schema": schema, "total": len(types), "types": list})
-			}
-			t := &table{header: []string{"type", ">traces", ">weight", ">statements", ">controlled", ">first draw"}}
-			for _, x := range types[:n] {
-				t.add(typeName(x.ID), thousands(x.Traces), fmt.Sprintf("%.2f %%", 100*x.Weight), fmt.Sprint(x.Length), fmt.Sprint(x.Controlled), fmt.Sprint(x.First))
-			}
-			t.print(w)
-			v.rest(w, len(types))
-			return nil
+			return print(c, view.NewTypes(types, v.num), v.json)
 		},
 	}
 	v.register(c, 20, "types")
@@ -364,7 +183,7 @@ func newTraceTypes() *cobra.Command {
 }
 
 func newTraceAddresses() *cobra.Command {
-	var v view
+	var v listing
 	c := &cobra.Command{
 		Use:   "addresses [flags] RUN",
 		Short: "List the addresses: where in the simulator's code random numbers are drawn",
@@ -378,51 +197,15 @@ func newTraceAddresses() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := c.OutOrStdout()
-			n := v.limit(len(all))
-			if v.json {
-				type addressJSON struct {
-					ID        int      `json:"id"`
-					Address   string   `json:"address"`
-					Role      string   `json:"role"`
-					Kind      string   `json:"kind"`
-					Names     []string `json:"names"`
-					Control   bool     `json:"control"`
-					Traces    uint64   `json:"traces"`
-					Visits    uint64   `json:"visits"`
-					Instances uint32   `json:"instances"`
-					Mean      number   `json:"mean"`
-					SD        number   `json:"sd"`
-				}
-				list := []addressJSON{}
-				for _, a := range all[:n] {
-					list = append(list, addressJSON{a.ID, a.Base, tracing.Role(a.Op), kindName(a.Kind), append([]string{}, a.Names...), a.Control, a.Traces, a.Visits, a.Instances, number(a.Mean), number(a.SD)})
-				}
-				return printJSON(w, map[string]any{"schema": schema, "total": len(all), "addresses": list})
-			}
-			t := &table{header: []string{">id", "role", "kind", "names", ">traces", ">visits", ">most in one", ">mean", ">sd", "address"}}
-			for _, a := range all[:n] {
-				t.add(fmt.Sprint(a.ID), tracing.Role(a.Op), kindName(a.Kind), clip(strings.Join(a.Names, " "), 24), thousands(a.Traces), thousands(a.Visits),
-					fmt.Sprint(a.Instances), figure(a.Mean), figure(a.SD), clip(a.Base, 80))
-			}
-			t.print(w)
-			v.rest(w, len(all))
-			return nil
+			return print(c, view.NewAddresses(all, v.num), v.json)
 		},
 	}
 	v.register(c, 50, "addresses")
 	return c
 }
 
-func kindName(k dist.Kind) string {
-	if k == dist.None {
-		return ""
-	}
-	return k.String()
-}
-
 func newTraceReplay() *cobra.Command {
-	var v view
+	var v listing
 	var sim simulator
 	c := &cobra.Command{
 		Use:   "replay [flags] RUN DRAW [--connect ENDPOINT | -- COMMAND [ARGS with {endpoint}]]",
@@ -459,22 +242,8 @@ simulator's own output, and to see whether the simulator still does the same. Wi
 				return err
 			}
 			diff := inspect.Compare(recorded, t, 0)
-			w := c.OutOrStdout()
-			if v.json {
-				list := []string{}
-				for _, d := range diff {
-					list = append(list, d.String())
-				}
-				if err := printJSON(w, map[string]any{"schema": schema, "draw": t.Draw, "same": len(diff) == 0, "differences": list, "statements": len(t.Entries)}); err != nil {
-					return err
-				}
-			} else if len(diff) == 0 {
-				fmt.Fprintf(w, "draw %d: the same %d statements, values and densities\n", t.Draw, len(t.Entries))
-			} else {
-				fmt.Fprintf(w, "draw %d differs from the recorded trace:\n", t.Draw)
-				for _, d := range diff {
-					fmt.Fprintln(w, "  "+d.String())
-				}
+			if err := print(c, view.NewReplay(t, diff), v.json); err != nil {
+				return err
 			}
 			if len(diff) > 0 {
 				return errShown

@@ -2,17 +2,16 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/ic/train"
+	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/jobs"
-	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 // training is a train command.
@@ -119,8 +118,8 @@ func (t *training) execute(c *cobra.Command, args []string) error {
 		},
 		Held: func(done, n int) { // before the first line of the training itself
 			if say() {
-				show.line(float64(done)/float64(n), fmt.Sprintf("%s/%s traces to be held out  %s traces/s", thousands(uint64(done)), thousands(uint64(n)),
-					figure(round(float64(done)/time.Since(begun).Seconds()))))
+				show.line(float64(done)/float64(n), fmt.Sprintf("%s/%s traces to be held out  %s traces/s", text.Thousands(uint64(done)), text.Thousands(uint64(n)),
+					view.Figure(view.Round(float64(done)/time.Since(begun).Seconds()))))
 			}
 		},
 		Trained: func(p train.Progress, l uint64) {
@@ -131,76 +130,39 @@ func (t *training) execute(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return t.print(c.OutOrStdout(), outcome)
+	r := view.NewTraining(outcome)
+	if t.json {
+		return view.JSON(c.OutOrStdout(), r)
+	}
+	return r.Text(c.OutOrStdout(), warning)
 }
 
 func showTraining(show *progress, p train.Progress) {
-	done := thousands(p.Traces)
+	done := text.Thousands(p.Traces)
 	fraction := 0.0
 	if p.N > 0 {
-		done += "/" + thousands(p.N)
+		done += "/" + text.Thousands(p.N)
 		fraction = float64(p.Traces) / float64(p.N)
 	} else if p.Left > 0 {
 		fraction = p.Elapsed.Seconds() / (p.Elapsed + p.Left).Seconds()
 	}
-	text := done + " traces"
+	line := done + " traces"
 	if p.Left > 0 { // what matters first: a narrow terminal cuts the end
-		text += "  " + shortDuration(p.Left) + " left"
+		line += "  " + view.Short(p.Left) + " left"
 	}
-	text += "  loss " + figure(p.Loss)
+	line += "  loss " + view.Figure(p.Loss)
 	if !math.IsNaN(p.Validation) {
-		text += "  validation " + figure(p.Validation)
+		line += "  validation " + view.Figure(p.Validation)
 		if p.Traces > p.Validated { // it is made now and then: say of when it is
-			text += " at " + thousands(p.Validated)
+			line += " at " + text.Thousands(p.Validated)
 		}
 		if p.BestAt < p.Traces && p.Best < p.Validation {
-			text += " (best " + figure(p.Best) + ")"
+			line += " (best " + view.Figure(p.Best) + ")"
 		}
 	}
-	text += fmt.Sprintf("  %s traces/s", figure(round(p.PerSecond)))
+	line += fmt.Sprintf("  %s traces/s", view.Figure(view.Round(p.PerSecond)))
 	if x := show.stats(); x != "" {
-		text += "  " + x
+		line += "  " + x
 	}
-	show.line(fraction, text)
-}
-
-// trained is what train prints. Other programs read the JSON: fields may be added, none changes or goes away within a
-// schema number.
-type trained struct {
-	Schema          int      `json:"schema"`
-	Network         string   `json:"network"`
-	Run             string   `json:"run"`
-	Seed            uint64   `json:"seed"`
-	Traces          uint64   `json:"traces"`
-	Failed          uint64   `json:"failed"`
-	Loss            number   `json:"loss"`
-	Validation      number   `json:"validation"`
-	BestAt          uint64   `json:"best_at"`
-	Gain            number   `json:"gain"` // over the prior, in nats per trace
-	Addresses       int      `json:"addresses"`
-	Weights         int      `json:"weights"`
-	Seconds         number   `json:"seconds"`
-	TracesPerSecond number   `json:"traces_per_second"`
-	Warnings        []string `json:"warnings"`
-}
-
-func (t *training) print(w io.Writer, o *jobs.Outcome) error {
-	x, m, output := o.Trained.Trainer, o.Trained.Manifest, o.Spec.Training.Output
-	r := trained{Schema: schema, Network: output, Run: o.Spec.Out, Seed: x.Config.Seed, Traces: x.Traces, Failed: m.Failed, Loss: number(x.PointLoss),
-		Validation: number(x.BestLoss), BestAt: x.BestAt, Gain: number(x.Gain()), Addresses: m.Places, Weights: m.Weights, Seconds: number(x.Seconds),
-		TracesPerSecond: number(o.Trained.PerSecond), Warnings: append([]string{}, o.Remarks...)}
-	if t.json {
-		return printJSON(w, r)
-	}
-	s, perSecond := styled(w), figure(round(o.Trained.PerSecond))
-	fmt.Fprintf(w, "%s of %s: %s traces in %s (%s traces/s)\n", s.bold("network"), s.bold(ppx.Printable(x.Network.Model)), thousands(x.Traces),
-		shortDuration(time.Duration(x.Seconds*float64(time.Second))), perSecond)
-	fmt.Fprintf(w, "gained %s nats per trace over the prior: loss %s on held-out traces, best after %s traces, %s before training\n", figure(x.Gain()), figure(x.BestLoss),
-		thousands(x.BestAt), figure(x.First))
-	fmt.Fprintf(w, "%s weights for %d addresses\n", thousands(uint64(m.Weights)), m.Places)
-	for _, text := range r.Warnings {
-		fmt.Fprintln(os.Stderr, "ppx: warning: "+text)
-	}
-	_, err := fmt.Fprintf(w, "\n%s\n", s.dim(fmt.Sprintf("network %s, loss curve %s", output, o.Trained.Picture)))
-	return err
+	show.line(fraction, line)
 }

@@ -209,6 +209,7 @@ func TestRunsWithoutParameters(t *testing.T) {
 	if out, _ := s.run(0, words("trace show without 3")...); !strings.Contains(out, "Normal") || strings.Contains(out, "mean=") {
 		t.Error(out)
 	}
+	s.run(0, words("trace show --json without 3")...)
 	s.run(0, args(words("infer --quiet --resume -n 600 --out without"), model("matrix"))...)
 	s.run(0, args(words("prior --quiet --seed 1 -n 100 --no-parameters --out bare"), model("matrix"))...)
 	if _, stderr := s.run(2, words("train -o x.net --from bare")...); !strings.Contains(stderr, "--no-parameters") {

@@ -3,6 +3,7 @@
 package testbed
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 )
 
 // Root is the project's folder.
@@ -124,15 +127,31 @@ func Simulator(t testing.TB, model, language string) []string {
 	return []string{Go(t, "./simulators/"+model+"/go"), "--endpoint", "{endpoint}"}
 }
 
-// TCP is an endpoint on a port that was free a moment ago.
+// TCP is an endpoint on a port that was free a moment ago, and that no other test gets while this one runs.
 func TCP(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	claims := filepath.Join(os.TempDir(), "ppx-test-ports")
+	if err := os.MkdirAll(claims, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return "tcp://" + l.Addr().String()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		l.Close()
+		_, port, _ := net.SplitHostPort(address)
+		claim, err := disk.Lock(filepath.Join(claims, port))
+		if errors.Is(err, disk.ErrLocked) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = disk.Unlock(claim) })
+		return "tcp://" + address
+	}
 }
 
 // Abstract is an endpoint in the abstract namespace that no other test uses.

@@ -1,0 +1,279 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ppx-engine/ppx-engine/internal/text"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/inspect"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// Heads is what "trace ls" prints.
+type Heads struct {
+	Schema int       `json:"schema"`
+	Total  int       `json:"total"` // traces of the run
+	Traces []headRow `json:"traces"`
+
+	heads []rundir.Head
+}
+
+type headRow struct {
+	Row       uint64 `json:"row"`
+	Chain     uint32 `json:"chain"`
+	Step      uint64 `json:"step"`
+	Draw      uint64 `json:"draw"`
+	LogWeight Number `json:"log_weight"`
+	Length    int    `json:"length"`
+	Type      string `json:"type"`
+	Seconds   Number `json:"seconds"`
+	Status    string `json:"status"`
+	Error     string `json:"error,omitempty"`
+	Result    Tensor `json:"result"`
+}
+
+// NewHeads shows some traces of so many.
+func NewHeads(heads []rundir.Head, total int) *Heads {
+	out := &Heads{Schema, total, []headRow{}, heads}
+	for _, h := range heads {
+		out.Traces = append(out.Traces, headRow{h.Row, h.Chain, h.Step, h.Draw, Number(h.LogWeight), h.Length, TypeName(h.Type), Number(h.Seconds), h.Status.String(), h.Error, Tensor(h.Result)})
+	}
+	return out
+}
+
+// Text writes the table.
+func (x *Heads) Text(w io.Writer) {
+	t := &Table{Header: []string{">draw", ">log weight", ">statements", "type", ">seconds", "result"}}
+	for _, h := range x.heads {
+		if h.Status == tracing.Failed {
+			t.Add(fmt.Sprint(h.Row), "failed", "", "", "", text.Clip(h.Error, 100))
+			continue
+		}
+		t.Add(fmt.Sprint(h.Row), Figure(h.LogWeight), fmt.Sprint(h.Length), TypeName(h.Type), Figure(h.Seconds), Head(resultText(h.Result), 60))
+	}
+	t.Print(w)
+	rest(w, len(x.heads), x.Total)
+}
+
+// rest says how many rows were left out.
+func rest(w io.Writer, shown, total int) {
+	if total > shown {
+		fmt.Fprintf(w, "… and %s more (-n 0 lists all)\n", text.Thousands(uint64(total-shown)))
+	}
+}
+
+// limit is how many of so many rows are listed; 0: all.
+func limit(n, total int) int {
+	if n > 0 {
+		return min(n, total)
+	}
+	return total
+}
+
+// resultText shows a result; a run may return none.
+func resultText(t ppx.Tensor) string {
+	if t.Data == nil {
+		return "–"
+	}
+	return t.String()
+}
+
+// TypeName is how a trace type is called.
+func TypeName(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+type siteRow struct {
+	Index        int               `json:"index"`
+	Role         string            `json:"role"`
+	Address      string            `json:"address"`
+	Instance     uint32            `json:"instance"`
+	Name         string            `json:"name"`
+	Control      bool              `json:"control"`
+	Origin       string            `json:"origin"`
+	Value        Tensor            `json:"value"`
+	Distribution string            `json:"distribution,omitempty"`
+	Params       map[string]Tensor `json:"params,omitempty"`
+	LogP         Number            `json:"log_p"`
+	LogQ         Number            `json:"log_q"`
+}
+
+// Trace is what "trace show" prints.
+type Trace struct {
+	Schema    int       `json:"schema"`
+	Row       int64     `json:"row"`
+	Chain     uint32    `json:"chain"`
+	Step      uint64    `json:"step"`
+	Draw      uint64    `json:"draw"`
+	Status    string    `json:"status"`
+	Error     string    `json:"error,omitempty"`
+	LogWeight Number    `json:"log_weight"`
+	Type      string    `json:"type"`
+	Result    Tensor    `json:"result"`
+	Sites     []siteRow `json:"sites"`
+
+	trace *tracing.Trace
+}
+
+// NewTrace shows a trace.
+func NewTrace(t *tracing.Trace) *Trace {
+	out := &Trace{Schema, t.Row, t.Chain, t.Lineage().Step, t.Draw, t.Status.String(), t.Error, Number(t.LogWeight), TypeName(t.Type()), Tensor(t.Result), []siteRow{}, t}
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		d := t.Dist(i)
+		s := siteRow{Index: i, Role: tracing.Role(e.Op), Address: t.Table.Address(e.Address).Base, Instance: e.Instance, Name: t.Table.Name(e.Name),
+			Control: e.Control, Origin: e.Origin.String(), Value: Tensor(t.Value(i)), LogP: Number(e.LogP), LogQ: Number(e.LogQ)}
+		if d.Kind != dist.None {
+			s.Distribution = d.Kind.String()
+			s.Params = map[string]Tensor{}
+			for k, p := range d.Params { // none, in a run that was recorded without
+				s.Params[d.Kind.Params()[k]] = Tensor(p)
+			}
+		}
+		out.Sites = append(out.Sites, s)
+	}
+	return out
+}
+
+// Text writes at most so many statements, 0: all.
+func (x *Trace) Text(w io.Writer, most int) {
+	t := x.trace
+	s := Styled(w)
+	fmt.Fprintf(w, "%s  log weight %s  %d statements  type %s\n", s.Bold(fmt.Sprintf("draw %d", t.Draw)), Figure(t.LogWeight), len(t.Entries), TypeName(t.Type()))
+	if t.Status == tracing.Failed {
+		fmt.Fprintln(w, "given up:", ppx.Printable(t.Error))
+		return
+	}
+	rows := &Table{Header: []string{">#", "statement", "name", ">value", "origin", ">log p", "distribution", "address"}}
+	for i := range t.Entries[:limit(most, len(t.Entries))] {
+		e := &t.Entries[i]
+		op := tracing.Role(e.Op)
+		if e.Op == ppx.Sample && !e.Control {
+			op += " (no control)"
+		}
+		logP, origin := "", ""
+		if e.Kind != dist.None {
+			logP, origin = Figure(e.LogP), e.Origin.String()
+		}
+		rows.Add(fmt.Sprint(i), op, text.Clip(t.Table.Name(e.Name), 24), Head(t.Value(i).String(), 36), origin, logP, Head(t.Dist(i).String(), 48), text.Clip(t.Table.Label(e.Key), 64))
+	}
+	rows.Print(w)
+	rest(w, limit(most, len(t.Entries)), len(t.Entries))
+	fmt.Fprintln(w, "result", resultText(t.Result))
+}
+
+// Types is what "trace types" prints.
+type Types struct {
+	Schema int       `json:"schema"`
+	Total  int       `json:"total"`
+	Types  []typeRow `json:"types"`
+}
+
+type typeRow struct {
+	Type       string `json:"type"`
+	Traces     uint64 `json:"traces"`
+	Weight     Number `json:"weight"`
+	Length     int    `json:"length"`
+	Controlled int    `json:"controlled"`
+	First      uint64 `json:"first_draw"`
+}
+
+// NewTypes shows at most so many types, 0: all.
+func NewTypes(types []inspect.Type, most int) *Types {
+	out := &Types{Schema, len(types), []typeRow{}}
+	for _, x := range types[:limit(most, len(types))] {
+		out.Types = append(out.Types, typeRow{TypeName(x.ID), x.Traces, Number(x.Weight), x.Length, x.Controlled, x.First})
+	}
+	return out
+}
+
+// Text writes the table.
+func (x *Types) Text(w io.Writer) {
+	t := &Table{Header: []string{"type", ">traces", ">weight", ">statements", ">controlled", ">first draw"}}
+	for _, r := range x.Types {
+		t.Add(r.Type, text.Thousands(r.Traces), fmt.Sprintf("%.2f %%", 100*r.Weight), fmt.Sprint(r.Length), fmt.Sprint(r.Controlled), fmt.Sprint(r.First))
+	}
+	t.Print(w)
+	rest(w, len(x.Types), x.Total)
+}
+
+// Addresses is what "trace addresses" prints.
+type Addresses struct {
+	Schema    int          `json:"schema"`
+	Total     int          `json:"total"`
+	Addresses []addressRow `json:"addresses"`
+}
+
+type addressRow struct {
+	ID        int      `json:"id"`
+	Address   string   `json:"address"`
+	Role      string   `json:"role"`
+	Kind      string   `json:"kind"`
+	Names     []string `json:"names"`
+	Control   bool     `json:"control"`
+	Traces    uint64   `json:"traces"`
+	Visits    uint64   `json:"visits"`
+	Instances uint32   `json:"instances"`
+	Mean      Number   `json:"mean"`
+	SD        Number   `json:"sd"`
+}
+
+// NewAddresses shows at most so many addresses, 0: all.
+func NewAddresses(all []inspect.Address, most int) *Addresses {
+	out := &Addresses{Schema, len(all), []addressRow{}}
+	for _, a := range all[:limit(most, len(all))] {
+		out.Addresses = append(out.Addresses, addressRow{a.ID, a.Base, tracing.Role(a.Op), kindName(a.Kind), append([]string{}, a.Names...), a.Control, a.Traces, a.Visits, a.Instances,
+			Number(a.Mean), Number(a.SD)})
+	}
+	return out
+}
+
+// Text writes the table.
+func (x *Addresses) Text(w io.Writer) {
+	t := &Table{Header: []string{">id", "role", "kind", "names", ">traces", ">visits", ">most in one", ">mean", ">sd", "address"}}
+	for _, a := range x.Addresses {
+		t.Add(fmt.Sprint(a.ID), a.Role, a.Kind, text.Clip(strings.Join(a.Names, " "), 24), text.Thousands(a.Traces), text.Thousands(a.Visits),
+			fmt.Sprint(a.Instances), Figure(float64(a.Mean)), Figure(float64(a.SD)), text.Clip(a.Address, 80))
+	}
+	t.Print(w)
+	rest(w, len(x.Addresses), x.Total)
+}
+
+func kindName(k dist.Kind) string {
+	if k == dist.None {
+		return ""
+	}
+	return k.String()
+}
+
+// Replay is what "trace replay" prints.
+type Replay struct {
+	Schema      int      `json:"schema"`
+	Draw        uint64   `json:"draw"`
+	Same        bool     `json:"same"`
+	Differences []string `json:"differences"`
+	Statements  int      `json:"statements"`
+}
+
+// NewReplay shows how a trace that was made again differs from the recorded one.
+func NewReplay(t *tracing.Trace, differences []inspect.Difference) *Replay {
+	out := &Replay{Schema, t.Draw, len(differences) == 0, []string{}, len(t.Entries)}
+	for _, d := range differences {
+		out.Differences = append(out.Differences, d.String())
+	}
+	return out
+}
+
+// Text writes the differences.
+func (x *Replay) Text(w io.Writer) {
+	if x.Same {
+		fmt.Fprintf(w, "draw %d: the same %d statements, values and densities\n", x.Draw, x.Statements)
+		return
+	}
+	fmt.Fprintf(w, "draw %d differs from the recorded trace:\n", x.Draw)
+	for _, d := range x.Differences {
+		fmt.Fprintln(w, "  "+d)
+	}
+}
