@@ -8,10 +8,32 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ppx-engine/ppx-engine/engine/supervise"
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
-// phase of a member.
+// phase is the state of a member.
+//
+//	from                        by                                           to
+//	absent                      tick, at retryAt: launched or dialled        calling
+//	calling                     tick: Handshake sent                         greeting
+//	greeting                    its answer                                   running, or idle without work
+//	greeting                    it is another engine's, or was in a run      calling
+//	idle                        work has come                                running
+//	idle                        tick, a lease to be renewed                  greeting
+//	running                     the runs' end                                running, or idle without work
+//	running                     a layer waits for a batch (ErrLater)         waiting
+//	waiting                     the batch is computed                        running
+//	running                     a run that nobody wants, plain PPX           draining
+//	draining                    its end                                      running, or idle without work
+//	running, draining           a run that nobody wants, extension: Abort    ending
+//	idle, draining              we go away, extension: Abort                 leaving
+//	ending                      its answer                                   running, or idle without work
+//	leaving                     its answer                                   dead
+//	any, launched               lost: killed                                 stopping
+//	stopping, any               the end of its process                       absent
+//	any, connected              lost                                         absent, the second time in a row dead
+//	any                         given up, or the pool has closed             dead
 type phase uint8
 
 const (
@@ -20,17 +42,26 @@ const (
 	greeting              // Handshake sent
 	idle
 	running
+	waiting  // a statement of its run is answered with the next batch
+	draining // nobody wants its run, which goes on to its end
 	ending   // Abort sent
+	leaving  // Abort sent, which has said that this engine goes away
 	stopping // killed; its end has not been reported yet
 	dead     // given up
 )
+
+// makesRuns tells that the simulator is in a run.
+func (p phase) makesRuns() bool { return p == running || p == waiting || p == draining }
+
+// aborts tells that an answer to Abort is to come.
+func (p phase) aborts() bool { return p == ending || p == leaving }
 
 // member is one simulator and the run that it makes. Its loop's goroutine owns it.
 type member struct {
 	id       int
 	endpoint string // given by the user; "" for a launched one
 	phase    phase
-	proc     *process
+	proc     *supervise.Process
 	gen      int
 	sock     *ppx.Socket
 	sess     *ppx.Session
@@ -48,8 +79,7 @@ type member struct {
 	resets   int
 	busy     error // the simulator is another engine's
 	present  present
-	greeted  bool
-	left     bool // Abort has said that this engine goes away
+	greeted  bool // its first handshake is over, one way or the other
 }
 
 func (m *member) where() string {
@@ -57,7 +87,7 @@ func (m *member) where() string {
 		return ppx.Quote(m.endpoint)
 	}
 	if m.proc != nil {
-		return m.proc.endpoint
+		return m.proc.Endpoint
 	}
 	return fmt.Sprintf("worker %d", m.id)
 }
@@ -66,7 +96,7 @@ func (m *member) output() string {
 	if m.proc == nil {
 		return ""
 	}
-	return m.proc.out.String()
+	return m.proc.Output()
 }
 
 // loop serves some members on one thread.
@@ -188,22 +218,24 @@ func (l *loop) wind(now bool) bool {
 		switch {
 		case m.proc != nil:
 			select {
-			case <-m.proc.done:
+			case <-m.proc.Done:
 				l.hangUp(m)
 				m.phase = dead
 			default:
-				m.proc.stop()
+				m.proc.Stop()
 				all = false
 			}
 		case m.phase == running && !now:
 			// A run that is lost leaves the simulator in its middle: let it go to its end, or abandon it at the
 			// next message.
-			m.discard = true
+			m.phase = draining
 			all = false
-		case (m.phase == ending || m.phase == greeting && m.greeted && m.sess.Extension > 0) && !now:
+		case (m.phase == waiting || m.phase == draining) && !now:
+			all = false
+		case (m.phase.aborts() || m.phase == greeting && m.greeted && m.sess.Extension > 0) && !now:
 			all = false
 		case m.phase == idle && m.sess.Extension > 0 && !now:
-			l.abandon(m, true)
+			l.abort(m, leaving)
 			all = false
 		default:
 			l.hangUp(m)
@@ -216,21 +248,21 @@ func (l *loop) wind(now bool) bool {
 // start launches the simulator, or opens the connection to it.
 func (l *loop) start(m *member, now time.Time) {
 	m.gen++
-	m.finished, m.resets, m.discard, m.busy, m.asked, m.welcomed, m.known = 0, 0, false, nil, false, false, false
+	m.finished, m.resets, m.busy, m.asked, m.welcomed, m.known = 0, 0, nil, false, false, false
 	endpoint := m.endpoint
 	if endpoint == "" {
-		proc, err := l.p.l.launch(m.id, m.gen, func(p *process) { l.post(func() { l.exited(m, p) }) })
+		proc, err := l.p.l.Launch(m.id, m.gen, func(p *supervise.Process) { l.post(func() { l.exited(m, p) }) })
 		if err != nil {
 			l.spare(m, err)
 			return
 		}
-		m.proc, endpoint = proc, proc.endpoint
-		l.pid.Store(int64(proc.cmd.Process.Pid))
+		m.proc, endpoint = proc, proc.Endpoint
+		l.pid.Store(int64(proc.PID()))
 	}
 	s, err := l.p.t.Dial(endpoint, m.endpoint != "")
 	if err != nil {
 		if m.proc != nil {
-			m.proc.kill()
+			m.proc.Kill()
 		}
 		l.spare(m, fmt.Errorf("%w: %w", ErrStart, err))
 		return
@@ -300,7 +332,7 @@ func (l *loop) tick(m *member, now time.Time) {
 			}
 			m.phase, m.since = greeting, now
 		}
-	case running, ending:
+	case running, waiting, draining, ending, leaving:
 		if o.Timeout > 0 && now.Sub(m.heard) > o.Timeout {
 			l.lose(m, fmt.Errorf("%w: no message for %v (--timeout)", ppx.ErrTimeout, o.Timeout))
 		} else if o.RunTimeout > 0 && now.Sub(m.began) > o.RunTimeout+m.late() {
@@ -376,7 +408,7 @@ func (l *loop) message(m *member, msg []byte) {
 			return
 		}
 		if err == nil {
-			m.busy, m.trusted, m.welcomed = nil, false, true
+			m.busy, m.run.audit.trusted, m.welcomed = nil, false, true
 			l.settled(m)
 			if err = l.p.welcome(m); err != nil {
 				l.p.fail(err)
@@ -386,14 +418,14 @@ func (l *loop) message(m *member, msg []byte) {
 			return
 		}
 		l.lose(m, err)
-	case running:
+	case running, waiting, draining:
 		l.step(m, msg)
-	case ending:
+	case ending, leaving:
 		if err := m.sess.Abandoned(msg); err != nil {
 			l.lose(m, err)
 			return
 		}
-		if m.left {
+		if m.phase == leaving {
 			l.hangUp(m)
 			m.phase = dead
 			return
@@ -410,13 +442,12 @@ func (l *loop) lose(m *member, err error) {
 	if out := m.output(); out != "" && errors.Is(err, ppx.ErrGone) {
 		err = fmt.Errorf("%w; its last output:\n%s", err, out)
 	}
-	stray := m.phase == running && m.sess.Stray() && (errors.Is(err, ppx.ErrMalformed) || errors.Is(err, ppx.ErrOutOfStep))
+	stray := m.phase.makesRuns() && m.sess.Stray() && (errors.Is(err, ppx.ErrMalformed) || errors.Is(err, ppx.ErrOutOfStep))
 	err = l.drop(m, err, stray || errors.Is(err, ppx.ErrGone) || errors.Is(err, ppx.ErrTimeout))
 	l.hangUp(m)
-	m.discard = false
 	if m.proc != nil {
 		m.phase = stopping
-		m.proc.kill()
+		m.proc.Kill()
 		l.setback(m, err, false)
 		return
 	}
@@ -448,12 +479,12 @@ func (l *loop) setback(m *member, err error, killed bool) {
 }
 
 // exited handles the end of a launched simulator.
-func (l *loop) exited(m *member, p *process) {
+func (l *loop) exited(m *member, p *supervise.Process) {
 	if m.proc != p {
 		return
 	}
 	// What it said before it ended still counts.
-	for m.phase == running || m.phase == greeting || m.phase == ending {
+	for m.phase.makesRuns() || m.phase == greeting || m.phase.aborts() {
 		msg, err := m.sock.TryRecv()
 		if err != nil {
 			break
@@ -464,9 +495,9 @@ func (l *loop) exited(m *member, p *process) {
 		return
 	}
 	if m.phase != stopping {
-		err := fmt.Errorf("%w: %s", ppx.ErrGone, p.epitaph())
+		err := fmt.Errorf("%w: %s", ppx.ErrGone, p.Epitaph())
 		err = l.drop(m, err, true)
-		l.setback(m, err, p.killed())
+		l.setback(m, err, p.Killed())
 	}
 	l.hangUp(m)
 	m.proc = nil

@@ -5,20 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"iter"
 	"math/rand/v2"
-	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/ppx-engine/ppx-engine/engine/supervise"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -66,24 +62,27 @@ func (o *Options) check() error {
 	return nil
 }
 
-// HasEndpoint tells whether a launched simulator is told its endpoint in its arguments.
-func (o *Options) HasEndpoint() bool {
-	return slices.ContainsFunc(o.Command, func(a string) bool { return strings.Contains(a, endpointMark) })
+// launch is what to start.
+func (o *Options) launch() supervise.Config {
+	return supervise.Config{Command: o.Command, CwdPerWorker: o.CwdPerWorker, WorkDir: o.WorkDir}
 }
+
+// HasEndpoint tells whether a launched simulator is told its endpoint in its arguments.
+func (o *Options) HasEndpoint() bool { return supervise.HasEndpoint(o.Command) }
 
 // Hint is ErrUsage for a command without {endpoint} whose simulator could not be talked to.
 func (o *Options) Hint(err error) error {
-	return fmt.Errorf("%w: the command has no {endpoint}, and the simulator does not seem to use $%s: %w", ErrUsage, EndpointVar, err)
+	return fmt.Errorf("%w: the command has no {endpoint}, and the simulator does not seem to use $%s: %w", ErrUsage, supervise.EndpointVar, err)
 }
 
 // Errors of a Pool, besides those of package ppx.
 var (
 	// ErrStart says that no simulator could be started or reached.
-	ErrStart = errors.New("no simulator")
+	ErrStart = supervise.ErrStart
 	// ErrUsage says that the simulator's command line is at fault.
 	ErrUsage = errors.New("wrong simulator")
 	// ErrBusy says that another engine is connected to the endpoint.
-	ErrBusy = errors.New("endpoint in use")
+	ErrBusy = supervise.ErrBusy
 )
 
 // membersPerLoop is how many sockets one loop serves.
@@ -93,14 +92,13 @@ const membersPerLoop = 32
 // many of them on one thread: it takes every message that has come, lets the recorders answer, and sends
 // the replies.
 type Pool struct {
-	q       queue
-	o       Options
-	token   uint64
-	t       *ppx.Transport
-	dir     string
-	dirLock *os.File // others see by it that the folder is in use
-	l       *launcher
-	lock    []*os.File // of user-given endpoints
+	q     queue
+	o     Options
+	token uint64
+	t     *ppx.Transport
+	dir   *supervise.Folder
+	l     *supervise.Launcher
+	lock  []*os.File // of user-given endpoints
 
 	mu      sync.Mutex
 	loops   []*loop
@@ -143,10 +141,10 @@ func Open(ctx context.Context, o Options) (p *Pool, err error) {
 	}
 	n := len(o.Connect)
 	if n == 0 {
-		if p.dir, p.dirLock, err = socketFolder(); err != nil {
+		if p.dir, err = supervise.NewFolder(); err != nil {
 			return p, err
 		}
-		if p.l, err = newLauncher(o, p.dir); err != nil {
+		if p.l, err = supervise.NewLauncher(o.launch(), p.dir.Path); err != nil {
 			return p, err
 		}
 		if n = o.Workers; n <= 0 {
@@ -175,53 +173,17 @@ func Open(ctx context.Context, o Options) (p *Pool, err error) {
 func (p *Pool) lockEndpoints() error {
 	for i, e := range p.o.Connect {
 		for _, before := range p.o.Connect[:i] {
-			if canonical(before) == canonical(e) {
+			if supervise.Canonical(before) == supervise.Canonical(e) {
 				return fmt.Errorf("%w: endpoint %s is given twice", ErrUsage, ppx.Quote(e))
 			}
 		}
-		f, err := lockEndpoint(e)
+		f, err := supervise.LockEndpoint(e)
 		if err != nil {
 			return err
 		}
 		p.lock = append(p.lock, f)
 	}
 	return nil
-}
-
-// lockEndpoint makes sure that no other engine on this machine talks to the same simulator: two would
-// corrupt each other's traces. The lock ends with the file.
-func lockEndpoint(endpoint string) (*os.File, error) {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ppx-locks-%d", os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(canonical(endpoint)))
-	f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%x", h.Sum64())), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%w: another ppx is connected to %s; a simulator serves one engine", ErrBusy, ppx.Quote(endpoint))
-	}
-	return f, nil
-}
-
-// canonical is one name for an endpoint that can be written in several ways.
-func canonical(endpoint string) string {
-	scheme, rest, _ := strings.Cut(endpoint, "://")
-	switch {
-	case scheme == "ipc" && !strings.HasPrefix(rest, "@"):
-		if abs, err := filepath.Abs(rest); err == nil {
-			rest = abs
-		}
-	case scheme == "tcp":
-		if a, err := net.ResolveTCPAddr("tcp", rest); err == nil {
-			rest = a.String()
-		}
-	}
-	return scheme + "://" + rest
 }
 
 // grow adds members until there are n.
@@ -408,7 +370,7 @@ func WithoutClient(err error) error {
 	switch {
 	case errors.Is(err, ppx.ErrTimeout):
 		return fmt.Errorf("%w\n%s; one that loads much before needs a longer --start-timeout", err, hint)
-	case strings.Contains(err.Error(), exitedWell):
+	case supervise.ExitedWell(err):
 		return fmt.Errorf("%w\n%s", err, hint)
 	}
 	return err
@@ -428,7 +390,7 @@ func (p *Pool) shutDown() error {
 	p.wake()
 	p.done.Wait()
 	if p.l != nil {
-		p.l.close()
+		p.l.Close()
 	}
 	for _, f := range p.lock {
 		f.Close()
@@ -437,118 +399,8 @@ func (p *Pool) shutDown() error {
 	if p.t != nil {
 		errs = append(errs, p.t.Close())
 	}
-	if p.dir != "" {
-		errs = append(errs, os.RemoveAll(p.dir), p.dirLock.Close())
+	if p.dir != nil {
+		errs = append(errs, p.dir.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// socketFolder makes a private folder for the sockets of launched simulators, and removes those of engines that were killed.
-func socketFolder() (dir string, lock *os.File, err error) {
-	const inUse = "in-use"
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "ppxs-*"))
-	for _, d := range old {
-		f, err := os.OpenFile(filepath.Join(d, inUse), os.O_RDWR, 0)
-		if err != nil { // somebody else's, or just being made
-			continue
-		}
-		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			_ = os.RemoveAll(d)
-		}
-		f.Close()
-	}
-	if dir, err = os.MkdirTemp("", "ppxs-"); err != nil {
-		return "", nil, err
-	}
-	// Locked before it has the name by which others look for it.
-	path := filepath.Join(dir, inUse)
-	if lock, err = os.Create(path + ".new"); err == nil {
-		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-			err = os.Rename(path+".new", path)
-		}
-	}
-	if err != nil {
-		return "", nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return dir, lock, nil
-}
-
-// scale adds workers as long as that makes the whole faster: more simulators than cores pay because each
-// waits for the wire most of the time.
-func (p *Pool) scale() {
-	const window = 250 * time.Millisecond
-	cores := runtime.GOMAXPROCS(0)
-	last := 0.0
-	for n := 2 * cores; n <= 8*cores; n *= 2 {
-		rate := p.measure(window)
-		if p.closing.Load() || rate < last*1.1 {
-			return
-		}
-		last = rate
-		if n > p.fitting(n) {
-			return
-		}
-		if err := p.grow(n); err != nil {
-			p.o.Log("no more workers: " + err.Error())
-			return
-		}
-	}
-}
-
-// measure waits until all members have started, and then counts statements for a while that is long
-// enough for a few runs.
-func (p *Pool) measure(window time.Duration) float64 {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	var start time.Time
-	var from, runs uint64
-	for range tick.C {
-		switch {
-		case p.closing.Load():
-			return 0
-		case start.IsZero():
-			if p.starting() == 0 {
-				start, from, runs = time.Now(), p.q.statements.Load(), p.q.finished.Load()
-			}
-		case time.Since(start) >= window && p.q.finished.Load() >= runs+uint64(2*p.alive.Load()):
-			return float64(p.q.statements.Load()-from) / time.Since(start).Seconds()
-		}
-	}
-	return 0
-}
-
-// starting is how many members have yet to answer their first handshake.
-func (p *Pool) starting() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := 0
-	for _, l := range p.loops {
-		n += int(l.starting.Load())
-	}
-	return n
-}
-
-// fitting is how many copies fit into half of the memory that is free, at most n.
-func (p *Pool) fitting(n int) int {
-	var available, resident int64
-	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			_, _ = fmt.Sscanf(line, "MemAvailable: %d kB", &available)
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, l := range p.loops {
-		if pid := l.pid.Load(); pid > 0 {
-			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
-				for line := range strings.Lines(string(b)) {
-					_, _ = fmt.Sscanf(line, "VmRSS: %d kB", &resident)
-				}
-			}
-		}
-	}
-	if available == 0 || resident == 0 {
-		return n
-	}
-	return min(n, len(p.members)+int(available/2/resident))
 }

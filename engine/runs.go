@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,9 +22,7 @@ type runs struct {
 	askedAt   time.Time // all of them
 	plan      Plan
 	draws     []uint64
-	batch     int  // how many to ask for next time
-	discard   bool // they go on only to reach their end
-	waits     bool // for the answer to a request
+	batch     int // how many to ask for next time
 }
 
 type task struct {
@@ -99,47 +98,63 @@ func (l *loop) step(m *member, msg []byte) {
 	l.advance(m, func(h ppx.Runs) ([]byte, bool, error) { return m.sess.Step(msg, h) })
 }
 
-// advance lets the runs' recorder answer, by f, what the simulator waits for; or nobody, when the run is only to reach its end.
+// advance lets the runs' recorder answer, by f, what the simulator waits for.
 func (l *loop) advance(m *member, f func(h ppx.Runs) (reply []byte, done bool, err error)) {
-	if m.discard && m.sess.Extension > 0 { // nobody has to wait for its end
-		m.discard = false
-		l.abandon(m, true)
+	if m.phase == draining {
+		l.drain(m, f)
 		return
 	}
-	var h ppx.Runs = m
-	if m.discard {
-		h = discard{}
-	}
 	before := m.finished
-	reply, done, err := f(h)
+	reply, done, err := f(m)
 	if m.finished > before {
 		l.p.deaths.Store(0)
 		l.p.kills.Store(0)
 	}
 	if err == ErrLater {
-		if m.waits = true; len(l.waiting) == 0 {
+		if len(l.waiting) == 0 {
 			l.waitingSince = m.heard
 		}
+		m.phase = waiting
 		l.waiting = append(l.waiting, m)
 		return
 	}
-	if err != nil && !m.discard && l.bear(m, err) {
+	m.phase = running
+	switch {
+	case err == nil:
+		l.reply(m, reply, done)
+	case l.abandonRun(m, err):
+	case m.phase == draining:
+		l.drain(m, f)
+	default:
+		l.lose(m, err)
+	}
+}
+
+// drain answers, by f, for a run that nobody wants: it is only to reach its end.
+func (l *loop) drain(m *member, f func(h ppx.Runs) (reply []byte, done bool, err error)) {
+	if m.sess.Extension > 0 { // nobody has to wait for its end
+		l.abort(m, leaving)
 		return
 	}
-	if err != nil && m.discard {
-		if reply, done, err = f(discard{}); errors.Is(err, ppx.ErrInvalid) {
-			reply, err = m.sess.Excuse(), nil // too little of it to answer properly
-		}
+	reply, done, err := f(discard{})
+	if errors.Is(err, ppx.ErrInvalid) {
+		reply, err = m.sess.Excuse(), nil // too little of it to answer properly
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		l.lose(m, err)
-	case done:
+		return
+	}
+	l.reply(m, reply, done)
+}
+
+// reply sends an answer, or goes on after the last run.
+func (l *loop) reply(m *member, reply []byte, done bool) {
+	if done {
 		l.done(m)
-	default:
-		if err := m.sock.TrySend(reply); err != nil {
-			l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
-		}
+		return
+	}
+	if err := m.sock.TrySend(reply); err != nil {
+		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
 	}
 }
 
@@ -157,7 +172,7 @@ func (l *loop) flush(nothingCame bool) {
 	}
 	busy := 0
 	for _, m := range l.members {
-		if m.phase == running && m.plan.Mode != ppx.Delegate {
+		if m.phase.makesRuns() && m.plan.Mode != ppx.Delegate {
 			busy++
 		}
 	}
@@ -172,28 +187,27 @@ func (l *loop) flush(nothingCame bool) {
 			m.heard = m.heard.Add(took)
 		}
 	}
-	waiting := l.waiting
+	served := l.waiting
 	l.waiting = l.room[:0]
-	for _, m := range waiting {
-		if !m.waits || m.phase != running { // it was lost meanwhile
+	for _, m := range served {
+		if m.phase != waiting { // it was lost meanwhile
 			continue
 		}
-		m.waits = false
 		m.heard = time.Now()
 		l.advance(m, func(h ppx.Runs) ([]byte, bool, error) {
-			if err != nil && h == ppx.Runs(m) { // there is no answer
+			if _, drained := h.(discard); err != nil && !drained { // there is no answer
 				return nil, false, err
 			}
 			reply, err := m.sess.Again(h)
 			return reply, false, err
 		})
 	}
-	l.room = waiting[:0]
+	l.room = served[:0]
 }
 
-// bear handles a run that has failed while its simulator is well; false when that must be given up, or when
-// the run is to go on to its end in vain.
-func (l *loop) bear(m *member, err error) bool {
+// abandonRun handles a run that has failed, or of which enough was seen, while its simulator is well. False: that must be given up,
+// or the run is to go on to its end in vain (draining).
+func (l *loop) abandonRun(m *member, err error) bool {
 	switch {
 	case errors.Is(err, ErrStop):
 		m.q.statements.Add(uint64(m.Statements()))
@@ -202,10 +216,10 @@ func (l *loop) bear(m *member, err error) bool {
 		l.giveBack(m)
 		m.present.set(nil, time.Time{})
 		if m.sess.Extension > 0 {
-			l.abandon(m, false)
+			l.abort(m, ending)
 			return true
 		}
-		m.discard = true // plain PPX has no message for it
+		m.phase = draining // plain PPX has no message for it
 		return false
 	case errors.Is(err, ppx.ErrMalformed), errors.Is(err, ppx.ErrOutOfStep), errors.Is(err, ppx.ErrBusy):
 		return false
@@ -215,31 +229,30 @@ func (l *loop) bear(m *member, err error) bool {
 		return true
 	case m.sess.Extension > 0:
 		l.drop(m, err, false)
-		l.abandon(m, false)
+		l.abort(m, ending)
 		return true
 	case m.endpoint != "":
 		l.drop(m, err, false)
-		m.discard = true
+		m.phase = draining
 	}
 	return false
 }
 
-// abandon ends the runs of a simulator that speaks the extension; with leave also the session.
-func (l *loop) abandon(m *member, leave bool) {
-	if err := m.sock.TrySend(m.sess.Abandon(leave)); err != nil {
+// abort ends the runs of a simulator that speaks the extension; leaving also the session.
+func (l *loop) abort(m *member, to phase) {
+	if err := m.sock.TrySend(m.sess.Abandon(to == leaving)); err != nil {
 		l.lose(m, fmt.Errorf("%w: %w", ppx.ErrGone, err))
 		return
 	}
-	m.phase, m.left = ending, leave
+	m.phase = to
 }
 
 // done: all runs that were asked for have come to their end.
 func (l *loop) done(m *member) {
-	if m.discard { // closing
+	if m.phase == draining { // closing
 		m.finished++
 		l.giveBack(m)
 	}
-	m.discard = false
 	if n := len(m.todo); n >= m.batch {
 		switch took := time.Since(m.askedAt); {
 		case took < shortBatch:
@@ -252,7 +265,7 @@ func (l *loop) done(m *member) {
 	if k := l.p.o.RestartEvery; k > 0 && m.finished >= k && m.proc != nil {
 		m.phase = stopping
 		l.hangUp(m)
-		m.proc.stop()
+		m.proc.Stop()
 		return
 	}
 	l.next(m)
@@ -352,9 +365,9 @@ func (l *loop) gather(m *member) bool {
 // With gone the simulator itself was lost; in the middle of several runs it may have been at any of them. It
 // returns the error with the draw's number.
 func (l *loop) drop(m *member, err error, gone bool) error {
-	m.waits = false
 	defer m.present.set(nil, time.Time{})
-	if m.at >= len(m.todo) || m.discard {
+	l.waiting = slices.DeleteFunc(l.waiting, func(x *member) bool { return x == m })
+	if m.at >= len(m.todo) || m.phase == draining {
 		m.todo = m.todo[:0]
 		return err
 	}

@@ -6,18 +6,18 @@ import (
 	"os"
 	"time"
 
+	"github.com/ppx-engine/ppx-engine/engine/supervise"
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
 // Single is one simulator as a bare connection, for those who speak the protocol themselves.
 type Single struct {
 	*ppx.Socket
-	t       *ppx.Transport
-	l       *launcher
-	dir     string
-	dirLock *os.File
-	proc    *process
-	lock    *os.File
+	t    *ppx.Transport
+	l    *supervise.Launcher
+	dir  *supervise.Folder
+	proc *supervise.Process
+	lock *os.File
 }
 
 // OpenSingle launches or connects one simulator; nothing has been said to it.
@@ -40,20 +40,20 @@ func OpenSingle(o Options) (s *Single, err error) {
 	var endpoint string
 	if len(o.Connect) == 1 {
 		endpoint = o.Connect[0]
-		if s.lock, err = lockEndpoint(endpoint); err != nil {
+		if s.lock, err = supervise.LockEndpoint(endpoint); err != nil {
 			return s, err
 		}
 	} else {
-		if s.dir, s.dirLock, err = socketFolder(); err != nil {
+		if s.dir, err = supervise.NewFolder(); err != nil {
 			return s, err
 		}
-		if s.l, err = newLauncher(o, s.dir); err != nil {
+		if s.l, err = supervise.NewLauncher(o.launch(), s.dir.Path); err != nil {
 			return s, err
 		}
-		if s.proc, err = s.l.launch(0, 1, func(*process) {}); err != nil {
+		if s.proc, err = s.l.Launch(0, 1, func(*supervise.Process) {}); err != nil {
 			return s, err
 		}
-		endpoint = s.proc.endpoint
+		endpoint = s.proc.Endpoint
 	}
 	s.Socket, err = s.t.Dial(endpoint, true)
 	return s, err
@@ -71,17 +71,7 @@ func (s *Single) SendWithin(msg []byte, limit time.Duration) error {
 	}
 }
 
-func (s *Single) ended() bool {
-	if s.proc == nil {
-		return false
-	}
-	select {
-	case <-s.proc.done:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Single) ended() bool { return s.proc != nil && s.proc.Ended() }
 
 // explain adds what is known about a launched simulator that has ended.
 func (s *Single) explain(err error) error {
@@ -90,12 +80,12 @@ func (s *Single) explain(err error) error {
 	}
 	if errors.Is(err, ppx.ErrGone) { // it may be about to end
 		select {
-		case <-s.proc.done:
+		case <-s.proc.Done:
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 	if s.ended() {
-		return fmt.Errorf("%w: %s", ppx.ErrGone, s.proc.epitaph())
+		return fmt.Errorf("%w: %s", ppx.ErrGone, s.proc.Epitaph())
 	}
 	return err
 }
@@ -113,11 +103,11 @@ func (s *Single) Close() error {
 		errs = append(errs, s.Socket.Close())
 	}
 	if s.proc != nil {
-		s.proc.stop()
-		<-s.proc.done
+		s.proc.Stop()
+		<-s.proc.Done
 	}
 	if s.l != nil {
-		s.l.close()
+		s.l.Close()
 	}
 	if s.lock != nil {
 		s.lock.Close()
@@ -125,8 +115,8 @@ func (s *Single) Close() error {
 	if s.t != nil {
 		errs = append(errs, s.t.Close())
 	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir), s.dirLock.Close())
+	if s.dir != nil {
+		errs = append(errs, s.dir.Close())
 	}
 	return errors.Join(errs...)
 }

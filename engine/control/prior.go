@@ -9,7 +9,6 @@ package control
 
 import (
 	"github.com/ppx-engine/ppx-engine/engine"
-	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
@@ -23,6 +22,6 @@ func (Prior) Plan(p *engine.Plan) bool { return p.Prior() }
 
 // Choose implements engine.Layer.
 func (Prior) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
-	v, err := r.Drawn(s, func(v []float64) error { return s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v) })
+	v, err := r.Prior(s)
 	return engine.Choice{Value: v, Origin: tracing.FromPrior}, true, err
 }

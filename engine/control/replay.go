@@ -1,6 +1,9 @@
 package control
 
 import (
+	"sync"
+	"sync/atomic"
+
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -9,53 +12,80 @@ import (
 // Replay answers statements with the values that a recorded trace has at the same address base and
 // instance; others are left to the layers below. Shared by any number of runs.
 type Replay struct {
-	values map[replayKey]replayed
-	reuse  *ppx.Reuse // those of Samples
+	trace *tracing.Trace
+	index atomic.Pointer[replayIndex] // of the table that was asked for last
+	reuse func() *ppx.Reuse
 }
 
-type replayKey struct {
-	base     string
-	op       ppx.Type
-	instance uint32
-}
-
-type replayed struct {
-	value  ppx.Tensor
-	origin tracing.Origin
+// replayIndex finds the entries of a trace by the keys of a table, which may be another process's.
+type replayIndex struct {
+	table   *tracing.Table
+	entries map[tracing.Key]int
 }
 
 var _ engine.Planner = (*Replay)(nil)
 
 // NewReplay returns the layer that repeats t, which may come from another process.
 func NewReplay(t *tracing.Trace) *Replay {
-	l := &Replay{values: make(map[replayKey]replayed, len(t.Entries)), reuse: &ppx.Reuse{}}
+	return &Replay{trace: t, reuse: sync.OnceValue(func() *ppx.Reuse { return reuse(t) })}
+}
+
+// in is the index for a table.
+func (l *Replay) in(table *tracing.Table) *replayIndex {
+	if x := l.index.Load(); x != nil && x.table == table {
+		return x
+	}
+	t := l.trace
+	x := &replayIndex{table, make(map[tracing.Key]int, len(t.Entries))}
+	ids := map[uint32]uint32{}
+	for i := range t.Entries {
+		k := t.Entries[i].Key
+		if t.Table != table {
+			id, ok := ids[k.Address]
+			if !ok {
+				a := t.Table.Address(k.Address)
+				id = table.Intern(a.Base, a.Op, a.Kind)
+				ids[k.Address] = id
+			}
+			k.Address = id
+		}
+		x.entries[k] = i
+	}
+	l.index.Store(x)
+	return x
+}
+
+// reuse is the values of a trace's Samples, as a simulator is told them.
+func reuse(t *tracing.Trace) *ppx.Reuse {
+	out := &ppx.Reuse{}
 	for i := range t.Entries {
 		e := &t.Entries[i]
-		a := t.Table.Address(e.Address)
-		v := t.Value(i)
-		l.values[replayKey{a.Base, a.Op, e.Instance}] = replayed{v, e.Origin}
-		if a.Op == ppx.Sample {
-			l.reuse.Values = append(l.reuse.Values, ppx.Reused{Base: a.Base, Instance: e.Instance, Value: v})
+		if e.Op == ppx.Sample {
+			out.Values = append(out.Values, ppx.Reused{Base: t.Table.Address(e.Address).Base, Instance: e.Instance, Value: t.Value(i)})
 		}
 	}
-	return l
+	return out
 }
 
 // Reuse is the recorded values of Samples, as a simulator is told them.
-func (l *Replay) Reuse() *ppx.Reuse { return l.reuse }
+func (l *Replay) Reuse() *ppx.Reuse { return l.reuse() }
 
 // Plan implements engine.Planner.
-func (l *Replay) Plan(p *engine.Plan) bool { return p.Repeat(l.reuse) }
+func (l *Replay) Plan(p *engine.Plan) bool { return p.Repeat(l.reuse()) }
 
 // Choose implements engine.Layer. A value that was data stays data; every other one becomes Reused.
-func (l *Replay) Choose(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
-	v, ok := l.values[replayKey{s.Base, s.Op, s.Key.Instance}]
-	if !ok || !ppx.Fits(v.value, s.Shape, s.Len) {
+func (l *Replay) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	i, ok := l.in(r.Sofar.Table).entries[s.Key]
+	if !ok {
 		return engine.Choice{}, false, nil
 	}
-	c := engine.Choice{Value: v.value.Data, Origin: tracing.Reused}
-	if v.origin.Scored() {
-		c.Origin = v.origin
+	v := l.trace.Value(i)
+	if !ppx.Fits(v, s.Shape, s.Len) {
+		return engine.Choice{}, false, nil
+	}
+	c := engine.Choice{Value: v.Data, Origin: tracing.Reused}
+	if origin := l.trace.Entries[i].Origin; origin.Scored() {
+		c.Origin = origin
 	}
 	return c, true, nil
 }

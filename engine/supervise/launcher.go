@@ -1,4 +1,6 @@
-package engine
+// Package supervise starts simulators and ends them: each in a process group of its own that dies with this process, on an endpoint in a
+// private folder; and it keeps two engines away from one endpoint.
+package supervise
 
 import (
 	"errors"
@@ -29,9 +31,21 @@ const (
 	stopGrace = time.Second
 )
 
-// launcher starts simulators. A child is to die with its parent's thread (Pdeathsig) and inherits that
+// Config says what to start.
+type Config struct {
+	// Command is program and arguments, no shell. "{endpoint}" in them is replaced by the copy's endpoint, which is also in the environment
+	// variable EndpointVar, "{worker}" by its number.
+	Command      []string
+	CwdPerWorker bool   // give each copy a working folder of its own
+	WorkDir      string // where these folders are made, and left; "": in the folder of the sockets
+}
+
+// ErrStart says that no simulator could be started or reached.
+var ErrStart = errors.New("no simulator")
+
+// Launcher starts simulators. A child is to die with its parent's thread (Pdeathsig) and inherits that
 // thread's personality, so one goroutine keeps one thread for all of them, for good.
-type launcher struct {
+type Launcher struct {
 	requests chan launchRequest
 	command  []string
 	dir      string // for sockets
@@ -40,17 +54,18 @@ type launcher struct {
 
 type launchRequest struct {
 	worker, generation int
-	exited             func(*process)
+	exited             func(*Process)
 	reply              chan launched
 }
 
 type launched struct {
-	p   *process
+	p   *Process
 	err error
 }
 
-func newLauncher(o Options, dir string) (*launcher, error) {
-	l := &launcher{requests: make(chan launchRequest), command: slices.Clone(o.Command), dir: dir}
+// NewLauncher returns one that makes sockets in a folder.
+func NewLauncher(o Config, dir string) (*Launcher, error) {
+	l := &Launcher{requests: make(chan launchRequest), command: slices.Clone(o.Command), dir: dir}
 	if o.CwdPerWorker {
 		if l.workDir = o.WorkDir; l.workDir == "" {
 			l.workDir = dir
@@ -70,7 +85,7 @@ func newLauncher(o Options, dir string) (*launcher, error) {
 // ones.
 const addrNoRandomize = 0x0040000
 
-func (l *launcher) loop() {
+func (l *Launcher) loop() {
 	runtime.LockOSThread() // for good: the thread ends with this goroutine, when its children have been waited for
 	old, _, errno := syscall.Syscall(unix.SYS_PERSONALITY, 0xffffffff, 0, 0)
 	if errno == 0 {
@@ -83,38 +98,39 @@ func (l *launcher) loop() {
 	}
 }
 
-func (l *launcher) close() { close(l.requests) }
+// Close ends the launcher; its simulators must have ended.
+func (l *Launcher) Close() { close(l.requests) }
 
-// launch starts a copy of the simulator on an endpoint of its own. exited is called, on another
-// goroutine, when it has ended.
-func (l *launcher) launch(worker, generation int, exited func(*process)) (*process, error) {
+// Launch starts a copy of the simulator on an endpoint of its own. exited is called, on another
+// goroutine, when it has ended. Errors: ErrStart.
+func (l *Launcher) Launch(worker, generation int, exited func(*Process)) (*Process, error) {
 	r := launchRequest{worker, generation, exited, make(chan launched, 1)}
 	l.requests <- r
 	a := <-r.reply
 	return a.p, a.err
 }
 
-// process is a launched simulator.
-type process struct {
-	endpoint string
+// Process is a launched simulator.
+type Process struct {
+	Endpoint string
 	cmd      *exec.Cmd
 	out      tail
-	done     chan struct{}
-	err      error // why it ended, after done
-	stopping bool  // we asked it to end
+	Done     chan struct{} // closed when it has ended
+	err      error         // why it ended, after done
+	stopping bool          // we asked it to end
 	mu       sync.Mutex
 }
 
-func (l *launcher) start(r launchRequest) (*process, error) {
+func (l *Launcher) start(r launchRequest) (*Process, error) {
 	// A fresh path for each: a second bind to one in use would steal it silently.
-	p := &process{done: make(chan struct{}), endpoint: fmt.Sprintf("ipc://%s/w%d.%d", l.dir, r.worker, r.generation)}
+	p := &Process{Done: make(chan struct{}), Endpoint: fmt.Sprintf("ipc://%s/w%d.%d", l.dir, r.worker, r.generation)}
 	args := make([]string, len(l.command))
 	for i, a := range l.command {
-		a = strings.ReplaceAll(a, endpointMark, p.endpoint)
+		a = strings.ReplaceAll(a, endpointMark, p.Endpoint)
 		args[i] = strings.ReplaceAll(a, workerMark, strconv.Itoa(r.worker))
 	}
 	p.cmd = exec.Command(args[0], args[1:]...)
-	p.cmd.Env = append(oneThread(os.Environ()), EndpointVar+"="+p.endpoint, "PPX_WORKER="+strconv.Itoa(r.worker))
+	p.cmd.Env = append(oneThread(os.Environ()), EndpointVar+"="+p.Endpoint, "PPX_WORKER="+strconv.Itoa(r.worker))
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.WaitDelay = stopGrace // a grandchild may hold the pipe
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -129,13 +145,13 @@ func (l *launcher) start(r launchRequest) (*process, error) {
 	}
 	go func() {
 		err := p.cmd.Wait()
-		p.kill() // what it left running in its group
+		p.Kill() // what it left running in its group
 		if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 			err = errors.New(exitedWell)
 		}
 		p.err = err
-		_ = os.Remove(strings.TrimPrefix(p.endpoint, "ipc://"))
-		close(p.done)
+		_ = os.Remove(strings.TrimPrefix(p.Endpoint, "ipc://"))
+		close(p.Done)
 		r.exited(p)
 	}()
 	return p, nil
@@ -162,11 +178,19 @@ func oneThread(env []string) []string {
 
 const exitedWell = "exit status 0"
 
-// kill ends the simulator's process group at once.
-func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+// ExitedWell tells whether an error is of a simulator that has ended as if nothing was wrong.
+func ExitedWell(err error) bool { return strings.Contains(err.Error(), exitedWell) }
 
-// stop asks the simulator to end, and ends it after a grace.
-func (p *process) stop() {
+// HasEndpoint tells whether a command tells the simulator its endpoint.
+func HasEndpoint(command []string) bool {
+	return slices.ContainsFunc(command, func(a string) bool { return strings.Contains(a, endpointMark) })
+}
+
+// Kill ends the simulator's process group at once.
+func (p *Process) Kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+
+// Stop asks the simulator to end, and ends it after a grace.
+func (p *Process) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping {
@@ -176,15 +200,15 @@ func (p *process) stop() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 	time.AfterFunc(stopGrace, func() {
 		select {
-		case <-p.done:
+		case <-p.Done:
 		default:
-			p.kill()
+			p.Kill()
 		}
 	})
 }
 
-// killed tells whether the simulator, which has ended, was killed.
-func (p *process) killed() bool {
+// Killed tells whether the simulator, which has ended, was killed.
+func (p *Process) Killed() bool {
 	var exit *exec.ExitError
 	if !errors.As(p.err, &exit) {
 		return false
@@ -193,13 +217,29 @@ func (p *process) killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// epitaph tells how a simulator ended and what it said last.
-func (p *process) epitaph() string {
+// Epitaph tells how a simulator ended and what it said last.
+func (p *Process) Epitaph() string {
 	s := "simulator ended: " + p.err.Error()
 	if out := p.out.String(); out != "" {
 		s += "; its last output:\n" + out
 	}
 	return s
+}
+
+// Output is the last lines that it has printed, made safe to print.
+func (p *Process) Output() string { return p.out.String() }
+
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Ended tells whether it has.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.Done:
+		return true
+	default:
+		return false
+	}
 }
 
 // tail keeps the last lines of what a simulator prints.
