@@ -48,7 +48,7 @@ def recorded():
 
 def layers():
     print("== layers")
-    subprocess.run(["go", "test", "./ic/net", "-run", "xxx", "-bench", "LSTM|CNN|Step"], check=True)
+    subprocess.run(["go", "test", "./nn", "-run", "xxx", "-bench", "LSTM|CNN|Step"], check=True)
 
 
 def long():

@@ -14,8 +14,8 @@ import (
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/ppx-engine/ppx-engine/ic/head"
-	"github.com/ppx-engine/ppx-engine/ic/net"
 	"github.com/ppx-engine/ppx-engine/internal/disk"
+	"github.com/ppx-engine/ppx-engine/nn"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
@@ -261,7 +261,7 @@ func (d *description) check() error {
 	return nil
 }
 
-func fill(p *net.Param[float32], st safetensors.SafeTensors) error {
+func fill(p *nn.Param[float32], st safetensors.SafeTensors) error {
 	t, ok := st.Tensor(p.Name)
 	if !ok {
 		return fmt.Errorf("the weights %s are missing", ppx.Quote(p.Name))

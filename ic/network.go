@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/ppx-engine/ppx-engine/ic/head"
-	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/nn"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -15,7 +15,7 @@ import (
 
 // Network is the parameters of q(z|x), and all that is needed to use them. Training changes it, from one
 // goroutine; Example may be called from others meanwhile. A trained one is read-only.
-type Network[T net.Number] struct {
+type Network[T nn.Number] struct {
 	Settings    Settings
 	Model       string // of the simulator
 	Seed        uint64 // of the initial weights
@@ -25,10 +25,10 @@ type Network[T net.Number] struct {
 
 	collector *collector
 	embeds    []*embed[T] // of each observable
-	lstm      []*net.LSTM[T]
-	kinds     *net.Param[T]  // [kinds, Kind]
-	trunk     *net.Linear[T] // of [h, e, f, v, address] before the heads
-	positions *net.Linear[T] // of elements of tensors, added to the trunk
+	lstm      []*nn.LSTM[T]
+	kinds     *nn.Param[T]  // [kinds, Kind]
+	trunk     *nn.Linear[T] // of [h, e, f, v, address] before the heads
+	positions *nn.Linear[T] // of elements of tensors, added to the trunk
 
 	mu     sync.Mutex
 	byBase map[string]*Place
@@ -59,31 +59,31 @@ type Place struct {
 }
 
 // layers are the parameters of a place.
-type layers[T net.Number] struct {
-	address *net.Param[T]
-	first   *net.Linear[T] // of the value's features
-	value   *net.Linear[T] // of first's result after ReLU: the value's embedding
-	out     *net.Linear[T] // of the trunk
-	skip    *net.Linear[T] // of [e, f, v] and an element's position, to the outputs that may be linear
+type layers[T nn.Number] struct {
+	address *nn.Param[T]
+	first   *nn.Linear[T] // of the value's features
+	value   *nn.Linear[T] // of first's result after ReLU: the value's embedding
+	out     *nn.Linear[T] // of the trunk
+	skip    *nn.Linear[T] // of [e, f, v] and an element's position, to the outputs that may be linear
 }
 
 // embed is the layers of one observable: a CNN or nothing, two linear layers, and a linear path beside them.
-type embed[T net.Number] struct {
+type embed[T nn.Number] struct {
 	o            *Observable
-	cnn          *net.CNN[T]
-	first, last  *net.Linear[T]
-	linear       *net.Linear[T]
+	cnn          *nn.CNN[T]
+	first, last  *nn.Linear[T]
+	linear       *nn.Linear[T]
 	width, dense int
 }
 
 // newEmbed makes the layers of an observable; most, unless it is 0, is how many weights there can be.
-func newEmbed[T net.Number](o *Observable, most int) (*embed[T], error) {
+func newEmbed[T nn.Number](o *Observable, most int) (*embed[T], error) {
 	e := &embed[T]{o: o, width: o.Embedding.Dim}
 	name, in := "observable."+o.Name, o.inputs()
 	flat := in
 	if o.Embedding.dims() > 0 {
 		var err error
-		if e.cnn, err = net.NewCNN[T](name, o.Shape, o.Embedding.Stages); err != nil {
+		if e.cnn, err = nn.NewCNN[T](name, o.Shape, o.Embedding.Stages); err != nil {
 			return nil, fmt.Errorf("observable %s: %w", o.Name, err)
 		}
 		flat = e.cnn.Out()
@@ -92,13 +92,13 @@ func newEmbed[T net.Number](o *Observable, most int) (*embed[T], error) {
 	if most > 0 && float64(flat)*float64(e.dense) > float64(most) {
 		return nil, fmt.Errorf("observable %s: %d numbers into %d, more weights than there are", ppx.Quote(o.Name), flat, e.dense)
 	}
-	e.first = net.NewLinear[T](name+".first", flat, e.dense)
-	e.last = net.NewLinear[T](name+".last", e.dense, e.width)
-	e.linear = net.NewLinear[T](name+".linear", in, e.width)
+	e.first = nn.NewLinear[T](name+".first", flat, e.dense)
+	e.last = nn.NewLinear[T](name+".last", e.dense, e.width)
+	e.linear = nn.NewLinear[T](name+".linear", in, e.width)
 	return e, nil
 }
 
-func (e *embed[T]) params() (out []*net.Param[T]) {
+func (e *embed[T]) params() (out []*nn.Param[T]) {
 	if e.cnn != nil {
 		out = append(out, e.cnn.Params()...)
 	}
@@ -107,7 +107,7 @@ func (e *embed[T]) params() (out []*net.Param[T]) {
 
 // New returns a network for a simulator, with initial weights. The first traces, drawn from the prior, show what there
 // is to observe.
-func New[T net.Number](s Settings, model string, seed uint64, first []*tracing.Trace) (n *Network[T], warnings []string, err error) {
+func New[T nn.Number](s Settings, model string, seed uint64, first []*tracing.Trace) (n *Network[T], warnings []string, err error) {
 	if err := s.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -168,12 +168,12 @@ func (n *Network[T]) build() error {
 	s := &n.Settings
 	in := n.inputWidth()
 	for i := range s.Depth {
-		n.lstm = append(n.lstm, net.NewLSTM[T](fmt.Sprintf("lstm%d", i), in, s.Hidden))
+		n.lstm = append(n.lstm, nn.NewLSTM[T](fmt.Sprintf("lstm%d", i), in, s.Hidden))
 		in = s.Hidden
 	}
-	n.kinds = net.NewParam[T]("kinds", int(dist.NumKinds), s.Kind)
-	n.trunk = net.NewLinear[T]("trunk", s.Hidden+n.efv()+s.Address, s.Trunk)
-	n.positions = net.NewLinear[T]("positions", positionFeatures, s.Trunk)
+	n.kinds = nn.NewParam[T]("kinds", int(dist.NumKinds), s.Kind)
+	n.trunk = nn.NewLinear[T]("trunk", s.Hidden+n.efv()+s.Address, s.Trunk)
+	n.positions = nn.NewLinear[T]("positions", positionFeatures, s.Trunk)
 	return nil
 }
 
@@ -205,7 +205,7 @@ func (n *Network[T]) init() {
 }
 
 // gauss is about normal numbers: embeddings of different things should differ.
-func gauss[T net.Number](x []T, uniform func() float64) {
+func gauss[T nn.Number](x []T, uniform func() float64) {
 	for i := range x {
 		s := 0.0
 		for range 4 {
@@ -409,11 +409,11 @@ func (n *Network[T]) add(p *Place, init bool) error {
 	outs := p.family.Outputs()
 	from, to := p.family.Linear()
 	l := &layers[T]{
-		address: net.NewParam[T](name+".address", n.Settings.Address),
-		first:   net.NewLinear[T](name+".first", p.valueInputs(), valueHidden),
-		value:   net.NewLinear[T](name+".value", valueHidden, n.Settings.Value),
-		out:     net.NewLinear[T](name+".out", n.Settings.Trunk, outs),
-		skip:    net.NewLinear[T](name+".skip", skip, to-from),
+		address: nn.NewParam[T](name+".address", n.Settings.Address),
+		first:   nn.NewLinear[T](name+".first", p.valueInputs(), valueHidden),
+		value:   nn.NewLinear[T](name+".value", valueHidden, n.Settings.Value),
+		out:     nn.NewLinear[T](name+".out", n.Settings.Trunk, outs),
+		skip:    nn.NewLinear[T](name+".skip", skip, to-from),
 	}
 	if init {
 		u := n.uniform(name)
@@ -447,7 +447,7 @@ func (n *Network[T]) add(p *Place, init bool) error {
 }
 
 // Params are all parameters, those of places in the order in which they were met.
-func (n *Network[T]) Params() (out []*net.Param[T]) {
+func (n *Network[T]) Params() (out []*nn.Param[T]) {
 	for _, e := range n.embeds {
 		out = append(out, e.params()...)
 	}
@@ -461,9 +461,9 @@ func (n *Network[T]) Params() (out []*net.Param[T]) {
 	return out
 }
 
-func (l *layers[T]) params() []*net.Param[T] {
-	out := []*net.Param[T]{l.address}
-	for _, x := range []*net.Linear[T]{l.first, l.value, l.out, l.skip} {
+func (l *layers[T]) params() []*nn.Param[T] {
+	out := []*nn.Param[T]{l.address}
+	for _, x := range []*nn.Linear[T]{l.first, l.value, l.out, l.skip} {
 		out = append(out, x.Params()...)
 	}
 	return out

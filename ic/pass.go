@@ -7,19 +7,19 @@ import (
 	"math"
 	"slices"
 
-	"github.com/ppx-engine/ppx-engine/ic/graph"
-	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/nn"
+	"github.com/ppx-engine/ppx-engine/nn/graph"
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
 // Pass computes losses and gradients of minibatches, with work space that is used again. Not for concurrent
 // use.
-type Pass[T net.Number] struct {
+type Pass[T nn.Number] struct {
 	n     *Network[T]
-	arena net.Arena[T]
+	arena nn.Arena[T]
 
 	batch  []*Example
-	packed net.Packed
+	packed nn.Packed
 	visits []*visit   // by row
 	owner  []*Example // by row
 	groups []*rowsOf
@@ -34,7 +34,7 @@ type rowsOf struct {
 }
 
 // NewPass returns a pass over a network's parameters.
-func NewPass[T net.Number](n *Network[T]) *Pass[T] {
+func NewPass[T nn.Number](n *Network[T]) *Pass[T] {
 	return &Pass[T]{n: n, byKey: map[*Place]*rowsOf{}}
 }
 
@@ -123,7 +123,7 @@ func (p *Pass[T]) layOut() (err error) {
 	for i, e := range p.batch {
 		lengths[i] = e.Len()
 	}
-	if p.packed, err = net.Pack(lengths); err != nil {
+	if p.packed, err = nn.Pack(lengths); err != nil {
 		return err
 	}
 	p.visits, p.owner = p.visits[:0], p.owner[:0]
@@ -204,13 +204,13 @@ func (p *Pass[T]) learn() error {
 func (p *Pass[T]) before(t, r int) int { return p.packed.Start[t-1] + r - p.packed.Start[t] }
 
 // embedKernel is the embedding of one observable: batch × width.
-type embedKernel[T net.Number] struct {
+type embedKernel[T nn.Number] struct {
 	p *Pass[T]
 	e *embed[T]
 	i int
 
 	x, flat, hidden []T
-	run             *net.CNNRun[T]
+	run             *nn.CNNRun[T]
 }
 
 func (k *embedKernel[T]) Forward([][]T) ([]T, error) {
@@ -226,21 +226,21 @@ func (k *embedKernel[T]) Forward([][]T) ([]T, error) {
 }
 
 // forward embeds rows of inputs.
-func (k *embedKernel[T]) forward(a *net.Arena[T], b int) []T {
+func (k *embedKernel[T]) forward(a *nn.Arena[T], b int) []T {
 	k.flat = k.x
 	if k.e.cnn != nil {
 		k.flat, k.run = k.e.cnn.Forward(a, k.x, b)
 	}
-	k.hidden = net.ReLU(k.e.first.Forward(a, k.flat, b))
+	k.hidden = nn.ReLU(k.e.first.Forward(a, k.flat, b))
 	y := k.e.last.Forward(a, k.hidden, b)
-	net.Add(y, k.e.linear.Forward(a, k.x, b))
+	nn.Add(y, k.e.linear.Forward(a, k.x, b))
 	return y
 }
 
 func (k *embedKernel[T]) Backward(dy []T) ([][]T, error) {
 	a, b := &k.p.arena, len(k.p.batch)
 	k.e.linear.BackwardWeights(k.x, dy, b)
-	d := net.ReLUBackward(k.hidden, k.e.last.Backward(a, k.hidden, dy, b))
+	d := nn.ReLUBackward(k.hidden, k.e.last.Backward(a, k.hidden, dy, b))
 	if k.e.cnn == nil {
 		k.e.first.BackwardWeights(k.flat, d, b)
 		return nil, nil
@@ -251,7 +251,7 @@ func (k *embedKernel[T]) Backward(dy []T) ([][]T, error) {
 
 // inputKernel assembles the LSTM's input from the embeddings of the observables and all that belongs to places:
 // rows × [e, f, v, address, kind, address before, kind before].
-type inputKernel[T net.Number] struct {
+type inputKernel[T nn.Number] struct {
 	p      *Pass[T]
 	values [][]T // inputs of the value embedding of each group
 	hidden [][]T // and its hidden layer
@@ -305,7 +305,7 @@ func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
 		}
 		k.values = append(k.values, features)
 		l := n.layers[g.p]
-		hidden := net.ReLU(l.first.Forward(a, features, len(g.rows)))
+		hidden := nn.ReLU(l.first.Forward(a, features, len(g.rows)))
 		k.hidden = append(k.hidden, hidden)
 		y := l.value.Forward(a, hidden, len(g.rows))
 		p.after(g, func(i, next int) {
@@ -345,16 +345,16 @@ func (k *inputKernel[T]) Backward(dx []T) ([][]T, error) {
 			row := dx[r*width : (r+1)*width]
 			at := 0
 			for j, e := range n.embeds {
-				net.Add(dIn[j][i*e.width:(i+1)*e.width], row[at:at+e.width])
+				nn.Add(dIn[j][i*e.width:(i+1)*e.width], row[at:at+e.width])
 				at += e.width
 			}
 			here := p.visits[r].place
-			net.Add(n.layers[here].address.Grad, row[col.address:col.kind])
-			net.Add(n.kinds.Grad[int(here.Kind)*s.Kind:][:s.Kind], row[col.kind:col.addressBefore])
+			nn.Add(n.layers[here].address.Grad, row[col.address:col.kind])
+			nn.Add(n.kinds.Grad[int(here.Kind)*s.Kind:][:s.Kind], row[col.kind:col.addressBefore])
 			if t > 0 {
 				last := p.visits[p.before(t, r)].place
-				net.Add(n.layers[last].address.Grad, row[col.addressBefore:col.kindBefore])
-				net.Add(n.kinds.Grad[int(last.Kind)*s.Kind:][:s.Kind], row[col.kindBefore:])
+				nn.Add(n.layers[last].address.Grad, row[col.addressBefore:col.kindBefore])
+				nn.Add(n.kinds.Grad[int(last.Kind)*s.Kind:][:s.Kind], row[col.kindBefore:])
 			}
 		}
 	}
@@ -367,18 +367,18 @@ func (k *inputKernel[T]) Backward(dx []T) ([][]T, error) {
 			copy(dy[i*s.Value:(i+1)*s.Value], dx[next*width+v:])
 			copy(dHidden[i*valueHidden:(i+1)*valueHidden], dx[next*width+v+s.Value:])
 		})
-		net.Add(dHidden, l.value.Backward(a, k.hidden[j], dy, len(g.rows)))
-		d := net.ReLUBackward(k.hidden[j], dHidden)
+		nn.Add(dHidden, l.value.Backward(a, k.hidden[j], dy, len(g.rows)))
+		d := nn.ReLUBackward(k.hidden[j], dHidden)
 		l.first.BackwardWeights(k.values[j], d, len(g.rows))
 	}
 	return dIn, nil
 }
 
 // lstmKernel is a layer of the LSTM: rows × hidden.
-type lstmKernel[T net.Number] struct {
+type lstmKernel[T nn.Number] struct {
 	p   *Pass[T]
-	l   *net.LSTM[T]
-	run *net.LSTMRun[T]
+	l   *nn.LSTM[T]
+	run *nn.LSTMRun[T]
 }
 
 func (k *lstmKernel[T]) Forward(in [][]T) ([]T, error) {
@@ -391,7 +391,7 @@ func (k *lstmKernel[T]) Backward(dh []T) ([][]T, error) {
 }
 
 // headKernel is the trunk, all heads, and the loss, from the LSTM's result and its input.
-type headKernel[T net.Number] struct {
+type headKernel[T nn.Number] struct {
 	p        *Pass[T]
 	scale    float64
 	gradient bool
@@ -403,7 +403,7 @@ type headKernel[T net.Number] struct {
 }
 
 // headPart is what the backward pass needs of a group: one line for each element.
-type headPart[T net.Number] struct {
+type headPart[T nn.Number] struct {
 	lines     int
 	row       []int // of each line
 	hidden    []T   // after ReLU
@@ -477,24 +477,24 @@ func (k *headKernel[T]) forward(g *rowsOf, x []T) (part headPart[T], err error) 
 		}
 		copy(part.hidden, n.positions.Forward(a, part.positions, part.lines))
 		for i, at := range lines {
-			net.Add(part.hidden[i*trunk:(i+1)*trunk], k.pre[at.row*trunk:(at.row+1)*trunk])
+			nn.Add(part.hidden[i*trunk:(i+1)*trunk], k.pre[at.row*trunk:(at.row+1)*trunk])
 		}
 	} else {
 		for i, at := range lines {
 			copy(part.hidden[i*trunk:(i+1)*trunk], k.pre[at.row*trunk:(at.row+1)*trunk])
 		}
 	}
-	net.ReLU(part.hidden)
+	nn.ReLU(part.hidden)
 	out := l.out.Forward(a, part.hidden, part.lines)
 	outs := g.p.family.Outputs()
 	from, to := g.p.family.Linear()
 	skip := l.skip.Forward(a, part.skip, part.lines)
 	for i := range part.lines {
-		net.Add(out[i*outs+from:i*outs+to], skip[i*(to-from):(i+1)*(to-from)])
+		nn.Add(out[i*outs+from:i*outs+to], skip[i*(to-from):(i+1)*(to-from)])
 	}
 	losses := make([]float64, part.lines)
 	part.dOut = a.Take(part.lines * outs)
-	net.Parallel(part.lines, 64, func(from, to int) {
+	nn.Parallel(part.lines, 64, func(from, to int) {
 		row, grad := make([]float64, outs), make([]float64, outs)
 		if !k.gradient {
 			grad = nil
@@ -539,7 +539,7 @@ func (k *headKernel[T]) Backward(d []T) ([][]T, error) {
 				part.dOut[i] *= d[0]
 			}
 		}
-		dh := net.ReLUBackward(part.hidden, l.out.Backward(a, part.hidden, part.dOut, part.lines))
+		dh := nn.ReLUBackward(part.hidden, l.out.Backward(a, part.hidden, part.dOut, part.lines))
 		from, to := g.p.family.Linear()
 		outs := g.p.family.Outputs()
 		dSkip := a.Take(part.lines * (to - from))
@@ -551,8 +551,8 @@ func (k *headKernel[T]) Backward(d []T) ([][]T, error) {
 			n.positions.BackwardWeights(part.positions, dh, part.lines)
 		}
 		for i, r := range part.row {
-			net.Add(dPre[r*trunk:(r+1)*trunk], dh[i*trunk:(i+1)*trunk])
-			net.Add(dx[r*width:r*width+efv], ds[i*l.skip.In:i*l.skip.In+efv])
+			nn.Add(dPre[r*trunk:(r+1)*trunk], dh[i*trunk:(i+1)*trunk])
+			nn.Add(dx[r*width:r*width+efv], ds[i*l.skip.In:i*l.skip.In+efv])
 		}
 	}
 	dz := n.trunk.Backward(a, k.z, dPre, rows)
@@ -561,8 +561,8 @@ func (k *headKernel[T]) Backward(d []T) ([][]T, error) {
 	for r, v := range p.visits {
 		z := dz[r*zw : (r+1)*zw]
 		copy(dh[r*s.Hidden:(r+1)*s.Hidden], z)
-		net.Add(dx[r*width:r*width+efv], z[s.Hidden:s.Hidden+efv])
-		net.Add(n.layers[v.place].address.Grad, z[s.Hidden+efv:])
+		nn.Add(dx[r*width:r*width+efv], z[s.Hidden:s.Hidden+efv])
+		nn.Add(n.layers[v.place].address.Grad, z[s.Hidden+efv:])
 	}
 	return [][]T{dh, dx}, nil
 }

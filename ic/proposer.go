@@ -6,7 +6,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
-	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/nn"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -18,15 +18,15 @@ type Proposer struct {
 	n      *Network[float32]
 	values observed // the data by observable and slot
 
-	first  *net.Dense   // gates of the first layer from [f, v]
-	from   []*net.Dense // of the others from the layer below
-	state  []*net.Dense // of each layer from its own state
-	gates  []float32    // of the first layer: all that depends on data alone
-	bias   [][]float32  // of the others
-	trunkH *net.Dense   // the trunk from the LSTM's result
-	trunkF *net.Dense   // from [f, v]
-	trunk  []float32    // all that depends on data alone
-	places *net.Dense   // the trunk from an element's position
+	first  *nn.Dense   // gates of the first layer from [f, v]
+	from   []*nn.Dense // of the others from the layer below
+	state  []*nn.Dense // of each layer from its own state
+	gates  []float32   // of the first layer: all that depends on data alone
+	bias   [][]float32 // of the others
+	trunkH *nn.Dense   // the trunk from the LSTM's result
+	trunkF *nn.Dense   // from [f, v]
+	trunk  []float32   // all that depends on data alone
+	places *nn.Dense   // the trunk from an element's position
 
 	embedded []float32
 	mu       sync.Mutex
@@ -43,10 +43,10 @@ type compiled struct {
 	l              *layers[float32]
 	here, before   []float32 // its part of the first layer's gates, as the present place and as the one before
 	trunk          []float32
-	out            *net.Dense // from the trunk
-	skipF, skipPos *net.Dense // from [f, v] and an element's position
-	bias           []float32  // with all that depends on data alone
-	from, to       int        // the outputs that the linear path reaches
+	out            *nn.Dense // from the trunk
+	skipF, skipPos *nn.Dense // from [f, v] and an element's position
+	bias           []float32 // with all that depends on data alone
+	from, to       int       // the outputs that the linear path reaches
 }
 
 // tableCache finds places and observables by number.
@@ -62,7 +62,7 @@ func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
 	if p.values, err = n.collector.data(data.Index()); err != nil {
 		return nil, err
 	}
-	a := &net.Arena[float32]{}
+	a := &nn.Arena[float32]{}
 	for i, e := range n.embeds {
 		k := embedKernel[float32]{e: e, i: i, x: e.o.input(p.values[i])}
 		p.embedded = append(p.embedded, k.forward(a, 1)...)
@@ -70,20 +70,20 @@ func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
 	s := &n.Settings
 	e, fv := len(p.embedded), n.efv()-len(p.embedded)
 	l := n.lstm[0]
-	p.first = net.NewDense(l.Wx.Value, 4*s.Hidden, l.In, e, fv)
+	p.first = nn.NewDense(l.Wx.Value, 4*s.Hidden, l.In, e, fv)
 	p.gates = share(l.Wx.Value, l.In, 0, p.embedded, l.B.Value)
 	for i, l := range n.lstm {
-		p.state = append(p.state, net.NewDense(l.Wh.Value, 4*s.Hidden, s.Hidden, 0, s.Hidden))
+		p.state = append(p.state, nn.NewDense(l.Wh.Value, 4*s.Hidden, s.Hidden, 0, s.Hidden))
 		if i > 0 {
-			p.from = append(p.from, net.NewDense(l.Wx.Value, 4*s.Hidden, l.In, 0, l.In))
+			p.from = append(p.from, nn.NewDense(l.Wx.Value, 4*s.Hidden, l.In, 0, l.In))
 			p.bias = append(p.bias, l.B.Value)
 		}
 	}
 	t := n.trunk
-	p.trunkH = net.NewDense(t.W.Value, s.Trunk, t.In, 0, s.Hidden)
-	p.trunkF = net.NewDense(t.W.Value, s.Trunk, t.In, s.Hidden+e, fv)
+	p.trunkH = nn.NewDense(t.W.Value, s.Trunk, t.In, 0, s.Hidden)
+	p.trunkF = nn.NewDense(t.W.Value, s.Trunk, t.In, s.Hidden+e, fv)
 	p.trunk = share(t.W.Value, t.In, s.Hidden, p.embedded, t.B.Value)
-	p.places = net.NewDense(n.positions.W.Value, s.Trunk, positionFeatures, 0, positionFeatures)
+	p.places = nn.NewDense(n.positions.W.Value, s.Trunk, positionFeatures, 0, positionFeatures)
 	return p, nil
 }
 
@@ -91,7 +91,7 @@ func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
 func share(w []float32, stride, from int, x, bias []float32) []float32 {
 	out := make([]float32, len(w)/stride)
 	copy(out, bias)
-	d := net.NewDense(w, len(out), stride, from, len(x))
+	d := nn.NewDense(w, len(out), stride, from, len(x))
 	d.Add(1, x, out)
 	return out
 }
@@ -116,12 +116,12 @@ func (p *Proposer) compile(place *Place) *compiled {
 	outs := place.family.Outputs()
 	c.from, c.to = place.family.Linear()
 	linear := c.to - c.from
-	c.out = net.NewDense(l.out.W.Value, outs, s.Trunk, 0, s.Trunk)
-	c.skipF = net.NewDense(l.skip.W.Value, linear, l.skip.In, e, efv-e)
+	c.out = nn.NewDense(l.out.W.Value, outs, s.Trunk, 0, s.Trunk)
+	c.skipF = nn.NewDense(l.skip.W.Value, linear, l.skip.In, e, efv-e)
 	c.bias = append([]float32(nil), l.out.B.Value...)
-	net.Add(c.bias[c.from:c.to], share(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value))
+	nn.Add(c.bias[c.from:c.to], share(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value))
 	if place.Tensor {
-		c.skipPos = net.NewDense(l.skip.W.Value, linear, l.skip.In, efv, positionFeatures)
+		c.skipPos = nn.NewDense(l.skip.W.Value, linear, l.skip.In, efv, positionFeatures)
 	}
 	p.compiled[place] = c
 	return c
@@ -272,7 +272,7 @@ func (c *compiled) value(s *site, values []float64, out []float32) {
 }
 
 // dense is output o of a linear layer for one row, in double precision.
-func dense(l *net.Linear[float32], in []float64, o int) float64 {
+func dense(l *nn.Linear[float32], in []float64, o int) float64 {
 	sum := float64(l.B.Value[o])
 	for i, x := range in {
 		sum += x * float64(l.W.Value[o*l.In+i])
@@ -358,9 +358,9 @@ func (p *Proposer) step(w *room, runs []*pilot) {
 		copy(x[i*in:(i+1)*in], r.x)
 		g := gates[i*4*h : (i+1)*4*h]
 		copy(g, p.gates)
-		net.Add(g, r.here.here)
+		nn.Add(g, r.here.here)
 		if r.last != nil {
-			net.Add(g, r.last.before)
+			nn.Add(g, r.last.before)
 		}
 		if r.h == nil {
 			r.h, r.c = make([][]float32, s.Depth), make([][]float32, s.Depth)
@@ -386,7 +386,7 @@ func (p *Proposer) step(w *room, runs []*pilot) {
 		}
 		p.state[d].Add(old, state, gates)
 		for i, r := range runs {
-			net.Step(gates[i*4*h:(i+1)*4*h], r.h[d], r.c[d])
+			nn.Step(gates[i*4*h:(i+1)*4*h], r.h[d], r.c[d])
 		}
 	}
 	for i, r := range runs {
@@ -396,7 +396,7 @@ func (p *Proposer) step(w *room, runs []*pilot) {
 	for i, r := range runs {
 		t := trunk[i*s.Trunk : (i+1)*s.Trunk]
 		copy(t, p.trunk)
-		net.Add(t, r.here.trunk)
+		nn.Add(t, r.here.trunk)
 	}
 	p.trunkF.Add(rows, x, trunk)
 	p.trunkH.Add(rows, state, trunk)
@@ -426,11 +426,11 @@ func (p *Proposer) head(w *room, r *pilot, x, trunk []float32) {
 			for j, v := range w.positions {
 				position[j] = float32(v)
 			}
-			net.Add(hidden, p.n.positions.B.Value)
+			nn.Add(hidden, p.n.positions.B.Value)
 			p.places.Add(1, position, hidden)
 			c.skipPos.Add(1, position, out[c.from:c.to])
 		}
-		net.ReLU(hidden)
+		nn.ReLU(hidden)
 		c.out.Add(1, hidden, out)
 		c.skipF.Add(1, x, out[c.from:c.to])
 		for j, v := range out {

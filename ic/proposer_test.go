@@ -11,8 +11,8 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
-	"github.com/ppx-engine/ppx-engine/ic/net"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/nn"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -27,7 +27,7 @@ func trained(t testing.TB, s Settings, m gosim.Model, steps int) *Network[float3
 		t.Fatal(err)
 	}
 	batch := examples(t, n, traces)
-	p, o := NewPass(n), net.NewAdam[float32](3e-3)
+	p, o := NewPass(n), nn.NewAdam[float32](3e-3)
 	for i := range steps {
 		at := i * 64 % len(batch)
 		if _, err := p.Gradient(batch[at:at+64], 1.0/64); err != nil {

@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/nn"
 )
 
 // Settings are the sizes of a network. They are kept in its file.
@@ -67,7 +67,7 @@ const (
 type Embedding struct {
 	Kind   string `json:"kind"`
 	Dim    int    `json:"dim"`              // 0: by default
-	Stages []int  `json:"stages,omitempty"` // of a CNN: channels of convolutions, 0 for a pool (net.ParseStages)
+	Stages []int  `json:"stages,omitempty"` // of a CNN: channels of convolutions, 0 for a pool (nn.ParseStages)
 }
 
 // ParseEmbedding reads "NAME=KIND[:DIM[:STAGES]]".
@@ -91,7 +91,7 @@ func ParseEmbedding(text string) (name string, e Embedding, err error) {
 		if e.dims() == 0 {
 			return "", e, fmt.Errorf("%q: %s has no stages", text, e.Kind)
 		}
-		if e.Stages, err = net.ParseStages(parts[2]); err != nil {
+		if e.Stages, err = nn.ParseStages(parts[2]); err != nil {
 			return "", e, fmt.Errorf("%q: %w", text, err)
 		}
 	}
@@ -108,7 +108,7 @@ func (e Embedding) String() string {
 	}
 	s := fmt.Sprintf("%s:%d", e.Kind, e.Dim)
 	if e.dims() > 0 {
-		s += ":" + net.FormatStages(e.Stages)
+		s += ":" + nn.FormatStages(e.Stages)
 	}
 	return s
 }

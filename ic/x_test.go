@@ -1,5 +1,5 @@
 package ic
 
-import "github.com/ppx-engine/ppx-engine/ic/net"
+import "github.com/ppx-engine/ppx-engine/nn"
 
-func newAdam(n *Network[float32], rate float64) *net.Adam[float32] { return net.NewAdam[float32](rate) }
+func newAdam(n *Network[float32], rate float64) *nn.Adam[float32] { return nn.NewAdam[float32](rate) }

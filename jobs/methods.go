@@ -39,7 +39,7 @@ var Methods = []Method{
 			}
 			return ""
 		}},
-	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: training},
+	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: trained},
 }
 
 // conditioned are the settings of all methods that take data.

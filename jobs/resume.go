@@ -8,8 +8,8 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/ppx-engine/ppx-engine/ic/train"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/training"
 )
 
 // record is a Spec as run.json and train.json keep it: with absolute paths, without what stands elsewhere in the folder.
@@ -42,7 +42,7 @@ func Recorded(dir string) (*Spec, error) {
 func recorded(dir string) (s *Spec, m *rundir.Manifest, err error) {
 	m, err = rundir.ReadManifest(dir)
 	if errors.Is(err, rundir.ErrNotARun) {
-		if j, e := train.ReadManifest(dir); !errors.Is(e, os.ErrNotExist) {
+		if j, e := training.ReadManifest(dir); !errors.Is(e, os.ErrNotExist) {
 			s, err = parse(dir, j.Job, e)
 			return s, nil, err
 		}

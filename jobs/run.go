@@ -11,7 +11,6 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/ic/train"
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/posterior"
@@ -19,6 +18,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/training"
 )
 
 // Options are what of a job is no part of it: who watches, and how to go on with one.
@@ -35,7 +35,7 @@ type Options struct {
 	Begun    func(model string, s *Spec)                 // a simulator is there, and the directory
 	Progress func(p importance.Progress, s engine.Stats) // now and then
 	Held     func(done, n int)                           // of a training: traces that are to be held out
-	Trained  func(p train.Progress, lost uint64)         // of a training, now and then; lost is a number of runs
+	Trained  func(p training.Progress, lost uint64)      // of a training, now and then; lost is a number of runs
 	Every    time.Duration
 }
 

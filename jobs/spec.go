@@ -23,11 +23,11 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/ic/train"
 	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/training"
 )
 
 // Schema is the version of a Spec.
@@ -68,7 +68,9 @@ type Sampling struct {
 type Training struct {
 	Output string   `json:"output"` // file of the network
 	From   []string `json:"from"`   // run directories, in place of a simulator
-	train.Settings
+	// Network is the sizes of that.
+	Network ic.Settings `json:"network"`
+	training.Settings
 }
 
 // The verbs, and the values of settings that are words.
@@ -418,7 +420,7 @@ func New(verb string) *Spec {
 	switch verb {
 	case Train:
 		s.Method, s.SaveEvery = "ic", Duration(30*time.Second)
-		s.Training = &Training{From: []string{}, Settings: train.Defaults()}
+		s.Training = &Training{From: []string{}, Network: ic.DefaultSettings(), Settings: training.Defaults()}
 		return s
 	case Infer:
 		s.Method = "is"

@@ -11,13 +11,15 @@ import (
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/ic/train"
 	"github.com/ppx-engine/ppx-engine/internal/text"
+	"github.com/ppx-engine/ppx-engine/report"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/training"
 )
 
 // Trained is what a training came to.
 type Trained struct {
 	Trainer   *train.Trainer
-	Manifest  *train.Manifest
+	Manifest  *training.Manifest
 	Picture   string // file of the loss curve
 	PerSecond float64
 	Lost      uint64 // runs
@@ -53,14 +55,14 @@ func (s *Spec) Complete() error {
 }
 
 // config is the trainer's.
-func (s *Spec) config() (c train.Config, err error) {
+func (s *Spec) config() (c training.Config, err error) {
 	t := s.Training
-	c = train.Config{Settings: t.Settings, Seed: s.Seed, N: s.N, MaxTime: time.Duration(s.MaxTime)}
+	c = training.Config{Settings: t.Settings, Seed: s.Seed, N: s.N, MaxTime: time.Duration(s.MaxTime)}
 	switch {
 	case len(t.From) == 0:
 		c.N *= uint64(t.Epochs)
 	case s.N == 0 && s.MaxTime == 0:
-		r, err := train.OpenRuns(t.From, &c)
+		r, err := training.OpenRuns[*ic.Example](t.From, &c)
 		if err != nil {
 			return c, Misuse{err}
 		}
@@ -70,7 +72,7 @@ func (s *Spec) config() (c train.Config, err error) {
 		}
 		c.N = uint64(t.Epochs) * (total - min(total-1, uint64(t.Validation)))
 	}
-	if err := c.Complete(); err != nil {
+	if err := errors.Join(c.Complete(), t.Network.Validate()); err != nil {
 		return c, Misuse{err}
 	}
 	return c, nil
@@ -100,8 +102,8 @@ func (s *Spec) checkTraining() error {
 	return nil
 }
 
-// training is a job that trains a network.
-func training(ctx context.Context, _ *Method, s *Spec, o Options) (_ *Outcome, err error) {
+// trained is a job that trains a network.
+func trained(ctx context.Context, _ *Method, s *Spec, o Options) (_ *Outcome, err error) {
 	if err := s.Complete(); err != nil {
 		return nil, err
 	}
@@ -130,8 +132,8 @@ func training(ctx context.Context, _ *Method, s *Spec, o Options) (_ *Outcome, e
 	}
 	begun, start := trainer.Traces, time.Now()
 	last := start
-	warnings, err := trainer.Run(ctx, source, train.Hooks{Point: j.Point, Best: j.Best, Every: time.Duration(s.SaveEvery), Save: j.Save,
-		Progress: func(p train.Progress) {
+	warnings, err := trainer.Run(ctx, source, train.Begin(s.Training.Network, source.Model(), s.Seed), train.Hooks{Point: j.Point, Best: j.Best, Every: time.Duration(s.SaveEvery), Save: j.Save,
+		Progress: func(p training.Progress) {
 			if now := time.Now(); o.Trained != nil && now.Sub(last) >= o.Every {
 				last = now
 				o.Trained(p, lost())
@@ -147,7 +149,7 @@ func training(ctx context.Context, _ *Method, s *Spec, o Options) (_ *Outcome, e
 	}
 	switch {
 	case err == nil:
-	case errors.Is(err, ic.ErrEmbed), errors.Is(err, train.ErrRecorded), errors.Is(err, ic.ErrModel):
+	case errors.Is(err, ic.ErrEmbed), errors.Is(err, training.ErrRecorded), errors.Is(err, training.ErrAnother):
 		return nil, Misuse{err}
 	case state == rundir.Interrupted:
 		return nil, fmt.Errorf("%w after %s traces; --resume -o %s continues", ErrInterrupted, text.Thousands(trainer.Traces), s.Training.Output)
@@ -175,15 +177,15 @@ func journal(s *Spec, o Options) (j *train.Journal, trainer *train.Trainer, err 
 		return nil, nil, err
 	}
 	if !o.Resume {
-		if j, err = train.CreateJournal(t.Output, s.Out); errors.Is(err, train.ErrExists) {
+		if j, err = training.CreateJournal[*ic.Example](t.Output, s.Out, curve); errors.Is(err, training.ErrExists) {
 			return nil, nil, Misuse{err}
 		} else if err != nil {
 			return nil, nil, err
 		}
 		j.Manifest.PPXVersion, j.Manifest.Config = o.Version, c
-		trainer = train.NewTrainer(c)
+		trainer = training.NewTrainer[*ic.Example](c)
 	} else {
-		if j, trainer, err = train.ResumeJournal(t.Output, s.Out); err != nil {
+		if j, trainer, err = training.ResumeJournal(t.Output, s.Out, curve, train.Read); err != nil {
 			return nil, nil, err
 		}
 		if c.N > 0 && c.N < trainer.Traces {
@@ -198,10 +200,19 @@ func journal(s *Spec, o Options) (j *train.Journal, trainer *train.Trainer, err 
 	return j, trainer, nil
 }
 
+// curve draws the loss of a training.
+func curve(path, title string, points []training.Point) error {
+	var out []report.LossPoint
+	for _, p := range points {
+		out = append(out, report.LossPoint{Traces: float64(p.Traces), Loss: p.Loss, Validation: p.Validation})
+	}
+	return report.LossCurve(path, title, out)
+}
+
 // examples opens the simulators or the runs that a training learns from; lost is how many runs have been.
 func examples(ctx context.Context, s *Spec, o Options, trainer *train.Trainer) (_ train.Source, lost func() uint64, end func(), err error) {
 	if from := s.Training.From; len(from) > 0 {
-		r, err := train.OpenRuns(from, &trainer.Config)
+		r, err := training.OpenRuns[*ic.Example](from, &trainer.Config)
 		if err != nil {
 			return nil, nil, nil, Misuse{err}
 		}
@@ -217,6 +228,6 @@ func examples(ctx context.Context, s *Spec, o Options, trainer *train.Trainer) (
 	if held == nil {
 		held = func(int, int) {}
 	}
-	return &train.Simulators{X: pool, Model: pool.Model(), Config: &trainer.Config, Held: func(done int) { held(done, trainer.Config.Validation) }},
+	return &train.Simulators{X: pool, Name: pool.Model(), Config: &trainer.Config, Held: func(done int) { held(done, trainer.Config.Validation) }},
 		func() uint64 { return pool.Stats().Lost }, func() { pool.Close() }, nil
 }

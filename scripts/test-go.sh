@@ -20,5 +20,5 @@ unraced=${PIPESTATUS[0]}
 wait $!
 with=$?
 grep -v '\[no test files\]' "$log"
-go test -tags gonumblas ./ic/net || exit 1
+go test -tags gonumblas ./nn || exit 1
 exit $((unraced || with))

@@ -44,7 +44,7 @@ func NewTraining(o *jobs.Outcome) *Training {
 func (r *Training) Text(w io.Writer, warn func(string)) error {
 	x, m := r.outcome.Trainer, r.outcome.Manifest
 	s, perSecond := Styled(w), Figure(Round(r.outcome.PerSecond))
-	fmt.Fprintf(w, "%s of %s: %s traces in %s (%s traces/s)\n", s.Bold("network"), s.Bold(ppx.Printable(x.Network.Model)), text.Thousands(x.Traces),
+	fmt.Fprintf(w, "%s of %s: %s traces in %s (%s traces/s)\n", s.Bold("network"), s.Bold(ppx.Printable(x.Model.Describe().Simulator)), text.Thousands(x.Traces),
 		Short(time.Duration(x.Seconds*float64(time.Second))), perSecond)
 	fmt.Fprintf(w, "gained %s nats per trace over the prior: loss %s on held-out traces, best after %s traces, %s before training\n", Figure(x.Gain()), Figure(x.BestLoss),
 		text.Thousands(x.BestAt), Figure(x.First))

@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/ic/train"
 	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/training"
 	"github.com/ppx-engine/ppx-engine/view"
 )
 
-// training is a train command.
-type training struct {
+// trainCommand is a train command.
+type trainCommand struct {
 	asked
 	embed []string
 	json  bool
@@ -23,7 +23,7 @@ type training struct {
 }
 
 func newTrain() *cobra.Command {
-	t := &training{asked: newAsked(jobs.Train)}
+	t := &trainCommand{asked: newAsked(jobs.Train)}
 	spec, s := t.spec, t.spec.Training
 	c := &cobra.Command{
 		Use:   "train -o NETWORK [flags] (--from RUN … | --connect ENDPOINT | -- COMMAND [ARGS with {endpoint}])",
@@ -67,7 +67,7 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	f.Float64Var(&s.Rate, "lr", s.Rate, "learning rate")
 	f.Float64Var(&s.EndRate, "lr-end", 0, "learning rate in the end (default: a hundredth)")
 	f.StringVar(&s.Schedule, "schedule", s.Schedule, "learning-rate schedule: constant, polynomial, cosine or plateau")
-	completes(c, "schedule", train.Constant, train.Polynomial, train.Cosine, train.Plateau)
+	completes(c, "schedule", training.Constant, training.Polynomial, training.Cosine, training.Plateau)
 	f.Float64Var(&s.Power, "power", s.Power, "power of the polynomial schedule")
 	f.Float64Var(&s.Decay, "weight-decay", 0, "weight decay (AdamW)")
 	f.Float64Var(&s.Clip, "clip", s.Clip, "largest norm of a gradient; negative: none")
@@ -82,7 +82,7 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	return c
 }
 
-func (t *training) execute(c *cobra.Command, args []string) error {
+func (t *trainCommand) execute(c *cobra.Command, args []string) error {
 	f := c.Flags()
 	if f.Changed("num") && t.spec.N == 0 {
 		return usagef("-n 0: must be positive")
@@ -122,7 +122,7 @@ func (t *training) execute(c *cobra.Command, args []string) error {
 					view.Figure(view.Round(float64(done)/time.Since(begun).Seconds()))))
 			}
 		},
-		Trained: func(p train.Progress, l uint64) {
+		Trained: func(p training.Progress, l uint64) {
 			lost = l
 			showTraining(show, p)
 		}})
@@ -137,7 +137,7 @@ func (t *training) execute(c *cobra.Command, args []string) error {
 	return r.Text(c.OutOrStdout(), warning)
 }
 
-func showTraining(show *progress, p train.Progress) {
+func showTraining(show *progress, p training.Progress) {
 	done := text.Thousands(p.Traces)
 	fraction := 0.0
 	if p.N > 0 {

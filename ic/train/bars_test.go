@@ -23,6 +23,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/simulators/hmm"
 	"github.com/ppx-engine/ppx-engine/simulators/marsaglia"
 	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/training"
 )
 
 // What a trained network is worth, judged against exact posteriors. Seeds are fixed; bounds are standard errors of the Monte
@@ -39,7 +40,7 @@ func bench(t *testing.T) {
 }
 
 // learn trains a network on a model in this process.
-func learn(t testing.TB, x engine.Executor, name string, c Config) *ic.Network[float32] {
+func learn(t testing.TB, x engine.Executor, name string, settings ic.Settings, c training.Config) *ic.Network[float32] {
 	t.Helper()
 	testbed.WithoutRace(t)
 	c.Threads = 2
@@ -49,14 +50,14 @@ func learn(t testing.TB, x engine.Executor, name string, c Config) *ic.Network[f
 	if err := c.Complete(); err != nil {
 		t.Fatal(err)
 	}
-	tr := NewTrainer(c)
-	s := &Simulators{X: x, Model: name, Config: &c}
+	tr := training.NewTrainer[*ic.Example](c)
+	s := &Simulators{X: x, Name: name, Config: &c}
 	defer s.Close()
-	if _, err := tr.Run(ctx, s, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour}); err != nil {
+	if _, err := tr.Run(ctx, s, Begin(settings, name, c.Seed), Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s: validation %.4f, %.4f before training; %.0f traces/s", name, tr.BestLoss, tr.First, float64(tr.Traces)/tr.Seconds)
-	return tr.Best
+	return tr.Best.(snapshot).Network
 }
 
 func local(t testing.TB, m gosim.Model) engine.Executor {
@@ -123,7 +124,7 @@ func TestBankOfModels(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := local(t, c.model)
-			n := learn(t, x, c.name, Config{Settings: Settings{Network: ic.DefaultSettings(), Epochs: c.epochs}, N: c.traces * uint64(c.epochs)})
+			n := learn(t, x, c.name, ic.DefaultSettings(), training.Config{Settings: training.Settings{Epochs: c.epochs}, N: c.traces * uint64(c.epochs)})
 			for _, k := range enginetest.Cases() {
 				least, ok := c.ratio[k.Name]
 				if !ok {
@@ -141,7 +142,7 @@ func TestBankOfModels(t *testing.T) {
 // Over data drawn from the prior the proposals are nearly the posterior.
 func TestGUMOverManyData(t *testing.T) {
 	x := local(t, gum.Model)
-	n := learn(t, x, "gum", Config{Settings: Settings{Network: ic.DefaultSettings()}, N: 25600})
+	n := learn(t, x, "gum", ic.DefaultSettings(), training.Config{N: 25600})
 	var ratios []float64
 	for i := range uint64(20) {
 		data, _ := simulated(t, x, i)
@@ -259,7 +260,7 @@ func TestEachFamily(t *testing.T) {
 			x := local(t, o.model)
 			s := ic.DefaultSettings()
 			s.Hidden, s.Trunk = 32, 64
-			n := learn(t, x, o.name, Config{Settings: Settings{Network: s}, N: 19200})
+			n := learn(t, x, o.name, s, training.Config{N: 19200})
 			for _, y := range o.data {
 				const draws = 2000
 				mean, sd, logZ := o.posterior(t, y)
@@ -305,7 +306,7 @@ func TestEndsOfSupports(t *testing.T) {
 		})
 		s := ic.DefaultSettings()
 		s.Hidden, s.Trunk, s.Components = 16, 16, 5
-		n := learn(t, x, "ends", Config{Settings: Settings{Network: s, Validation: 128}, N: 1280})
+		n := learn(t, x, "ends", s, training.Config{Settings: training.Settings{Validation: 128}, N: 1280})
 		w := infer(t, x, n, control.Data{"y": dist.Scalar(c.y)}, 4, 20_000, func(*tracing.Trace) {})
 		if se := w.LogEvidenceSE(); math.Abs(w.LogEvidence()-c.logZ) > 4*se+1e-4 {
 			t.Errorf("%v, y = %g: log evidence %.4f ± %.4f, want %.4f", c.prior, c.y, w.LogEvidence(), se, c.logZ)
@@ -324,7 +325,7 @@ func TestVectorOfLatents(t *testing.T) {
 	x := local(t, model)
 	s := ic.DefaultSettings()
 	s.Hidden = 64
-	n := learn(t, x, "vector", Config{Settings: Settings{Network: s}, N: 25600})
+	n := learn(t, x, "vector", s, training.Config{N: 25600})
 	y := []float64{1, 3, -2.5}
 	var sums [3]float64
 	total := 0.0
@@ -377,7 +378,7 @@ func TestLetters(t *testing.T) {
 	x := local(t, letters)
 	s := ic.DefaultSettings()
 	s.Hidden = 64
-	n := learn(t, x, "letters", Config{Settings: Settings{Network: s, Validation: 128}, N: 6400})
+	n := learn(t, x, "letters", s, training.Config{Settings: training.Settings{Validation: 128}, N: 6400})
 	if k := n.Observables[0].Embedding.Kind; k != ic.CNN2D {
 		t.Fatalf("the image's embedding is %s", k)
 	}
@@ -455,7 +456,7 @@ func TestLoopsLongerThanInTraining(t *testing.T) {
 	s := ic.DefaultSettings()
 	s.Hidden = 64
 	short, long := local(t, walk(50, 5, 1)), local(t, walk(80, 5, 1))
-	n := learn(t, short, "walk", Config{Settings: Settings{Network: s, Validation: 128, Batch: 16}, N: 12800})
+	n := learn(t, short, "walk", s, training.Config{Settings: training.Settings{Validation: 128, Batch: 16}, N: 12800})
 	data, _ := simulated(t, long, 3)
 	exact := kalman(sequence(data), 5, 1)
 	const draws = 3000 // of which the network makes some five in a hundred count
@@ -481,7 +482,7 @@ func TestLongTraces(t *testing.T) {
 	s := ic.DefaultSettings()
 	s.Hidden = 128
 	x := local(t, walk(1000, 50, 3))
-	n := learn(t, x, "long walk", Config{Settings: Settings{Network: s, Validation: 64, Batch: 16}, N: 12800})
+	n := learn(t, x, "long walk", s, training.Config{Settings: training.Settings{Validation: 64, Batch: 16}, N: 12800})
 	inside := map[string]int{}
 	for i := range uint64(20) {
 		data, truth := simulated(t, x, i)
@@ -600,7 +601,7 @@ func TestCalibration(t *testing.T) {
 			x := local(t, c.model)
 			s := ic.DefaultSettings()
 			s.Hidden = 64
-			n := learn(t, x, c.name, Config{Settings: Settings{Network: s}, N: c.traces})
+			n := learn(t, x, c.name, s, training.Config{N: c.traces})
 			p, undecided := calibrate(t, x, n, c.variables, 200, same)
 			t.Logf("p %.3f, %d undecided", p, undecided)
 			if p < 0.001 || undecided > 20 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/training"
 )
 
 // BenchmarkSimulator trains on the simulator in $PPX_SIMULATOR (a command without arguments but its endpoint), for profiles.
@@ -25,18 +26,19 @@ func BenchmarkSimulator(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer pool.Close()
-	c := Config{Settings: Settings{Network: ic.DefaultSettings(), Threads: 2}, Seed: 1, MaxTime: 15 * time.Second}
+	settings := ic.DefaultSettings()
+	c := training.Config{Settings: training.Settings{Threads: 2}, Seed: 1, MaxTime: 15 * time.Second}
 	if os.Getenv("PPX_SMALL") != "" {
-		c.Network.Hidden = 128
-		c.Network.Components = 5
+		settings.Hidden = 128
+		settings.Components = 5
 	}
 	if err := c.Complete(); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		t := NewTrainer(c)
-		s := &Simulators{X: pool, Model: pool.Model(), Config: &c}
-		_, err := t.Run(context.Background(), s, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
+		t := training.NewTrainer[*ic.Example](c)
+		s := &Simulators{X: pool, Name: pool.Model(), Config: &c}
+		_, err := t.Run(context.Background(), s, Begin(settings, pool.Model(), c.Seed), Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
 		s.Close()
 		if err != nil {
 			b.Fatal(err)

@@ -1,4 +1,4 @@
-package train
+package training
 
 import (
 	"cmp"
@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -18,13 +17,13 @@ import (
 // Recorded is a Source of traces in run directories, which may be larger than the memory. The first Validation traces of
 // the first run are held out. In each epoch the parts of all runs come in a new order; some of them at a time are shuffled,
 // and cut into minibatches of traces of similar lengths, which come in a random order.
-type Recorded struct {
+type Recorded[E Example] struct {
 	Runs   []*rundir.Reader
 	Config *Config
 
-	network *ic.Network[float32]
+	example func(*tracing.Trace) (E, error)
 	model   string
-	ready   chan []*ic.Example
+	ready   chan []E
 	err     error
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -34,8 +33,8 @@ type Recorded struct {
 var ErrRecorded = errors.New("these runs cannot be trained on")
 
 // OpenRuns opens run directories for training.
-func OpenRuns(paths []string, c *Config) (r *Recorded, err error) {
-	r = &Recorded{Config: c}
+func OpenRuns[E Example](paths []string, c *Config) (r *Recorded[E], err error) {
+	r = &Recorded[E]{Config: c}
 	table := tracing.NewTable()
 	for _, path := range paths {
 		run, err := rundir.Open(path, table)
@@ -63,15 +62,14 @@ func OpenRuns(paths []string, c *Config) (r *Recorded, err error) {
 }
 
 // Model is the simulator's.
-func (r *Recorded) Model() string { return r.model }
+func (r *Recorded[E]) Model() string { return r.model }
 
-// Open implements Source.
-func (r *Recorded) Open(ctx context.Context, n *ic.Network[float32]) (_ *ic.Network[float32], held []*ic.Example, warnings []string, err error) {
-	var first []*tracing.Trace
+// First implements Source.
+func (r *Recorded[E]) First(ctx context.Context) (first []*tracing.Trace, gaveUp int, err error) {
 	total := 0
 	for t, err := range r.Runs[0].All(ctx) {
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, 0, err
 		}
 		if total++; t.Status == tracing.OK {
 			first = append(first, t)
@@ -81,9 +79,9 @@ func (r *Recorded) Open(ctx context.Context, n *ic.Network[float32]) (_ *ic.Netw
 		}
 	}
 	if total < r.Config.Validation || len(r.Runs) == 1 && r.Runs[0].Manifest.Counts.Traces <= uint64(total) {
-		return nil, nil, nil, fmt.Errorf("%w: %s has %d traces, which is too few to hold out %d of them (--validation)", ErrRecorded, r.Runs[0].Path, total, r.Config.Validation)
+		return nil, 0, fmt.Errorf("%w: %s has %d traces, which is too few to hold out %d of them (--validation)", ErrRecorded, r.Runs[0].Path, total, r.Config.Validation)
 	}
-	return open(r.Config, r.model, n, first, &r.network)
+	return first, 0, nil // what was given up was so when it was recorded
 }
 
 // part is a part of one of the runs.
@@ -95,9 +93,11 @@ const (
 	windowBytes   = 256 << 20
 )
 
-func (r *Recorded) begin(ctx context.Context, skip uint64) {
+// Begin implements Source.
+func (r *Recorded[E]) Begin(ctx context.Context, example func(*tracing.Trace) (E, error), skip uint64) {
+	r.example = example
 	ctx, r.cancel = context.WithCancel(ctx)
-	r.ready, r.done = make(chan []*ic.Example, 4), make(chan struct{})
+	r.ready, r.done = make(chan []E, 4), make(chan struct{})
 	go func() {
 		defer close(r.done)
 		defer close(r.ready)
@@ -106,7 +106,7 @@ func (r *Recorded) begin(ctx context.Context, skip uint64) {
 }
 
 // epochs sends minibatches, but for the first skip, until nobody takes them.
-func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
+func (r *Recorded[E]) epochs(ctx context.Context, skip uint64) error {
 	var parts []part
 	for i, run := range r.Runs {
 		for k := 0; ; k++ {
@@ -116,7 +116,7 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 			parts = append(parts, part{i, k})
 		}
 	}
-	var window []*ic.Example
+	var window []E
 	bytes := 0
 	for epoch := uint64(0); ; epoch++ {
 		used := false
@@ -134,7 +134,7 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 				if t.Status == tracing.Failed || (p.run == 0 && t.Draw < uint64(r.Config.Validation)) {
 					continue
 				}
-				e, err := r.network.Example(t)
+				e, err := r.example(t)
 				if err != nil {
 					return err
 				}
@@ -156,13 +156,13 @@ func (r *Recorded) epochs(ctx context.Context, skip uint64) error {
 }
 
 // send cuts a window into minibatches and sends them; what does not fill one is returned.
-func (r *Recorded) send(ctx context.Context, window []*ic.Example, s dist.Stream, skip *uint64) (rest []*ic.Example, err error) {
+func (r *Recorded[E]) send(ctx context.Context, window []E, s dist.Stream, skip *uint64) (rest []E, err error) {
 	shuffle(window, s)
 	size := r.Config.Batch
 	n := len(window) / size * size
 	rest = slices.Clone(window[n:])
 	full := window[:n]
-	slices.SortStableFunc(full, func(a, b *ic.Example) int { return cmp.Compare(a.Len(), b.Len()) })
+	slices.SortStableFunc(full, func(a, b E) int { return cmp.Compare(a.Len(), b.Len()) })
 	batches := slices.Collect(slices.Chunk(full, size))
 	shuffle(batches, s)
 	for _, b := range batches {
@@ -188,10 +188,7 @@ func shuffle[T any](x []T, s dist.Stream) {
 }
 
 // Next implements Source.
-func (r *Recorded) Next(ctx context.Context, skip uint64) ([]*ic.Example, error) {
-	if r.ready == nil {
-		r.begin(ctx, skip)
-	}
+func (r *Recorded[E]) Next() ([]E, error) {
 	b, ok := <-r.ready
 	if !ok {
 		return nil, r.err
@@ -200,10 +197,10 @@ func (r *Recorded) Next(ctx context.Context, skip uint64) ([]*ic.Example, error)
 }
 
 // GaveUp implements Source: what was given up was so when it was recorded.
-func (r *Recorded) GaveUp() int { return 0 }
+func (r *Recorded[E]) GaveUp() int { return 0 }
 
 // Close implements Source.
-func (r *Recorded) Close() {
+func (r *Recorded[E]) Close() {
 	if r.cancel != nil {
 		r.cancel()
 		for range r.ready { // so that the other side ends

@@ -1,10 +1,10 @@
-// Package net holds the layers of inference compilation's networks as plain Go structs: forward and backward
+// Package nn holds the layers of neural networks as plain Go structs: forward and backward
 // passes over slices, with weights and gradients in Params and work space from an Arena. Layers are generic
 // over the number type: float32 for speed, float64 for checking gradients.
 //
 // A layer keeps nothing between calls but its weights: what the backward pass needs is handed back by the
 // forward pass. Gradients are added to, so that a minibatch may be made of several passes.
-package net
+package nn
 
 import (
 	"fmt"

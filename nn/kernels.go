@@ -1,4 +1,4 @@
-package net
+package nn
 
 // #cgo CFLAGS: -O3 -Wno-psabi
 // #include "kernels.h"

@@ -1,6 +1,6 @@
 //go:build gonumblas
 
-package net
+package nn
 
 import (
 	"gonum.org/v1/gonum/blas"

@@ -1,4 +1,4 @@
-package train
+package training
 
 import (
 	"encoding/csv"
@@ -12,22 +12,21 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/internal/disk"
-	"github.com/ppx-engine/ppx-engine/report"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // Journal is what a training leaves behind: the network itself (the best so far), and a folder with the checkpoint, the
 // loss curve as CSV and as a picture, and a manifest.
-type Journal struct {
+type Journal[E Example] struct {
 	Network  string // file
 	Dir      string
 	Manifest Manifest
 
 	lock   *os.File
 	points []Point
-	best   *ic.Network[float32] // that is not in its file yet
+	best   Snapshot // that is not in its file yet
+	draw   func(path, title string, curve []Point) error
 }
 
 // Manifest is DIR/train.json.
@@ -62,8 +61,8 @@ const (
 // ErrExists says that there is a training already.
 var ErrExists = errors.New("exists already")
 
-// CreateJournal begins a training's records.
-func CreateJournal(network, dir string) (*Journal, error) {
+// CreateJournal begins a training's records; draw makes the picture of the loss curve. Errors: ErrExists, disk.ErrLocked.
+func CreateJournal[E Example](network, dir string, draw func(path, title string, curve []Point) error) (*Journal[E], error) {
 	for _, path := range []string{network, filepath.Join(dir, checkpointFile), filepath.Join(dir, lossFile)} {
 		if _, err := os.Lstat(path); err == nil {
 			return nil, fmt.Errorf("%s %w; give another -o, or --resume to go on with it", path, ErrExists)
@@ -72,7 +71,7 @@ func CreateJournal(network, dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	j := &Journal{Network: network, Dir: dir, Manifest: Manifest{Format: 1, State: rundir.Running, Network: network, Started: time.Now().UTC()}}
+	j := &Journal[E]{Network: network, Dir: dir, draw: draw, Manifest: Manifest{Format: 1, State: rundir.Running, Network: network, Started: time.Now().UTC()}}
 	return j, j.open()
 }
 
@@ -90,29 +89,29 @@ func ReadManifest(dir string) (m Manifest, err error) {
 }
 
 // ResumeJournal opens the records of a training that was interrupted; t is its last checkpoint, nil when it has none yet.
-func ResumeJournal(network, dir string) (j *Journal, t *Trainer, err error) {
-	j = &Journal{Network: network, Dir: dir}
+func ResumeJournal[E Example](network, dir string, draw func(path, title string, curve []Point) error, read Read[E]) (j *Journal[E], t *Trainer[E], err error) {
+	j = &Journal[E]{Network: network, Dir: dir, draw: draw}
 	if j.Manifest, err = ReadManifest(dir); err != nil {
 		return nil, nil, err
 	}
 	if err := j.open(); err != nil {
 		return nil, nil, err
 	}
-	if t, err = j.resume(); err != nil {
+	if t, err = j.resume(read); err != nil {
 		return nil, nil, errors.Join(err, j.Release())
 	}
 	return j, t, nil
 }
 
-func (j *Journal) resume() (t *Trainer, err error) {
+func (j *Journal[E]) resume(read Read[E]) (t *Trainer[E], err error) {
 	path := filepath.Join(j.Dir, checkpointFile)
-	t, err = ReadCheckpoint(path)
+	t, err = ReadCheckpoint(path, read)
 	if errors.Is(err, fs.ErrNotExist) {
 		c := j.Manifest.Config
 		if err := c.Complete(); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(j.Dir, manifestFile), err)
 		}
-		t, err = NewTrainer(c), nil
+		t, err = NewTrainer[E](c), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (without %s the training begins anew)", err, path)
@@ -121,7 +120,7 @@ func (j *Journal) resume() (t *Trainer, err error) {
 	return t, j.readPoints(t.Traces)
 }
 
-func (j *Journal) open() (err error) {
+func (j *Journal[E]) open() (err error) {
 	if j.lock, err = disk.Lock(filepath.Join(j.Dir, ".lock")); err != nil {
 		return err
 	}
@@ -131,22 +130,22 @@ func (j *Journal) open() (err error) {
 }
 
 // Point adds a point to the loss curve.
-func (j *Journal) Point(p Point) error {
+func (j *Journal[E]) Point(p Point) error {
 	j.points = append(j.points, p)
 	return nil
 }
 
 // Best notes that the best network has changed.
-func (j *Journal) Best(t *Trainer) error {
+func (j *Journal[E]) Best(t *Trainer[E]) error {
 	j.best = t.Best
 	return nil
 }
 
-func (j *Journal) writeBest() error {
+func (j *Journal[E]) writeBest() error {
 	if j.best == nil {
 		return nil
 	}
-	err := ic.WriteFile(j.Network, j.best, nil)
+	err := j.best.Write(j.Network, nil)
 	if err == nil {
 		j.best = nil
 	}
@@ -154,9 +153,9 @@ func (j *Journal) writeBest() error {
 }
 
 // Save writes everything: the network before the checkpoint, so that what a resumed training takes for written is.
-func (j *Journal) Save(t *Trainer) error {
-	if _, err := os.Stat(j.Network); j.best == nil && t.Network != nil && t.Step > 0 && errors.Is(err, fs.ErrNotExist) {
-		j.best = t.Network // somebody has removed the best one: better this than none
+func (j *Journal[E]) Save(t *Trainer[E]) error {
+	if _, err := os.Stat(j.Network); j.best == nil && t.Model != nil && t.Step > 0 && errors.Is(err, fs.ErrNotExist) {
+		j.best = t.Model // somebody has removed the best one: better this than none
 	}
 	if err := j.writeBest(); err != nil {
 		return err
@@ -170,8 +169,9 @@ func (j *Journal) Save(t *Trainer) error {
 		v := t.BestLoss
 		m.Validation = &v
 	}
-	if t.Network != nil {
-		m.Places, m.Weights, m.Model = len(t.Network.Places()), t.Network.Size(), t.Network.Model
+	if t.Model != nil {
+		d := t.Model.Describe()
+		m.Places, m.Weights, m.Model = d.Addresses, d.Weights, d.Simulator
 		if err := t.WriteCheckpoint(filepath.Join(j.Dir, checkpointFile)); err != nil {
 			return err
 		}
@@ -180,38 +180,34 @@ func (j *Journal) Save(t *Trainer) error {
 }
 
 // WriteManifest writes DIR/train.json.
-func (j *Journal) WriteManifest() error {
+func (j *Journal[E]) WriteManifest() error {
 	return disk.WriteJSON(filepath.Join(j.Dir, manifestFile), &j.Manifest)
 }
 
 // Close ends the records, and draws the loss curve.
-func (j *Journal) Close(state string, reason error) error {
+func (j *Journal[E]) Close(state string, reason error) error {
 	j.Manifest.State, j.Manifest.Ended = state, time.Now().UTC()
 	if reason != nil {
 		j.Manifest.Error = reason.Error()
 	}
 	errs := []error{j.writeBest()} // also of a training that has failed since
 	if len(j.points) > 0 {
-		var curve []report.LossPoint
-		for _, p := range j.points {
-			curve = append(curve, report.LossPoint{Traces: float64(p.Traces), Loss: p.Loss, Validation: p.Validation})
-		}
-		errs = append(errs, j.writePoints(), report.LossCurve(j.Picture(), "training of "+filepath.Base(j.Network), curve))
+		errs = append(errs, j.writePoints(), j.draw(j.Picture(), "training of "+filepath.Base(j.Network), j.points))
 	}
 	errs = append(errs, j.WriteManifest())
 	return errors.Join(append(errs, disk.Unlock(j.lock))...)
 }
 
 // HasCheckpoint tells whether there is anything to go on from.
-func (j *Journal) HasCheckpoint() bool {
+func (j *Journal[E]) HasCheckpoint() bool {
 	_, err := os.Stat(filepath.Join(j.Dir, checkpointFile))
 	return err == nil
 }
 
 // Picture is the file with the loss curve.
-func (j *Journal) Picture() string { return filepath.Join(j.Dir, pictureFile) }
+func (j *Journal[E]) Picture() string { return filepath.Join(j.Dir, pictureFile) }
 
-func (j *Journal) writePoints() error {
+func (j *Journal[E]) writePoints() error {
 	return disk.Replace(filepath.Join(j.Dir, lossFile), func(f *os.File) error {
 		w := csv.NewWriter(f)
 		number := func(v float64) string {
@@ -229,7 +225,7 @@ func (j *Journal) writePoints() error {
 }
 
 // readPoints reads the loss curve as far as the checkpoint.
-func (j *Journal) readPoints(upTo uint64) error {
+func (j *Journal[E]) readPoints(upTo uint64) error {
 	f, _, err := disk.OpenRegular(filepath.Join(j.Dir, lossFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -264,4 +260,4 @@ func (j *Journal) readPoints(upTo uint64) error {
 }
 
 // Release gives the records back without a change.
-func (j *Journal) Release() error { return disk.Unlock(j.lock) }
+func (j *Journal[E]) Release() error { return disk.Unlock(j.lock) }

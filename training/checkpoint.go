@@ -1,4 +1,4 @@
-package train
+package training
 
 import (
 	"encoding/json"
@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-
-	"github.com/ppx-engine/ppx-engine/ic"
 )
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }
@@ -20,11 +18,11 @@ type saved struct {
 }
 
 // WriteCheckpoint writes all that the training needs to go on. The file appears as a whole.
-func (t *Trainer) WriteCheckpoint(path string) error {
+func (t *Trainer[E]) WriteCheckpoint(path string) error {
 	s := saved{Config: t.Config, State: t.State, Steps: map[string]int{}}
 	s.State.Seconds = t.elapsed().Seconds()
-	extra := &ic.Extra{Numbers: map[string][]float32{}, Texts: map[string]string{}}
-	for _, p := range t.Network.Params() {
+	extra := &Extra{Numbers: map[string][]float32{}, Texts: map[string]string{}}
+	for _, p := range t.Model.Params() {
 		m := t.adam.Moments(p)
 		s.Steps[p.Name] = m.Steps
 		extra.Numbers["first."+p.Name], extra.Numbers["second."+p.Name] = m.First, m.Second
@@ -34,17 +32,23 @@ func (t *Trainer) WriteCheckpoint(path string) error {
 		return err
 	}
 	extra.Texts["training"] = string(b)
-	return ic.WriteFile(path, t.Network, extra)
+	return t.Model.Write(path, extra)
 }
 
-// ReadCheckpoint returns the training that WriteCheckpoint has written.
-func ReadCheckpoint(path string) (*Trainer, error) {
-	n, extra, err := ic.ReadFile(path)
+// ErrCheckpoint says that a file is no checkpoint.
+var ErrCheckpoint = errors.New("not a checkpoint")
+
+// Read is how a model is read from a file that its Write has written.
+type Read[E Example] func(path string) (Model[E], *Extra, error)
+
+// ReadCheckpoint returns the training that WriteCheckpoint has written. Errors: those of read, ErrCheckpoint.
+func ReadCheckpoint[E Example](path string, read Read[E]) (*Trainer[E], error) {
+	m, extra, err := read(path)
 	if err != nil {
 		return nil, err
 	}
 	bad := func(what string) error {
-		return fmt.Errorf("%s: %w: as a checkpoint it lacks %s", path, ic.ErrFile, what)
+		return fmt.Errorf("%s: %w: it lacks %s", path, ErrCheckpoint, what)
 	}
 	var s saved
 	if err := json.Unmarshal([]byte(extra.Texts["training"]), &s); err != nil {
@@ -53,17 +57,17 @@ func ReadCheckpoint(path string) (*Trainer, error) {
 	if err := s.Config.Complete(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	t := NewTrainer(s.Config)
-	t.Network, t.State = n, s.State
-	for _, p := range n.Params() {
-		m := t.adam.Moments(p)
+	t := NewTrainer[E](s.Config)
+	t.Model, t.State = m, s.State
+	for _, p := range m.Params() {
+		moments := t.adam.Moments(p)
 		first, second := extra.Numbers["first."+p.Name], extra.Numbers["second."+p.Name]
-		if len(first) != len(m.First) || len(second) != len(m.Second) {
+		if len(first) != len(moments.First) || len(second) != len(moments.Second) {
 			return nil, bad("the optimiser's state of " + p.Name)
 		}
-		copy(m.First, first)
-		copy(m.Second, second)
-		m.Steps = s.Steps[p.Name]
+		copy(moments.First, first)
+		copy(moments.Second, second)
+		moments.Steps = s.Steps[p.Name]
 	}
 	if math.IsNaN(t.BestLoss) {
 		return nil, bad("its best loss")

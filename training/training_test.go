@@ -1,4 +1,4 @@
-package train
+package training_test
 
 import (
 	"bytes"
@@ -17,10 +17,53 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/ic/train"
+	"github.com/ppx-engine/ppx-engine/report"
 	"github.com/ppx-engine/ppx-engine/simulators/branching"
 	"github.com/ppx-engine/ppx-engine/simulators/hmm"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/training"
 )
+
+type (
+	Config     = training.Config
+	Settings   = training.Settings
+	Progress   = training.Progress
+	Trainer    = train.Trainer
+	Hooks      = train.Hooks
+	Source     = train.Source
+	Simulators = train.Simulators
+	Journal    = train.Journal
+)
+
+const (
+	Plateau    = training.Plateau
+	Polynomial = training.Polynomial
+)
+
+var (
+	ErrDiverged = training.ErrDiverged
+	ErrRecorded = training.ErrRecorded
+	ErrExists   = training.ErrExists
+)
+
+var ctx = context.Background()
+
+func local(t testing.TB, m gosim.Model) engine.Executor {
+	t.Helper()
+	x := engine.NewLocal(gosim.Wrap(m), 2)
+	t.Cleanup(func() { x.Close() })
+	return x
+}
+
+// draw is the picture of a loss curve.
+func draw(path, title string, curve []training.Point) error {
+	var points []report.LossPoint
+	for _, p := range curve {
+		points = append(points, report.LossPoint{Traces: float64(p.Traces), Loss: p.Loss, Validation: p.Validation})
+	}
+	return report.LossCurve(path, title, points)
+}
 
 func tiny() ic.Settings {
 	s := ic.DefaultSettings()
@@ -45,7 +88,7 @@ func (k *job) run(t *testing.T, resume bool, dieAfter int, every time.Duration) 
 	var err error
 	net := filepath.Join(k.dir, "x.net")
 	if resume {
-		if j, tr, err = ResumeJournal(net, net+".train"); err != nil {
+		if j, tr, err = training.ResumeJournal(net, net+".train", draw, train.Read); err != nil {
 			t.Fatal(err)
 		}
 	} else {
@@ -53,11 +96,11 @@ func (k *job) run(t *testing.T, resume bool, dieAfter int, every time.Duration) 
 		if err := c.Complete(); err != nil {
 			t.Fatal(err)
 		}
-		if j, err = CreateJournal(net, net+".train"); err != nil {
+		if j, err = training.CreateJournal[*ic.Example](net, net+".train", draw); err != nil {
 			t.Fatal(err)
 		}
 		j.Manifest.Config = c
-		tr = NewTrainer(c)
+		tr = training.NewTrainer[*ic.Example](c)
 		if err := j.WriteManifest(); err != nil {
 			t.Fatal(err)
 		}
@@ -79,10 +122,9 @@ func (k *job) run(t *testing.T, resume bool, dieAfter int, every time.Duration) 
 			return j.Save(x)
 		}
 	}
-	_, err = tr.Run(c, s, h)
+	_, err = tr.Run(c, s, train.Begin(tiny(), s.Model(), tr.Config.Seed), h)
 	if dieAfter > 0 {
-		j.lock.Close()
-		os.Remove(j.lock.Name())
+		training.DropLock(j)
 		return err
 	}
 	if err != nil {
@@ -95,7 +137,7 @@ func (k *job) run(t *testing.T, resume bool, dieAfter int, every time.Duration) 
 func TestKilledTrainingsGoOn(t *testing.T) {
 	x := local(t, branching.Model)
 	simulate := func(c *Config) Source {
-		return &Simulators{X: x, Model: "branching", Config: c}
+		return &Simulators{X: x, Name: "branching", Config: c}
 	}
 	var runs []string
 	for i := range 2 {
@@ -104,7 +146,7 @@ func TestKilledTrainingsGoOn(t *testing.T) {
 		runs = append(runs, path)
 	}
 	recorded := func(c *Config) Source {
-		r, err := OpenRuns(runs, c)
+		r, err := training.OpenRuns[*ic.Example](runs, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +162,7 @@ func TestKilledTrainingsGoOn(t *testing.T) {
 		{"recorded", Config{Settings: Settings{Decay: 0.1, Schedule: Polynomial}, N: 2600}, recorded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.config.Network, c.config.Seed, c.config.Threads = tiny(), 3, 2
+			c.config.Seed, c.config.Threads = 3, 2
 			c.config.Validation, c.config.ValidateEvery, c.config.Batch = 64, 300, 50
 			whole := &job{t.TempDir(), c.config, c.source}
 			if err := whole.run(t, false, 0, time.Hour); err != nil {
@@ -204,7 +246,7 @@ func TestRunsThatCannotBeTrainedOn(t *testing.T) {
 	record(t, hmm.Model, c, "hmm", 3, 100, 0, nil)
 	record(t, branching.Model, d, "branching", 1, 50, 0, nil)
 	record(t, branching.Model, e, "branching", 4, 400, 0, nil)
-	config := Config{Settings: Settings{Network: tiny(), Validation: 64}, N: 100}
+	config := Config{Settings: Settings{Validation: 64}, N: 100}
 	if err := config.Complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -214,18 +256,18 @@ func TestRunsThatCannotBeTrainedOn(t *testing.T) {
 	}{
 		{[]string{b}, "recorded with data"}, {[]string{a, c}, `of "hmm"`}, {[]string{a, d}, "same seed"}, {[]string{a, e}, ""}, {[]string{dir}, "run"},
 	} {
-		_, err := OpenRuns(x.paths, &config)
+		_, err := training.OpenRuns[*ic.Example](x.paths, &config)
 		if (err == nil) != (x.want == "") || (err != nil && !strings.Contains(err.Error(), x.want)) {
 			t.Errorf("%v: %v", x.paths, err)
 		}
 	}
 	few := config
 	few.Validation = 512
-	r, err := OpenRuns([]string{a}, &few)
+	r, err := training.OpenRuns[*ic.Example]([]string{a}, &few)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := r.Open(ctx, nil); err == nil || !strings.Contains(err.Error(), "too few") {
+	if _, _, err := r.First(ctx); err == nil || !strings.Contains(err.Error(), "too few") {
 		t.Error(err)
 	}
 }
@@ -251,17 +293,17 @@ func TestModelsThatCannotBeLearnt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := tiny()
 			s.Embed = c.embed
-			config := Config{Settings: Settings{Network: s, Validation: 64, Threads: 1, Batch: 16}, N: 3000, Seed: 1}
+			config := Config{Settings: Settings{Validation: 64, Threads: 1, Batch: 16}, N: 3000, Seed: 1}
 			if c.change != nil {
 				c.change(&config)
 			}
 			if err := config.Complete(); err != nil {
 				t.Fatal(err)
 			}
-			tr := NewTrainer(config)
-			source := &Simulators{X: local(t, c.model), Model: "m", Config: &config}
+			tr := training.NewTrainer[*ic.Example](config)
+			source := &Simulators{X: local(t, c.model), Name: "m", Config: &config}
 			defer source.Close()
-			_, err := tr.Run(ctx, source, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
+			_, err := tr.Run(ctx, source, train.Begin(s, source.Model(), tr.Config.Seed), Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v", err)
 			}
@@ -271,18 +313,18 @@ func TestModelsThatCannotBeLearnt(t *testing.T) {
 
 // Sites that the prior answers, whatever a network says, are in no loss: nothing is gained where nothing can be.
 func TestNothingIsGainedFromWhatThePriorAnswers(t *testing.T) {
-	config := Config{Settings: Settings{Network: tiny(), Validation: 64, ValidateEvery: 100, Threads: 1, Batch: 16}, N: 600, Seed: 1}
+	config := Config{Settings: Settings{Validation: 64, ValidateEvery: 100, Threads: 1, Batch: 16}, N: 600, Seed: 1}
 	if err := config.Complete(); err != nil {
 		t.Fatal(err)
 	}
-	tr := NewTrainer(config)
+	tr := training.NewTrainer[*ic.Example](config)
 	source := &Simulators{X: local(t, func(r *gosim.Run) gosim.Tensor {
 		x := r.Sample("x", gosim.Beta(0.001, 0.001))
 		r.Observe("y", gosim.Normal(x, 0.1))
 		return gosim.Scalar(x)
-	}), Model: "m", Config: &config}
+	}), Name: "m", Config: &config}
 	defer source.Close()
-	warnings, err := tr.Run(ctx, source, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
+	warnings, err := tr.Run(ctx, source, train.Begin(tiny(), source.Model(), tr.Config.Seed), Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour})
 	if err != nil || tr.First != 0 || tr.BestLoss != 0 || !strings.Contains(fmt.Sprint(warnings), "the network has gained 0 nats") {
 		t.Errorf("loss %g, at first %g, %q, %v", tr.BestLoss, tr.First, warnings, err)
 	}
@@ -290,18 +332,19 @@ func TestNothingIsGainedFromWhatThePriorAnswers(t *testing.T) {
 
 // Validations for those who watch change nothing.
 func TestLookingChangesNothing(t *testing.T) {
-	defer func(d time.Duration) { lookEvery = d }(lookEvery)
+	defer func(d time.Duration) { *training.LookEvery = d }(*training.LookEvery)
 	var nets []string
 	shown := map[uint64]bool{}
-	for _, lookEvery = range []time.Duration{time.Hour, 0} {
-		config := Config{Settings: Settings{Network: tiny(), Validation: 64, ValidateEvery: 320, Threads: 1, Batch: 16}, N: 640, Seed: 1}
+	for _, every := range []time.Duration{time.Hour, 0} {
+		*training.LookEvery = every
+		config := Config{Settings: Settings{Validation: 64, ValidateEvery: 320, Threads: 1, Batch: 16}, N: 640, Seed: 1}
 		if err := config.Complete(); err != nil {
 			t.Fatal(err)
 		}
-		tr := NewTrainer(config)
-		source := &Simulators{X: local(t, branching.Model), Model: "m", Config: &config}
-		_, err := tr.Run(ctx, source, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour, Progress: func(p Progress) {
-			if lookEvery == 0 {
+		tr := training.NewTrainer[*ic.Example](config)
+		source := &Simulators{X: local(t, branching.Model), Name: "m", Config: &config}
+		_, err := tr.Run(ctx, source, train.Begin(tiny(), source.Model(), tr.Config.Seed), Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour, Progress: func(p Progress) {
+			if every == 0 {
 				shown[p.Validated] = true
 			}
 		}})
@@ -310,7 +353,7 @@ func TestLookingChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := fmt.Sprintln(tr.BestLoss, tr.BestAt, tr.Last, tr.Validated)
-		for _, p := range tr.Network.Params() {
+		for _, p := range tr.Model.Params() {
 			text += fmt.Sprintf("%x ", p.Value)
 		}
 		nets = append(nets, text)
@@ -326,19 +369,19 @@ func TestLookingChangesNothing(t *testing.T) {
 // A training whose loss explodes, or whose weights are no numbers any more, ends with ErrDiverged, and keeps the best network.
 func TestDivergence(t *testing.T) {
 	trainer := func() *Trainer {
-		config := Config{Settings: Settings{Network: tiny(), Validation: 64, Threads: 1, Batch: 16}, N: 200, Seed: 1}
+		config := Config{Settings: Settings{Validation: 64, Threads: 1, Batch: 16}, N: 200, Seed: 1}
 		if err := config.Complete(); err != nil {
 			t.Fatal(err)
 		}
-		tr := NewTrainer(config)
+		tr := training.NewTrainer[*ic.Example](config)
 		// Two sites of 690 nats each.
 		source := &Simulators{X: local(t, func(r *gosim.Run) gosim.Tensor {
 			x := r.Sample("x", gosim.Uniform(0, 1e300)) + r.Sample("z", gosim.Uniform(0, 1e300))
 			r.Observe("y", gosim.Normal(x/1e300, 1))
 			return gosim.Scalar(0)
-		}), Model: "m", Config: &config}
+		}), Name: "m", Config: &config}
 		t.Cleanup(func() { source.Close() })
-		if _, err := tr.Run(ctx, source, Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour}); err != nil {
+		if _, err := tr.Run(ctx, source, train.Begin(tiny(), source.Model(), tr.Config.Seed), Hooks{Save: func(*Trainer) error { return nil }, Every: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		return tr
@@ -347,7 +390,7 @@ func TestDivergence(t *testing.T) {
 	best := tr.BestLoss
 	tr.First = 0 // as if the loss had been that at first
 	for i := range 10 {
-		if _, _, err := tr.step(tr.held); (i == 9) != errors.Is(err, ErrDiverged) {
+		if _, _, err := training.Step(tr); (i == 9) != errors.Is(err, ErrDiverged) {
 			t.Errorf("step %d: %v", i, err)
 		}
 	}
@@ -355,8 +398,8 @@ func TestDivergence(t *testing.T) {
 		t.Errorf("best loss %g, then %g", best, tr.BestLoss)
 	}
 	tr = trainer()
-	tr.Network.Params()[0].Value[0] = float32(math.NaN())
-	if _, _, err := tr.step(tr.held); !errors.Is(err, ErrDiverged) {
+	tr.Model.Params()[0].Value[0] = float32(math.NaN())
+	if _, _, err := training.Step(tr); !errors.Is(err, ErrDiverged) {
 		t.Error(err)
 	}
 }
@@ -369,10 +412,9 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		"schedule":  func(c *Config) { c.Schedule = "foo" },
 		"inflation": func(c *Config) { c.Inflation = 1 },
 		"few":       func(c *Config) { c.Validation = 3 },
-		"lstm":      func(c *Config) { c.Network.Hidden = 0 },
 		"epochs":    func(c *Config) { c.Epochs = -2 },
 	} {
-		c := Config{Settings: Settings{Network: tiny()}, N: 100}
+		c := Config{N: 100}
 		change(&c)
 		if err := c.Complete(); err == nil {
 			t.Errorf("%s: %+v was taken", name, c)
@@ -384,27 +426,44 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 func TestInflationIsReweighted(t *testing.T) {
 	x := local(t, branching.Model)
 	loss := func(inflation float64) (mean, se float64) {
-		config := Config{Settings: Settings{Network: tiny(), Validation: 2000, Threads: 1}, N: 100, Seed: 1}
+		config := Config{Settings: Settings{Validation: 2000, Threads: 1}, N: 100, Seed: 1}
 		if err := config.Complete(); err != nil {
 			t.Fatal(err)
 		}
-		s := &Simulators{X: x, Model: "branching", Config: &config}
-		n, held, _, err := s.Open(ctx, nil)
+		s := &Simulators{X: x, Name: "branching", Config: &config}
+		first, _, err := s.First(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := ic.NewPass(n)
-		if _, err := p.Gradient(held, 0); err != nil { // makes the layers
+		m, _, err := train.Begin(tiny(), "branching", 1)(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var held []*ic.Example
+		for _, x := range first {
+			e, err := m.Example(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, e)
+		}
+		if _, err := m.Gradient(held, 0); err != nil { // makes the layers
 			t.Fatal(err)
 		}
 		var sum, squares, k float64
 		config.Inflation = inflation
-		s.begin(ctx, 5000)
+		s.Begin(ctx, m.Example, 60) // some way behind them
 		defer s.Close()
+		var batch []*ic.Example
 		for range 4000 {
-			e := <-s.ready
-			s.room.Release(takes(e))
-			l, err := p.Loss([]*ic.Example{e})
+			if len(batch) == 0 {
+				if batch, err = s.Next(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e := batch[0]
+			batch = batch[1:]
+			l, err := m.Loss([]*ic.Example{e})
 			if err != nil {
 				t.Fatal(err)
 			}

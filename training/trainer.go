@@ -1,13 +1,11 @@
-// Package train trains the networks of inference compilation, on traces that simulators make meanwhile or on
-// recorded ones. Training minimises E[−log q(z|x)] over the prior's traces: the expected divergence from posterior to
-// proposal, but for a constant (Le, Baydin and Wood 2017, eq. 3).
+// Package training trains models on traces that simulators make meanwhile, or on recorded ones: minibatches, schedules, validation, checkpoints,
+// and the journal that a training leaves behind. What is trained is a Model; package ic/train has that of inference compilation.
 //
 // A result is a function of the settings, the seed, the number of threads and the type of CPU; a job that was
-// killed and resumed ends with the same network. Budgets of time are an exception, of course.
-package train
+// killed and resumed ends with the same parameters. Budgets of time are an exception, of course.
+package training
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,95 +13,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/nn"
+	"github.com/ppx-engine/ppx-engine/tracing"
 )
-
-// Config says how to train, and for how long. Zero values stand for what Complete fills in.
-type Config struct {
-	Settings
-	Seed    uint64        `json:"seed"`
-	N       uint64        `json:"n"`        // traces to train with, every use counted; 0: until MaxTime
-	MaxTime time.Duration `json:"max_time"` // 0: none
-}
-
-// Settings say how to train.
-type Settings struct {
-	Network ic.Settings `json:"network"`
-
-	Epochs   int     `json:"epochs"`   // how often each trace is used
-	Batch    int     `json:"batch"`    // traces of a minibatch
-	Rate     float64 `json:"rate"`     // of Adam, at the beginning
-	EndRate  float64 `json:"end_rate"` // at the end, for schedules that fall
-	Schedule string  `json:"schedule"` // Constant, Polynomial, Cosine or Plateau
-	Power    float64 `json:"power"`    // of Polynomial
-	Warmup   int     `json:"warmup"`   // minibatches in which the rate rises
-	Decay    float64 `json:"decay"`    // weight decay (AdamW)
-	Clip     float64 `json:"clip"`     // largest norm of a gradient; negative: none
-
-	Validation    int     `json:"validation"`     // traces held out
-	ValidateEvery uint64  `json:"validate_every"` // traces between two validations
-	Inflation     float64 `json:"inflation"`      // prior inflation of the training traces (control.Inflate)
-	Threads       int     `json:"threads"`
-}
-
-// Defaults are the settings that a training has when nothing else is asked for.
-func Defaults() Settings {
-	return Settings{Network: ic.DefaultSettings(), Epochs: 1, Batch: 64, Rate: 3e-3, Schedule: Cosine, Power: 2, Warmup: 20, Clip: 10, Validation: 512}
-}
-
-// The schedules of the learning rate.
-const (
-	Constant   = "constant"
-	Polynomial = "polynomial"
-	Cosine     = "cosine"
-	Plateau    = "plateau" // halved when the validation has not become better five times
-)
-
-// Complete fills in what is not given, and reports settings that make no sense.
-func (c *Config) Complete() error {
-	d := Defaults()
-	for _, x := range []struct {
-		at *int
-		v  int
-	}{{&c.Batch, d.Batch}, {&c.Epochs, d.Epochs}, {&c.Warmup, d.Warmup}, {&c.Validation, d.Validation}} {
-		*x.at = cmp.Or(*x.at, x.v)
-	}
-	c.Rate, c.Schedule, c.Power, c.Clip = cmp.Or(c.Rate, d.Rate), cmp.Or(c.Schedule, d.Schedule), cmp.Or(c.Power, d.Power), cmp.Or(c.Clip, d.Clip)
-	if c.EndRate == 0 && c.Rate > 0 {
-		c.EndRate = c.Rate / 100
-	}
-	if c.ValidateEvery == 0 {
-		c.ValidateEvery = max(uint64(8*c.Validation), c.N/40, uint64(4*c.Batch))
-	}
-	switch {
-	case c.N == 0 && c.MaxTime == 0:
-		return errors.New("training without a budget: give a number of traces or a time")
-	case c.Epochs < 1 || (c.Epochs > 1 && c.N == 0):
-		return fmt.Errorf("%d epochs: want at least 1, and a number of traces for more than one", c.Epochs)
-	case c.Batch < 1 || c.Batch > 1<<16:
-		return fmt.Errorf("minibatches of %d traces: want 1 to %d", c.Batch, 1<<16)
-	case !(c.Rate > 0) || c.Rate > 10 || !(c.EndRate >= 0):
-		return fmt.Errorf("the learning rate, %g, must lie between 0 and 10", c.Rate)
-	case c.Schedule != Constant && c.Schedule != Polynomial && c.Schedule != Cosine && c.Schedule != Plateau:
-		return fmt.Errorf("learning-rate schedule %q: want constant, polynomial, cosine or plateau", c.Schedule)
-	case c.EndRate > c.Rate:
-		return fmt.Errorf("the learning rate at the end, %g, is larger than at first, %g", c.EndRate, c.Rate)
-	case !(c.Power > 0) || math.IsInf(c.Power, 0):
-		return fmt.Errorf("the power of the schedule, %g, must be positive", c.Power)
-	case !(c.Decay >= 0) || math.IsInf(c.Decay, 0) || c.Warmup < 0:
-		return fmt.Errorf("the weight decay, %g, must not be negative", c.Decay)
-	case math.IsNaN(c.Clip):
-		return fmt.Errorf("the largest norm of a gradient, %g, must be a number", c.Clip)
-	case c.Threads < 0 || c.Threads > 1024 || c.MaxTime < 0:
-		return fmt.Errorf("%d threads, at most %v: must not be negative, nor more than 1024", c.Threads, c.MaxTime)
-	case !(c.Inflation >= 0 && c.Inflation < 1):
-		return fmt.Errorf("prior inflation %g must lie in [0, 1)", c.Inflation)
-	case c.Validation < 16:
-		return fmt.Errorf("%d traces for validation: want at least 16", c.Validation)
-	}
-	return c.Network.Validate()
-}
 
 // Progress is how far the training has come.
 type Progress struct {
@@ -119,29 +31,75 @@ type Progress struct {
 	PerSecond  float64
 	Elapsed    time.Duration // with earlier sessions of a resumed job
 	Left       time.Duration // 0 while unknown
-	Places     int
-	Weights    int
 }
 
-// Source gives training data.
-type Source interface {
-	// Open returns what is held out for validation, and the network: a new one, or the one given.
-	Open(ctx context.Context, n *ic.Network[float32]) (network *ic.Network[float32], held []*ic.Example, warnings []string, err error)
-	// Next returns the next minibatch, empty when all of its draws were given up; io.EOF when there is no more. skip minibatches have been used in an earlier session,
-	// when it is called for the first time.
-	Next(ctx context.Context, skip uint64) ([]*ic.Example, error)
+// Example is what a model learns from.
+type Example interface {
+	Len() int   // what there is to learn: 0, nothing
+	Lines() int // of a minibatch's matrices: work space
+	Bytes() int // of memory, about
+}
+
+// Model is what is trained: parameters, and the loss of examples.
+type Model[E Example] interface {
+	Snapshot
+	// Example turns a trace into what the model learns from. It may be called beside the others.
+	Example(t *tracing.Trace) (E, error)
+	Params() []*nn.Param[float32]
+	// Gradient adds the gradients of the examples' losses, times scale, to the parameters, and returns the sum of the losses without scale, in nats.
+	Gradient(batch []E, scale float64) (loss float64, err error)
+	// Loss is the same sum without gradients.
+	Loss(batch []E) (loss float64, err error)
+	// Worst names what had the largest loss in the last call, for messages.
+	Worst() string
+	// Trained notes with how many traces it has been trained.
+	Trained(traces uint64)
+	// Clone is a copy of the parameters that does not change any more.
+	Clone() Snapshot
+	Describe() Description
+}
+
+// Snapshot is the parameters of a model, to be written.
+type Snapshot interface {
+	// Write writes a file, with what a checkpoint has besides (nil: nothing). It appears as a whole, in place of one that was there.
+	Write(path string, x *Extra) error
+}
+
+// Extra is what a checkpoint keeps beside the parameters: numbers and texts by name.
+type Extra struct {
+	Numbers map[string][]float32
+	Texts   map[string]string
+}
+
+// Description is what there is to say of a model.
+type Description struct {
+	Simulator string // the model that made the traces
+	Addresses int
+	Weights   int
+}
+
+// Source gives traces for training, in minibatches of examples.
+type Source[E Example] interface {
+	// Model is the name of the simulator.
+	Model() string
+	// First returns the traces that are held out, and how many draws were given up for them.
+	First(ctx context.Context) (held []*tracing.Trace, gaveUp int, err error)
+	// Begin starts the minibatches behind the first skip ones, which have been used in an earlier session. Called once, after First.
+	Begin(ctx context.Context, example func(*tracing.Trace) (E, error), skip uint64)
+	// Next returns the next minibatch, empty when all of its draws were given up; io.EOF when there is no more.
+	Next() ([]E, error)
 	// GaveUp is the number of draws that were given up since the last call.
 	GaveUp() int
 	Close()
 }
 
 // Hooks is what a training reports to.
-type Hooks struct {
-	Progress func(Progress)       // after each minibatch
-	Point    func(Point) error    // now and then, for the loss curve
-	Best     func(*Trainer) error // the validation has become better: Trainer.Best has changed
-	Save     func(*Trainer) error // a checkpoint is due
-	Every    time.Duration        // between two checkpoints
+type Hooks[E Example] struct {
+	Progress func(Progress)          // after each minibatch
+	Point    func(Point) error       // now and then, for the loss curve
+	Best     func(*Trainer[E]) error // the validation has become better: Trainer.Best has changed
+	Save     func(*Trainer[E]) error // a checkpoint is due
+	Every    time.Duration           // between two checkpoints
 }
 
 // Point is a line of the loss curve.
@@ -154,15 +112,14 @@ type Point struct {
 }
 
 // Trainer is a training in its course.
-type Trainer struct {
-	Config  Config
-	Network *ic.Network[float32]
-	Best    *ic.Network[float32] // the weights with the best validation
+type Trainer[E Example] struct {
+	Config Config
+	Model  Model[E] // nil before Run
+	Best   Snapshot // with the best validation
 	State
 
-	pass  *ic.Pass[float32]
-	adam  *net.Adam[float32]
-	held  []*ic.Example
+	adam  *nn.Adam[float32]
+	held  []E
 	base  time.Duration // of earlier sessions
 	start time.Time
 
@@ -194,8 +151,8 @@ type State struct {
 }
 
 // NewTrainer returns the beginning of a training. The settings must be complete.
-func NewTrainer(c Config) *Trainer {
-	t := &Trainer{Config: c, adam: net.NewAdam[float32](c.Rate)}
+func NewTrainer[E Example](c Config) *Trainer[E] {
+	t := &Trainer[E]{Config: c, adam: nn.NewAdam[float32](c.Rate)}
 	t.adam.Decay = c.Decay
 	t.Factor, t.BestLoss, t.Last = 1, math.MaxFloat64, math.MaxFloat64
 	return t
@@ -204,15 +161,19 @@ func NewTrainer(c Config) *Trainer {
 // ErrDiverged says that the training led nowhere.
 var ErrDiverged = errors.New("the training has diverged")
 
-// Run trains until the budget is spent. It ends with ctx's error when ctx ends, after saving.
-func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []string, err error) {
-	net.SetThreads(t.Config.Threads)
-	var more []string
-	if t.Network, t.held, more, err = source.Open(ctx, t.Network); err != nil {
+// ErrNothing says that there is nothing to learn in the traces.
+var ErrNothing = errors.New("there is nothing to propose")
+
+// ErrAnother says that a training goes on with the traces of another simulator.
+var ErrAnother = errors.New("another simulator")
+
+// Run trains until the budget is spent; begin makes the model of a new training from the traces that are held out. It ends with ctx's error
+// when ctx ends, after saving. Errors: those of source and hooks, ErrNothing, ErrAnother, ErrDiverged.
+func (t *Trainer[E]) Run(ctx context.Context, source Source[E], begin func(held []*tracing.Trace) (Model[E], []string, error), h Hooks[E]) (warnings []string, err error) {
+	nn.SetThreads(t.Config.Threads)
+	if warnings, err = t.open(ctx, source, begin); err != nil {
 		return nil, err
 	}
-	warnings = append(warnings, more...)
-	t.pass = ic.NewPass(t.Network)
 	t.base, t.start = time.Duration(t.Seconds*float64(time.Second)), time.Now()
 	defer func() {
 		t.Seconds = t.elapsed().Seconds()
@@ -223,11 +184,11 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 			return warnings, err
 		}
 	}
-	saved, skip := time.Now(), t.Step+t.Empty
+	source.Begin(ctx, t.Model.Example, t.Step+t.Empty)
+	saved := time.Now()
 	rate := newRate(t.start, t.Traces)
 	for !t.spent() {
-		batch, err := source.Next(ctx, skip)
-		skip = 0
+		batch, err := source.Next()
 		if err != nil {
 			if isEOF(err) {
 				break
@@ -279,24 +240,53 @@ func (t *Trainer) Run(ctx context.Context, source Source, h Hooks) (warnings []s
 	return warnings, h.Save(t)
 }
 
+// open takes what is held out, and makes the model unless there is one.
+func (t *Trainer[E]) open(ctx context.Context, source Source[E], begin func([]*tracing.Trace) (Model[E], []string, error)) (warnings []string, err error) {
+	first, gaveUp, err := source.First(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t.Model == nil {
+		if t.Model, warnings, err = begin(first); err != nil {
+			return nil, err
+		}
+		t.Failed += uint64(gaveUp) // in a training that goes on they have been counted
+	} else if was := t.Model.Describe().Simulator; was != source.Model() {
+		return nil, fmt.Errorf("%w: the training was begun with %q, this is %q", ErrAnother, was, source.Model())
+	}
+	n := 0
+	for _, x := range first {
+		e, err := t.Model.Example(x)
+		if err != nil {
+			return nil, err
+		}
+		t.held = append(t.held, e)
+		n += e.Len()
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("%w: none of %d traces has a Sample with control", ErrNothing, len(first))
+	}
+	return warnings, nil
+}
+
 // Gain is by how much the network's proposals are better than the prior on what was held out: the mean of
 // log q(z|x) − log p(z) over its traces, in nats. It is what the data say of the latents (their mutual information), as far as
 // it was learned.
-func (t *Trainer) Gain() float64 { return t.First - t.BestLoss }
+func (t *Trainer[E]) Gain() float64 { return t.First - t.BestLoss }
 
 // littleGain is what a network has learned that has learned nothing.
 const littleGain = 0.02
 
-func (t *Trainer) elapsed() time.Duration { return t.base + time.Since(t.start) }
+func (t *Trainer[E]) elapsed() time.Duration { return t.base + time.Since(t.start) }
 
 // spent tells whether the budget is.
-func (t *Trainer) spent() bool {
+func (t *Trainer[E]) spent() bool {
 	c := &t.Config
 	return (c.N > 0 && t.Traces >= c.N) || (c.MaxTime > 0 && t.elapsed() >= c.MaxTime)
 }
 
 // part is how much of the budget is spent, from 0 to 1.
-func (t *Trainer) part() float64 {
+func (t *Trainer[E]) part() float64 {
 	c := &t.Config
 	x := 0.0
 	if c.N > 0 {
@@ -309,7 +299,7 @@ func (t *Trainer) part() float64 {
 }
 
 // rate is the learning rate of the next step.
-func (t *Trainer) rate() float64 {
+func (t *Trainer[E]) rate() float64 {
 	c := &t.Config
 	r := c.Rate
 	switch x := t.part(); c.Schedule {
@@ -330,7 +320,7 @@ func (t *Trainer) rate() float64 {
 const maxLines = 16384
 
 // parts cuts a minibatch.
-func parts(batch []*ic.Example) (out [][]*ic.Example) {
+func parts[E Example](batch []E) (out [][]E) {
 	for at := 0; at < len(batch); {
 		end, lines := at, 0
 		for end < len(batch) && (end == at || lines+batch[end].Lines() <= maxLines) && end-at < 1024 {
@@ -344,18 +334,18 @@ func parts(batch []*ic.Example) (out [][]*ic.Example) {
 }
 
 // step makes one step with a minibatch.
-func (t *Trainer) step(batch []*ic.Example) (loss, norm float64, err error) {
+func (t *Trainer[E]) step(batch []E) (loss, norm float64, err error) {
 	scale := 1 / float64(len(batch))
 	for _, part := range parts(batch) {
-		l, err := t.pass.Gradient(part, scale)
+		l, err := t.Model.Gradient(part, scale)
 		if err != nil {
 			return 0, 0, t.diverged(err)
 		}
 		loss += l
 	}
-	params := t.Network.Params()
-	if norm, err = net.Norm(params); err != nil {
-		return 0, 0, t.diverged(fmt.Errorf("%w (the largest loss is at %s)", err, t.pass.Worst()))
+	params := t.Model.Params()
+	if norm, err = nn.Norm(params); err != nil {
+		return 0, 0, t.diverged(fmt.Errorf("%w (the largest loss is at %s)", err, t.Model.Worst()))
 	}
 	by := 1.0
 	if t.Config.Clip > 0 && norm > t.Config.Clip {
@@ -365,14 +355,14 @@ func (t *Trainer) step(batch []*ic.Example) (loss, norm float64, err error) {
 	t.adam.Step(params, by)
 	t.Step++
 	t.Traces += uint64(len(batch))
-	t.Network.Traces = t.Traces
+	t.Model.Trained(t.Traces)
 	t.Sum += loss
 	t.SumOver += float64(len(batch))
 	loss *= scale
 	// The losses of a training that works stay near or below that of the prior.
 	if loss > t.First+1000+10*math.Abs(t.First) {
 		if t.Exploding++; t.Exploding >= 10 {
-			return 0, 0, t.diverged(fmt.Errorf("the loss is %.3g nats a trace, after %.3g at first; the largest is at %s", loss, t.First, t.pass.Worst()))
+			return 0, 0, t.diverged(fmt.Errorf("the loss is %.3g nats a trace, after %.3g at first; the largest is at %s", loss, t.First, t.Model.Worst()))
 		}
 	} else {
 		t.Exploding = 0
@@ -380,7 +370,7 @@ func (t *Trainer) step(batch []*ic.Example) (loss, norm float64, err error) {
 	return loss, norm, nil
 }
 
-func (t *Trainer) diverged(err error) error {
+func (t *Trainer[E]) diverged(err error) error {
 	return fmt.Errorf("%w after %d traces: %w", ErrDiverged, t.Traces, err)
 }
 
@@ -388,11 +378,11 @@ func (t *Trainer) diverged(err error) error {
 const patience = 5
 
 // heldLoss is the mean loss of what is held out.
-func (t *Trainer) heldLoss() (float64, error) {
+func (t *Trainer[E]) heldLoss() (float64, error) {
 	sum := 0.0
 	for batch := range slices.Chunk(t.held, t.Config.Batch) {
 		for _, part := range parts(batch) {
-			l, err := t.pass.Loss(part)
+			l, err := t.Model.Loss(part)
 			if err != nil {
 				return 0, t.diverged(err)
 			}
@@ -403,7 +393,7 @@ func (t *Trainer) heldLoss() (float64, error) {
 }
 
 // validate computes the loss of what is held out, and keeps the network if it is the best.
-func (t *Trainer) validate(h Hooks) (err error) {
+func (t *Trainer[E]) validate(h Hooks[E]) (err error) {
 	if t.Last, err = t.heldLoss(); err != nil {
 		return err
 	}
@@ -415,7 +405,7 @@ func (t *Trainer) validate(h Hooks) (err error) {
 	t.SinceBest++
 	if t.Last < t.BestLoss {
 		t.BestLoss, t.BestAt, t.SinceBest = t.Last, t.Traces, 0
-		t.Best = t.Network.Clone()
+		t.Best = t.Model.Clone()
 		if h.Best != nil {
 			if err := h.Best(t); err != nil {
 				return err
@@ -444,7 +434,7 @@ func (t *Trainer) validate(h Hooks) (err error) {
 var lookEvery = 15 * time.Second
 
 // look is the last validation, or one just for those who watch, where the next that counts is far: it changes nothing.
-func (t *Trainer) look() (loss float64, at uint64, err error) {
+func (t *Trainer[E]) look() (loss float64, at uint64, err error) {
 	if t.looked.at < t.Validated || t.looked.when.IsZero() {
 		t.looked.loss, t.looked.at, t.looked.when = t.Last, t.Validated, time.Now()
 	}
@@ -457,13 +447,13 @@ func (t *Trainer) look() (loss float64, at uint64, err error) {
 	return t.looked.loss, t.looked.at, nil
 }
 
-func (t *Trainer) progress(loss, norm float64, r *rate) (Progress, error) {
+func (t *Trainer[E]) progress(loss, norm float64, r *rate) (Progress, error) {
 	validation, validated, err := t.look()
 	if err != nil {
 		return Progress{}, err
 	}
 	p := Progress{Traces: t.Traces, N: t.Config.N, Step: t.Step, Loss: loss, Validation: validation, Validated: validated, Best: t.BestLoss, BestAt: t.BestAt,
-		Rate: t.adam.Rate, Norm: norm, Elapsed: t.elapsed(), PerSecond: r.perSecond(time.Now(), t.Traces), Places: len(t.Network.Places())}
+		Rate: t.adam.Rate, Norm: norm, Elapsed: t.elapsed(), PerSecond: r.perSecond(time.Now(), t.Traces)}
 	if validation == math.MaxFloat64 {
 		p.Validation = math.NaN()
 	}

@@ -1,6 +1,6 @@
 //go:build !gonumblas
 
-package net
+package nn
 
 // #cgo LDFLAGS: -ldnnl -lgomp
 // #include "cnn_onednn.h"

@@ -1,6 +1,6 @@
 //go:build gonumblas
 
-package net
+package nn
 
 type (
 	fastCNN struct{}

@@ -17,11 +17,11 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/ppx-engine/ppx-engine/ic/net"
+	"github.com/ppx-engine/ppx-engine/nn"
 )
 
 // Kernel is a differentiable function of matrices. It is called once in each direction.
-type Kernel[T net.Number] interface {
+type Kernel[T nn.Number] interface {
 	// Forward returns the result, whose size was given to Node. A result of one number is a scalar.
 	Forward(in [][]T) (out []T, err error)
 	// Backward returns the gradient of each input for the gradient of the result, and adds those of weights where
@@ -30,7 +30,7 @@ type Kernel[T net.Number] interface {
 }
 
 // Graph is one pass in the making. Not for concurrent use.
-type Graph[T net.Number] struct {
+type Graph[T nn.Number] struct {
 	g    *gorgonia.ExprGraph
 	dt   tensor.Dtype
 	ends gorgonia.Nodes // inputs: what is differentiated with respect to
@@ -43,7 +43,7 @@ type Node struct {
 }
 
 // New returns an empty graph.
-func New[T net.Number]() *Graph[T] {
+func New[T nn.Number]() *Graph[T] {
 	g := &Graph[T]{g: gorgonia.NewGraph(), dt: tensor.Float32}
 	if _, ok := any(T(0)).(float64); ok {
 		g.dt = tensor.Float64
@@ -146,7 +146,7 @@ func shapeOf(rows, cols int) tensor.Shape {
 }
 
 // wrap makes Gorgonia's value of numbers, without a copy.
-func wrap[T net.Number](x []T, rows, cols int) (gorgonia.Value, error) {
+func wrap[T nn.Number](x []T, rows, cols int) (gorgonia.Value, error) {
 	if len(x) != rows*cols {
 		return nil, fmt.Errorf("%d numbers for %d × %d", len(x), rows, cols)
 	}
@@ -163,7 +163,7 @@ func wrap[T net.Number](x []T, rows, cols int) (gorgonia.Value, error) {
 	return tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(x)), nil
 }
 
-func unwrap[T net.Number](v gorgonia.Value) []T {
+func unwrap[T nn.Number](v gorgonia.Value) []T {
 	switch x := v.Data().(type) {
 	case []T:
 		return x
@@ -174,7 +174,7 @@ func unwrap[T net.Number](v gorgonia.Value) []T {
 }
 
 // op is a kernel's forward pass.
-type op[T net.Number] struct {
+type op[T nn.Number] struct {
 	common
 	k          Kernel[T]
 	dt         tensor.Dtype
@@ -250,7 +250,7 @@ func (o *op[T]) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gor
 }
 
 // backward is a kernel's backward pass; its value means nothing.
-type backward[T net.Number] struct {
+type backward[T nn.Number] struct {
 	common
 	o *op[T]
 }
@@ -282,7 +282,7 @@ func (b *backward[T]) Do(values ...gorgonia.Value) (v gorgonia.Value, err error)
 }
 
 // part is the gradient of one input of a kernel.
-type part[T net.Number] struct {
+type part[T nn.Number] struct {
 	common
 	o *op[T]
 	i int

@@ -1,6 +1,6 @@
 //go:build !gonumblas
 
-package net
+package nn
 
 // #cgo LDFLAGS: -lopenblas
 // void openblas_set_num_threads(int);
