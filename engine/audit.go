@@ -86,7 +86,7 @@ func (a *audit) given(s *Site, c *Choice) error {
 }
 
 // support judges a value without density: one that is rounded to the end of the support may have none, if our own sampler gives the same.
-func (a *audit) support(r *Run, s *Site, e *tracing.Entry, v ppx.Tensor) error {
+func (a *audit) support(r *Run, s *Site, e *tracing.Site, v ppx.Tensor) error {
 	if a.drawn == nil || e.LogP > math.Inf(-1) {
 		return nil
 	}

@@ -449,7 +449,7 @@ func TestBrokenRules(t *testing.T) {
 					t.Fatal(err)
 				}
 				tr := r.End(ppx.Tensor{}, 0)
-				tr.Entries[0].Origin = tracing.FromPrior
+				tr.Sites[0].Origin = tracing.FromPrior
 				replay := control.NewReplay(tr)
 				maker = func(engine.Draw) engine.Stack { return engine.Stack{replay, control.Prior{}} }
 			}

@@ -88,8 +88,8 @@ func (r *Run) Later(b Batcher, request any) error {
 // Delegated tells whether the simulator has drawn the present Sample's value by itself.
 func (r *Run) Delegated() bool { return r.audit.drawn != nil }
 
-// Room returns n numbers for a Choice's value, valid until the call after the next.
-func (r *Run) Room(n int) []float64 {
+// Buffer returns n numbers for a Choice's value, valid until the call after the next.
+func (r *Run) Buffer(n int) []float64 {
 	r.turn = 1 - r.turn
 	v := &r.values[r.turn]
 	if cap(*v) < n || *v == nil {
@@ -105,7 +105,7 @@ func (r *Run) Drawn(s *Site, sample func(v []float64) error) ([]float64, error) 
 	if r.audit.drawn != nil && !r.audit.due {
 		return r.audit.drawn, nil
 	}
-	v := r.Room(s.Len)
+	v := r.Buffer(s.Len)
 	err := sample(v)
 	if err != nil || r.audit.drawn == nil {
 		return v, err

@@ -32,7 +32,7 @@ func BenchmarkLocal(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				statements += len(t.Entries)
+				statements += len(t.Sites)
 			}
 			b.ReportMetric(float64(statements)/b.Elapsed().Seconds(), "statements/s")
 		})

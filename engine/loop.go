@@ -149,7 +149,7 @@ const (
 )
 
 func (l *loop) run() {
-	runtime.LockOSThread() // a blocked poll is a blocked thread: let it be always the same
+	runtime.LockOSThread() // a blocked poll blocks a thread: keep one for it
 	defer l.poller.Close()
 	var lastTick, closing time.Time
 	for {
@@ -164,7 +164,7 @@ func (l *loop) run() {
 		if err != nil {
 			l.p.fail(fmt.Errorf("polling: %w", err))
 			ready = nil
-			time.Sleep(tickEvery) // not in a circle
+			time.Sleep(tickEvery) // do not spin
 		}
 		for _, s := range ready {
 			if m := l.by[s]; m != nil { // it may have been closed in this sweep
@@ -183,7 +183,7 @@ func (l *loop) run() {
 			if closing.IsZero() {
 				closing = time.Now()
 			}
-			if l.wind(time.Since(closing) > closeGrace) {
+			if l.shutDown(time.Since(closing) > closeGrace) {
 				return
 			}
 		} else if l.assign.Swap(false) {
@@ -211,8 +211,8 @@ func (l *loop) calling() bool {
 	return false
 }
 
-// wind stops the members; true when all have ended.
-func (l *loop) wind(now bool) bool {
+// shutDown stops the members; true when all have ended.
+func (l *loop) shutDown(now bool) bool {
 	all := true
 	for _, m := range l.members {
 		switch {
@@ -253,7 +253,7 @@ func (l *loop) start(m *member, now time.Time) {
 	if endpoint == "" {
 		proc, err := l.p.l.Launch(m.id, m.gen, func(p *supervise.Process) { l.post(func() { l.exited(m, p) }) })
 		if err != nil {
-			l.spare(m, err)
+			l.dropWorker(m, err)
 			return
 		}
 		m.proc, endpoint = proc, proc.Endpoint
@@ -264,7 +264,7 @@ func (l *loop) start(m *member, now time.Time) {
 		if m.proc != nil {
 			m.proc.Kill()
 		}
-		l.spare(m, fmt.Errorf("%w: %w", ErrStart, err))
+		l.dropWorker(m, fmt.Errorf("%w: %w", ErrStart, err))
 		return
 	}
 	m.sock = s
@@ -273,8 +273,8 @@ func (l *loop) start(m *member, now time.Time) {
 	m.phase, m.since = calling, now
 }
 
-// spare goes on without a member that could not be started, if there are others.
-func (l *loop) spare(m *member, err error) {
+// dropWorker goes on without a member that could not be started, if there are others.
+func (l *loop) dropWorker(m *member, err error) {
 	if m.endpoint != "" || m.gen > 1 || l.p.Stats().Finished == 0 {
 		m.phase = dead
 		l.p.fail(err)
@@ -362,7 +362,7 @@ func (l *loop) unanswered(m *member) {
 func (l *loop) giveUp(m *member, err error) {
 	l.hangUp(m)
 	m.phase = dead
-	l.settled(m)
+	l.handshaken(m)
 	if l.p.alive.Add(-1) == 0 {
 		l.p.fail(err)
 		return
@@ -370,8 +370,8 @@ func (l *loop) giveUp(m *member, err error) {
 	l.p.o.Log(err.Error() + "; going on without it")
 }
 
-// settled: the first handshake of m is no longer waited for.
-func (l *loop) settled(m *member) {
+// handshaken: the first handshake of m is no longer waited for.
+func (l *loop) handshaken(m *member) {
 	if !m.greeted {
 		m.greeted = true
 		l.starting.Add(-1)
@@ -409,7 +409,7 @@ func (l *loop) message(m *member, msg []byte) {
 		}
 		if err == nil {
 			m.busy, m.run.audit.trusted, m.welcomed = nil, false, true
-			l.settled(m)
+			l.handshaken(m)
 			if err = l.p.welcome(m); err != nil {
 				l.p.fail(err)
 				return
@@ -448,7 +448,7 @@ func (l *loop) lose(m *member, err error) {
 	if m.proc != nil {
 		m.phase = stopping
 		m.proc.Kill()
-		l.setback(m, err, false)
+		l.countDeath(m, err, false)
 		return
 	}
 	if m.silent {
@@ -462,8 +462,8 @@ func (l *loop) lose(m *member, err error) {
 	}
 }
 
-// setback counts the failure of a launched simulator.
-func (l *loop) setback(m *member, err error, killed bool) {
+// countDeath counts the failure of a launched simulator.
+func (l *loop) countDeath(m *member, err error, killed bool) {
 	if l.p.closing.Load() {
 		return
 	}
@@ -497,7 +497,7 @@ func (l *loop) exited(m *member, p *supervise.Process) {
 	if m.phase != stopping {
 		err := fmt.Errorf("%w: %s", ppx.ErrGone, p.Epitaph())
 		err = l.drop(m, err, true)
-		l.setback(m, err, p.Killed())
+		l.countDeath(m, err, p.Killed())
 	}
 	l.hangUp(m)
 	m.proc = nil

@@ -117,7 +117,8 @@ type Pool struct {
 
 var _ Executor = (*Pool)(nil)
 
-// Open launches or connects the simulators and waits until one has answered the handshake.
+// Open launches or connects the simulators and waits until one has answered the handshake. Errors: ErrUsage, ErrStart,
+// ErrBusy, ctx's.
 func Open(ctx context.Context, o Options) (p *Pool, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -279,11 +280,10 @@ func (p *Pool) Unfinished() (out []Unfinished) {
 	p.mu.Lock()
 	members := slices.Clone(p.members)
 	p.mu.Unlock()
-	now := time.Now()
 	for _, m := range members {
 		m.present.mu.Lock()
 		if x := &m.present; !x.began.IsZero() {
-			out = append(out, Unfinished{x.draw, x.last, now.Sub(x.began)})
+			out = append(out, Unfinished{x.draw, x.last, time.Since(x.began)})
 		}
 		m.present.mu.Unlock()
 	}

@@ -35,11 +35,11 @@ type Recorder struct {
 	// InvalidObserve scores an Observe whose parameters are invalid, and whose value is given, as impossible.
 	InvalidObserve bool
 
-	own     Later         // for runs that wait for nobody
-	defers  bool          // whoever drives the recorder flushes, and asks again
-	waiting bool          // for the answer to a request of the present statement
-	invalid error         // what is wrong with the parameters of the present statement
-	entry   tracing.Entry // the present one
+	own     Later        // for runs that wait for nobody
+	defers  bool         // whoever drives the recorder flushes, and asks again
+	waiting bool         // for the answer to a request of the present statement
+	invalid error        // what is wrong with the parameters of the present statement
+	pending tracing.Site // the present one
 }
 
 type siteKey struct {
@@ -102,7 +102,7 @@ func (r *Recorder) Partial() *tracing.Trace {
 }
 
 // Statements is the number of statements of the run so far.
-func (r *Recorder) Statements() int { return len(r.run.Sofar.Entries) }
+func (r *Recorder) Statements() int { return len(r.run.Sofar.Sites) }
 
 // known is what a recorder keeps with a form.
 type known struct {
@@ -166,19 +166,19 @@ var (
 
 // bounded tells whether the run may go on.
 func (r *Recorder) bounded(s *ppx.Statement) error {
-	if n := len(r.run.Sofar.Entries); n >= maxStatements || r.b.Numbers() > maxNumbers {
+	if n := len(r.run.Sofar.Sites); n >= maxStatements || r.b.Numbers() > maxNumbers {
 		return fmt.Errorf("%w: a run of more than %d statements or %d numbers, at %s", ppx.ErrInvalid, maxStatements, maxNumbers, ppx.Quote(s.Address))
 	}
 	return nil
 }
 
 // identify begins an entry for a statement.
-func (r *Recorder) identify(s *ppx.Statement) tracing.Entry {
+func (r *Recorder) identify(s *ppx.Statement) tracing.Site {
 	info, name := r.intern(s)
-	e := tracing.Entry{Op: s.Op, Control: s.Control, Name: name, Origin: tracing.FromModel}
+	e := tracing.Site{Op: s.Op, Control: s.Control, Name: name, Origin: tracing.FromModel}
 	e.Address = info.id
 	e.Instance = r.count(&r.visits, info.id)
-	r.site = Site{Statement: s, Index: len(r.run.Sofar.Entries), Key: e.Key, Base: info.base}
+	r.site = Site{Statement: s, Index: len(r.run.Sofar.Sites), Key: e.Key, Base: info.base}
 	if e.Name != 0 {
 		r.site.Occurrence = int(r.count(&r.nameVisits, e.Name))
 	}
@@ -217,7 +217,7 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 			return v, err
 		}
 	}
-	site, e := &r.site, r.entry
+	site, e := &r.site, r.pending
 	if r.invalid != nil {
 		return r.impossible(site, e)
 	}
@@ -267,7 +267,7 @@ func (r *Recorder) prepare(s *ppx.Statement) (err error) {
 	if err := r.bounded(s); err != nil {
 		return err
 	}
-	r.entry = r.identify(s)
+	r.pending = r.identify(s)
 	site := &r.site
 	if site.Shape, err = s.Dist.Shape(r.shape[:0]); err == nil {
 		site.Len, err = dist.Elements(site.Shape)
@@ -287,7 +287,7 @@ func (r *Recorder) refuse(s *ppx.Statement) error {
 }
 
 // impossible records an Observe whose parameters are no distribution: the data, if they are given, have no chance.
-func (r *Recorder) impossible(site *Site, e tracing.Entry) (v ppx.Tensor, err error) {
+func (r *Recorder) impossible(site *Site, e tracing.Site) (v ppx.Tensor, err error) {
 	for _, l := range r.stack {
 		g, ok := l.(Giver)
 		if !ok {

@@ -12,19 +12,19 @@ import (
 
 // Example is what a network learns from: a trace's observables, and its controlled Samples.
 type Example struct {
-	Draw   uint64
-	Weight float64 // of its loss: below or above 1 under prior inflation
-	inputs [][]float32
-	visits []visit
+	Draw    uint64
+	Weight  float64 // of its loss: below or above 1 under prior inflation
+	inputs  [][]float32
+	latents []latent
 }
 
 // Len is the number of controlled Samples.
-func (e *Example) Len() int { return len(e.visits) }
+func (e *Example) Len() int { return len(e.latents) }
 
 // Lines is how many lines of a minibatch's matrices it takes: one for each element of its controlled Samples.
 func (e *Example) Lines() (n int) {
-	for i := range e.visits {
-		n += max(1, e.visits[i].site.elements)
+	for i := range e.latents {
+		n += max(1, e.latents[i].site.elements)
 	}
 	return n
 }
@@ -35,17 +35,17 @@ func (e *Example) Bytes() int {
 	for _, x := range e.inputs {
 		n += 4*len(x) + 24
 	}
-	for i := range e.visits {
-		v := &e.visits[i]
+	for i := range e.latents {
+		v := &e.latents[i]
 		n += 104 + 4*len(v.features) + 8*len(v.site.numbers)
 	}
 	return n
 }
 
-// visit is a controlled Sample as the network meets it.
-type visit struct {
-	place    *Place
-	features []float32 // all but the first two, which need the place's statistics
+// latent is a controlled Sample as the network meets it.
+type latent struct {
+	address  *Address
+	features []float32 // all but the first two, which need the address's statistics
 	site     site
 }
 
@@ -115,11 +115,11 @@ type tracker struct {
 	at        []int // by observable: the next slot
 	step      int   // controlled Samples so far
 	since     int   // of them, since the last observation of a sequence
-	instances map[*Place]int
+	instances map[*Address]int
 }
 
 func (c *collector) tracker() *tracker {
-	t := &tracker{c: c, at: make([]int, len(c.observables)), instances: map[*Place]int{}}
+	t := &tracker{c: c, at: make([]int, len(c.observables)), instances: map[*Address]int{}}
 	for i, o := range c.observables {
 		if o.series() && len(t.series) < maxSeries {
 			t.series = append(t.series, i)
@@ -156,7 +156,7 @@ func count(n int, out []float32) {
 
 // visit writes the features of a controlled Sample to out, and goes on. next gives the value of a slot of an
 // observable, nil where there is none.
-func (t *tracker) visit(p *Place, s *site, next func(observable, slot int) []float64, out []float32) {
+func (t *tracker) visit(p *Address, s *site, next func(observable, slot int) []float64, out []float32) {
 	clear(out)
 	t.instances[p]++
 	t.step++
@@ -200,11 +200,11 @@ func (t *tracker) visit(p *Place, s *site, next func(observable, slot int) []flo
 	}
 }
 
-// Example turns a trace into what the network learns from. Places that are new get their layers when they are
+// Example turns a trace into what the network learns from. Addresses that are new get their layers when they are
 // first used.
 func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 	e := &Example{Draw: t.Draw, Weight: math.Exp(t.LogWeight)}
-	values, places, err := n.collector.trace(t)
+	values, observations, err := n.collector.trace(t)
 	if err != nil {
 		return nil, err
 	}
@@ -220,19 +220,19 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 	tr := n.collector.tracker()
 	width := n.collector.features()
 	guided := 0
-	for i := range t.Entries {
-		if guides(&t.Entries[i]) {
+	for i := range t.Sites {
+		if guides(&t.Sites[i]) {
 			guided++
 		}
 	}
 	features := make([]float32, guided*width)
-	e.visits = make([]visit, 0, guided)
-	for i := range t.Entries {
-		for len(places) > 0 && places[0].entry < i {
-			tr.observed(places[0].observable, places[0].slot)
-			places = places[1:]
+	e.latents = make([]latent, 0, guided)
+	for i := range t.Sites {
+		for len(observations) > 0 && observations[0].entry < i {
+			tr.observed(observations[0].observable, observations[0].slot)
+			observations = observations[1:]
 		}
-		x := &t.Entries[i]
+		x := &t.Sites[i]
 		if !guides(x) {
 			continue
 		}
@@ -243,10 +243,10 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 		v := t.Value(i)
 		s := newSite(&d, v.Shape, len(v.Data), v.Data, nil)
 		s.coarse = d.Coarse()
-		at := visit{place: n.place(t.Table, x.Address, &s), site: s, features: features[:width:width]}
+		at := latent{address: n.address(t.Table, x.Address, &s), site: s, features: features[:width:width]}
 		features = features[width:]
-		tr.visit(at.place, &s, next, at.features)
-		e.visits = append(e.visits, at)
+		tr.visit(at.address, &s, next, at.features)
+		e.latents = append(e.latents, at)
 	}
 	return e, nil
 }
@@ -255,4 +255,4 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 var ErrNotPrior = fmt.Errorf("the trace was not drawn from the prior")
 
 // guides tells whether a network proposes the value of an entry.
-func guides(e *tracing.Entry) bool { return e.Op == ppx.Sample && e.Control }
+func guides(e *tracing.Site) bool { return e.Op == ppx.Sample && e.Control }

@@ -22,7 +22,7 @@ import (
 
 // A network file is a safetensors file. Its tensors are the weights, by name, as 32-bit floating point numbers; its
 // metadata are "format" (Format), "version" (FileVersion) and "network", a JSON object with all else: sizes,
-// observables with their statistics, places. docs/network-file.md describes it for other programs.
+// observables with their statistics, addresses. docs/network-file.md describes it for other programs.
 const (
 	Format      = "ppx-network"
 	FileVersion = "1"
@@ -39,7 +39,7 @@ type description struct {
 	Settings    Settings      `json:"settings"`
 	Observables []*Observable `json:"observables"`
 	Hidden      []string      `json:"hidden,omitempty"`
-	Places      []*Place      `json:"places"`
+	Addresses   []*Address    `json:"places"`
 }
 
 // Extra is what a checkpoint keeps beside the network: numbers and texts by name.
@@ -69,7 +69,7 @@ func (t tensor) Data() []byte {
 // WriteFile writes a network, and what a checkpoint has besides (nil: nothing). The file appears as a whole, in place of
 // one that was there.
 func WriteFile(path string, n *Network[float32], extra *Extra) error {
-	info, err := json.Marshal(description{n.Model, n.Seed, n.Traces, n.Settings, n.Observables, n.Hidden, n.places})
+	info, err := json.Marshal(description{n.Model, n.Seed, n.Traces, n.Settings, n.Observables, n.Hidden, n.addresses})
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ const extraPrefix = "checkpoint."
 // maxFile is the largest file that is read: the weights of the largest LSTM many times over, in bytes.
 const maxFile = 64 << 30
 
-// ReadFile reads a network, and what a checkpoint has besides.
+// ReadFile reads a network, and what a checkpoint has besides. Errors: ErrFile, the system's.
 func ReadFile(path string) (n *Network[float32], extra *Extra, err error) {
 	b, err := disk.ReadFile(path, maxFile)
 	if err != nil {
@@ -148,7 +148,7 @@ func read(b []byte) (n *Network[float32], extra *Extra, err error) {
 	if err := n.build(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrFile, err)
 	}
-	for _, p := range d.Places {
+	for _, p := range d.Addresses {
 		if err := n.add(p, false); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrFile, err)
 		}
@@ -195,9 +195,9 @@ func (d *description) weights() (w float64) {
 	w += 4 * hidden * (embedded + hidden + float64(2*s.Address+2*s.Kind+s.Value))
 	w += float64(s.Depth-1) * 8 * hidden * hidden
 	w += trunk * (hidden + embedded + float64(s.Address))
-	for _, p := range d.Places {
+	for _, p := range d.Addresses {
 		f, err := head.New(p.Kind, s.Components, p.Categories)
-		if err != nil { // told when the place is added
+		if err != nil { // told when the address is added
 			continue
 		}
 		from, to := f.Linear()
@@ -247,14 +247,14 @@ func (d *description) check() error {
 			return fmt.Errorf("observable %s: its statistics or its embedding", ppx.Quote(o.Name))
 		}
 	}
-	for _, p := range d.Places {
+	for _, p := range d.Addresses {
 		kind, ok := dist.KindByName(p.KindName)
 		if !ok {
-			return fmt.Errorf("place %s: there is no distribution %s", ppx.Quote(p.Base), ppx.Quote(p.KindName))
+			return fmt.Errorf("address %s: there is no distribution %s", ppx.Quote(p.Base), ppx.Quote(p.KindName))
 		}
 		if p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || !(p.Spread > 0) || !(p.ScaleSD > 0) ||
 			math.IsInf(p.Spread, 0) || math.IsInf(p.ScaleSD, 0) {
-			return fmt.Errorf("place %s: elements %d, categories %d, spread %g, log_scale_sd %g", ppx.Quote(p.Base), p.Elements, p.Categories, p.Spread, p.ScaleSD)
+			return fmt.Errorf("address %s: elements %d, categories %d, spread %g, log_scale_sd %g", ppx.Quote(p.Base), p.Elements, p.Categories, p.Spread, p.ScaleSD)
 		}
 		p.Kind = kind
 	}

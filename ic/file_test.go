@@ -63,7 +63,9 @@ func TestHostileNetworkFiles(t *testing.T) {
 		return nil
 	}
 	for name, change := range map[string]func(*description){
-		"categories":  func(d *description) { d.Places[0].KindName, d.Places[0].Categories = "Categorical", maxCategories },
+		"categories": func(d *description) {
+			d.Addresses[0].KindName, d.Addresses[0].Categories = "Categorical", maxCategories
+		},
 		"components":  func(d *description) { d.Settings.Components = 1 << 10; d.Settings.Trunk = 1 << 14 },
 		"lstm":        func(d *description) { d.Settings.Hidden = 1 << 12 },
 		"depth":       func(d *description) { d.Settings.Hidden, d.Settings.Depth = 1<<10, 16 },
@@ -72,12 +74,12 @@ func TestHostileNetworkFiles(t *testing.T) {
 		"channels":    func(d *description) { image(d).Embedding.Stages = []int{4096, 4096, 4096} },
 		"image":       func(d *description) { image(d).Shape = []int{10_000, 10_000}; image(d).Embedding.Stages = []int{16} },
 		"negative sd": func(d *description) { image(d).SD[0] = -1 },
-		"spread":      func(d *description) { d.Places[0].Spread = 0 },
+		"spread":      func(d *description) { d.Addresses[0].Spread = 0 },
 		"many places": func(d *description) {
 			for range 5000 {
-				p := *d.Places[0]
-				p.Base = fmt.Sprint(p.Base, len(d.Places))
-				d.Places = append(d.Places, &p)
+				p := *d.Addresses[0]
+				p.Base = fmt.Sprint(p.Base, len(d.Addresses))
+				d.Addresses = append(d.Addresses, &p)
 			}
 		},
 	} {

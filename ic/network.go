@@ -30,17 +30,17 @@ type Network[T nn.Number] struct {
 	trunk     *nn.Linear[T] // of [h, e, f, v, address] before the heads
 	positions *nn.Linear[T] // of elements of tensors, added to the trunk
 
-	mu     sync.Mutex
-	byBase map[string]*Place
-	places []*Place // in the order in which they were first used
-	layers map[*Place]*layers[T]
-	ids    map[*tracing.Table][]*Place // by address number
+	mu        sync.Mutex
+	byBase    map[string]*Address
+	addresses []*Address // in the order in which they were first used
+	layers    map[*Address]*layers[T]
+	ids       map[*tracing.Table][]*Address // by address number
 
 	most int // weights that a file can hold, while one is read; 0: any number
 }
 
-// Place is an address base that the network knows: a place in the code, with the kind of its distribution.
-type Place struct {
+// Address is an address base that the network knows: a place in the code, with the kind of its distribution.
+type Address struct {
 	Base       string    `json:"base"`
 	Kind       dist.Kind `json:"-"`
 	KindName   string    `json:"kind"`
@@ -48,7 +48,7 @@ type Place struct {
 	Elements   int       `json:"elements"` // of the first value that was met
 	Tensor     bool      `json:"tensor,omitempty"`
 
-	// Statistics of the first minibatch with this place: of the prior's location, with the spread that values have, and of
+	// Statistics of the first minibatch with this address: of the prior's location, with the spread that values have, and of
 	// the logarithm of its scale.
 	Location float64 `json:"location"`
 	Spread   float64 `json:"spread"`
@@ -58,7 +58,7 @@ type Place struct {
 	known    bool // has statistics and layers
 }
 
-// layers are the parameters of a place.
+// layers are the parameters of an address.
 type layers[T nn.Number] struct {
 	address *nn.Param[T]
 	first   *nn.Linear[T] // of the value's features
@@ -154,10 +154,10 @@ func (n *Network[T]) columns() (c columns) {
 
 func (n *Network[T]) inputWidth() int { return n.columns().width }
 
-// build makes the layers that do not belong to a place.
+// build makes the layers that do not belong to an address.
 func (n *Network[T]) build() error {
 	n.collector = newCollector(n.Observables, n.Hidden)
-	n.byBase, n.layers, n.ids = map[string]*Place{}, map[*Place]*layers[T]{}, map[*tracing.Table][]*Place{}
+	n.byBase, n.layers, n.ids = map[string]*Address{}, map[*Address]*layers[T]{}, map[*tracing.Table][]*Address{}
 	for _, o := range n.Observables {
 		e, err := newEmbed[T](o, n.most)
 		if err != nil {
@@ -215,8 +215,8 @@ func gauss[T nn.Number](x []T, uniform func() float64) {
 	}
 }
 
-// place finds the place of an address, new or not.
-func (n *Network[T]) place(table *tracing.Table, address uint32, s *site) *Place {
+// address finds the address of an address, new or not.
+func (n *Network[T]) address(table *tracing.Table, address uint32, s *site) *Address {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ids := n.ids[table]
@@ -226,7 +226,7 @@ func (n *Network[T]) place(table *tracing.Table, address uint32, s *site) *Place
 	base := table.Address(address).Base
 	p := n.byBase[base]
 	if p == nil {
-		p = &Place{Base: base, Kind: s.kind, KindName: s.kind.String(), Categories: s.row, Elements: s.elements,
+		p = &Address{Base: base, Kind: s.kind, KindName: s.kind.String(), Categories: s.row, Elements: s.elements,
 			Tensor: s.elements != 1}
 		n.byBase[base] = p
 	}
@@ -238,8 +238,8 @@ func (n *Network[T]) place(table *tracing.Table, address uint32, s *site) *Place
 	return p
 }
 
-// find is the place of an address if the network was trained there.
-func (n *Network[T]) find(base string) *Place {
+// find is the address of an address if the network was trained there.
+func (n *Network[T]) find(base string) *Address {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if p := n.byBase[base]; p != nil && p.known {
@@ -248,8 +248,8 @@ func (n *Network[T]) find(base string) *Place {
 	return nil
 }
 
-// Places are the places that the network was trained at, in the order in which they were met.
-func (n *Network[T]) Places() []*Place { return n.places }
+// Addresses are the addresses that the network was trained at, in the order in which they were met.
+func (n *Network[T]) Addresses() []*Address { return n.addresses }
 
 // maxCategories bounds the size of a head.
 const maxCategories = 1 << 20
@@ -257,11 +257,11 @@ const maxCategories = 1 << 20
 // valueHidden is the width of the hidden layer of a value's embedding.
 const valueHidden = 16
 
-// maxElements is how many elements of a tensor the next place sees one by one.
+// maxElements is how many elements of a tensor the next address sees one by one.
 const maxElements = 16
 
-// valueInputs is how many numbers the embedding of a place's value takes.
-func (p *Place) valueInputs() int {
+// valueInputs is how many numbers the embedding of an address's value takes.
+func (p *Address) valueInputs() int {
 	switch {
 	case p.Categories > 0 && p.Elements == 1:
 		return min(p.Categories, 256)
@@ -272,7 +272,7 @@ func (p *Place) valueInputs() int {
 }
 
 // valueFeatures writes a value as its embedding takes it.
-func (p *Place) valueFeatures(s *site, values []float64, out []float64) {
+func (p *Address) valueFeatures(s *site, values []float64, out []float64) {
 	clear(out)
 	if p.Categories > 0 && p.Elements == 1 {
 		if len(values) == 1 { // else another shape than before: unknown
@@ -308,8 +308,8 @@ func (p *Place) valueFeatures(s *site, values []float64, out []float64) {
 	}
 }
 
-// priorInto writes the two features of a visit that depend on the place's statistics.
-func (p *Place) priorInto(s *site, out []float32) {
+// priorInto writes the two features of a visit that depend on the address's statistics.
+func (p *Address) priorInto(s *site, out []float32) {
 	if s.row > 0 || s.elements == 0 {
 		return
 	}
@@ -322,7 +322,7 @@ func (p *Place) priorInto(s *site, out []float32) {
 	out[0], out[1] = float32(a/float64(s.elements)), float32(b/float64(s.elements))
 }
 
-func (p *Place) priorFeatures(s *site, i int) (location, scale float64) {
+func (p *Address) priorFeatures(s *site, i int) (location, scale float64) {
 	if s.row > 0 {
 		return 0, 0
 	}
@@ -338,7 +338,7 @@ const (
 	positionFeatures = positionOnes + 1 + 3*positionDims + 2
 )
 
-func (p *Place) position(s *site, i int, out []float64) {
+func (p *Address) position(s *site, i int, out []float64) {
 	clear(out)
 	if i < positionOnes {
 		out[i] = 1
@@ -360,8 +360,8 @@ func (p *Place) position(s *site, i int, out []float64) {
 	out[len(out)-2], out[len(out)-1] = p.priorFeatures(s, i)
 }
 
-// learn makes the statistics and layers of a place from the first visits.
-func (n *Network[T]) learn(p *Place, visits []*visit) error {
+// learn makes the statistics and layers of an address from the first visits.
+func (n *Network[T]) learn(p *Address, visits []*latent) error {
 	var count, location, squares, scales, logs, logSquares float64
 	for _, v := range visits {
 		for i := range v.site.elements {
@@ -392,8 +392,8 @@ func (n *Network[T]) learn(p *Place, visits []*visit) error {
 	return n.add(p, true)
 }
 
-// add makes the layers of a place.
-func (n *Network[T]) add(p *Place, init bool) error {
+// add makes the layers of an address.
+func (n *Network[T]) add(p *Address, init bool) error {
 	var err error
 	if p.Categories > maxCategories {
 		return fmt.Errorf("%s: %d categories, of which a network takes %d at most; mark the Sample as not controlled", p.Base, p.Categories, maxCategories)
@@ -419,7 +419,7 @@ func (n *Network[T]) add(p *Place, init bool) error {
 		u := n.uniform(name)
 		gauss(l.address.Value, u)
 		l.first.Init(u)
-		for i := range l.first.B.Value { // kinks all over the range of values
+		for i := range l.first.B.Value { // spread the thresholds of the ReLUs over the range of the inputs
 			l.first.B.Value[i] = T(2*u() - 1)
 		}
 		l.value.Init(u)
@@ -441,12 +441,12 @@ func (n *Network[T]) add(p *Place, init bool) error {
 	defer n.mu.Unlock()
 	p.known = true
 	n.byBase[p.Base] = p
-	n.places = append(n.places, p)
+	n.addresses = append(n.addresses, p)
 	n.layers[p] = l
 	return nil
 }
 
-// Params are all parameters, those of places in the order in which they were met.
+// Params are all parameters, those of addresses in the order in which they were met.
 func (n *Network[T]) Params() (out []*nn.Param[T]) {
 	for _, e := range n.embeds {
 		out = append(out, e.params()...)
@@ -455,7 +455,7 @@ func (n *Network[T]) Params() (out []*nn.Param[T]) {
 		out = append(out, l.Params()...)
 	}
 	out = append(append(append(out, n.kinds), n.trunk.Params()...), n.positions.Params()...)
-	for _, p := range n.places {
+	for _, p := range n.addresses {
 		out = append(out, n.layers[p].params()...)
 	}
 	return out
@@ -483,7 +483,7 @@ func (n *Network[T]) Clone() *Network[T] {
 	if err := c.build(); err != nil {
 		panic(err) // it was built before
 	}
-	for _, p := range n.places {
+	for _, p := range n.addresses {
 		q := *p
 		if err := c.add(&q, false); err != nil {
 			panic(err)

@@ -186,15 +186,15 @@ func (c *collector) index(name string) int {
 	return -1
 }
 
-// place is an entry that is an observable's value.
-type place struct{ entry, observable, slot int }
+// observation is an entry that is an observable's value.
+type observation struct{ entry, observable, slot int }
 
 // trace finds the values in a finished trace.
-func (c *collector) trace(t *tracing.Trace) (values observed, places []place, err error) {
+func (c *collector) trace(t *tracing.Trace) (values observed, observations []observation, err error) {
 	values = make(observed, len(c.observables))
 	var occ tracing.Occurrences
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		occurrence := int(occ.Next(e))
 		if e.Op != ppx.Observe || e.Name == 0 {
 			continue
@@ -213,9 +213,9 @@ func (c *collector) trace(t *tracing.Trace) (values observed, places []place, er
 			values[k] = append(values[k], nil)
 		}
 		values[k][slot] = v.Data
-		places = append(places, place{i, k, slot})
+		observations = append(observations, observation{i, k, slot})
 	}
-	return values, places, nil
+	return values, observations, nil
 }
 
 // data takes the values from given data; each slot that the network saw in every training trace must be there.
@@ -288,8 +288,8 @@ func look(traces []*tracing.Trace) (order []*seen, whole int) {
 		whole++
 		counts := map[uint32]int{}
 		var occ tracing.Occurrences
-		for i := range t.Entries {
-			e := &t.Entries[i]
+		for i := range t.Sites {
+			e := &t.Sites[i]
 			occurrence := int(occ.Next(e))
 			if e.Op != ppx.Observe || e.Name == 0 || e.Kind == dist.None {
 				continue

@@ -20,34 +20,34 @@ type Pass[T nn.Number] struct {
 
 	batch  []*Example
 	packed nn.Packed
-	visits []*visit   // by row
+	visits []*latent  // by row
 	owner  []*Example // by row
 	groups []*rowsOf
-	byKey  map[*Place]*rowsOf
-	worst  *Place
+	byKey  map[*Address]*rowsOf
+	worst  *Address
 }
 
-// rowsOf is the rows of one place.
+// rowsOf is the rows of one address.
 type rowsOf struct {
-	p    *Place
+	p    *Address
 	rows []int
 }
 
 // NewPass returns a pass over a network's parameters.
 func NewPass[T nn.Number](n *Network[T]) *Pass[T] {
-	return &Pass[T]{n: n, byKey: map[*Place]*rowsOf{}}
+	return &Pass[T]{n: n, byKey: map[*Address]*rowsOf{}}
 }
 
 // ErrLoss says that a loss is not a finite number.
 var ErrLoss = errors.New("the loss is not finite")
 
 // Gradient adds the gradients of Σ weight·(−log q(z|x))·scale over the examples to the parameters, and returns
-// the sum without the scale, in nats. Layers of new places are made.
+// the sum without the scale, in nats. Layers of new addresses are made.
 func (p *Pass[T]) Gradient(batch []*Example, scale float64) (loss float64, err error) {
 	return p.run(batch, scale, true)
 }
 
-// Loss is the same sum without gradients. A place that is new counts with its prior.
+// Loss is the same sum without gradients. An address that is new counts with its prior.
 func (p *Pass[T]) Loss(batch []*Example) (loss float64, err error) { return p.run(batch, 1, false) }
 
 func (p *Pass[T]) run(batch []*Example, scale float64, learn bool) (loss float64, err error) {
@@ -103,10 +103,10 @@ func (p *Pass[T]) run(batch []*Example, scale float64, learn bool) (loss float64
 	return heads.loss + unknown, err
 }
 
-// Worst names the place with the largest loss of the last call, for messages.
+// Worst names the address with the largest loss of the last call, for messages.
 func (p *Pass[T]) Worst() string {
 	if p.worst == nil {
-		return "no place"
+		return "no address"
 	}
 	return ppx.Quote(p.worst.Base)
 }
@@ -129,28 +129,28 @@ func (p *Pass[T]) layOut() (err error) {
 	p.visits, p.owner = p.visits[:0], p.owner[:0]
 	for t, alive := range p.packed.Alive {
 		for i := range alive {
-			p.visits = append(p.visits, &p.batch[i].visits[t])
+			p.visits = append(p.visits, &p.batch[i].latents[t])
 			p.owner = append(p.owner, p.batch[i])
 		}
 	}
 	return nil
 }
 
-// withoutNew leaves out visits of places without layers, and returns their loss: that of the prior.
+// withoutNew leaves out visits of addresses without layers, and returns their loss: that of the prior.
 func (p *Pass[T]) withoutNew() (loss float64, err error) {
 	found := false
 	for _, v := range p.visits {
-		found = found || !v.place.known
+		found = found || !v.address.known
 	}
 	if !found {
 		return 0, nil
 	}
 	for i, e := range p.batch {
 		kept := &Example{Draw: e.Draw, Weight: e.Weight, inputs: e.inputs}
-		for j := range e.visits {
-			v := &e.visits[j]
-			if v.place.known {
-				kept.visits = append(kept.visits, *v)
+		for j := range e.latents {
+			v := &e.latents[j]
+			if v.address.known {
+				kept.latents = append(kept.latents, *v)
 				continue
 			}
 			if v.site.coarse {
@@ -168,28 +168,28 @@ func (p *Pass[T]) withoutNew() (loss float64, err error) {
 	return loss, p.pack(p.batch)
 }
 
-// group lists the rows of each place.
+// group lists the rows of each address.
 func (p *Pass[T]) group() {
 	p.groups = p.groups[:0]
 	clear(p.byKey)
 	for r, v := range p.visits {
-		g := p.byKey[v.place]
+		g := p.byKey[v.address]
 		if g == nil {
-			g = &rowsOf{p: v.place}
-			p.byKey[v.place] = g
+			g = &rowsOf{p: v.address}
+			p.byKey[v.address] = g
 			p.groups = append(p.groups, g)
 		}
 		g.rows = append(g.rows, r)
 	}
 }
 
-// learn makes the layers of places that are new.
+// learn makes the layers of addresses that are new.
 func (p *Pass[T]) learn() error {
 	for _, g := range p.groups {
 		if g.p.known {
 			continue
 		}
-		var visits []*visit
+		var visits []*latent
 		for _, r := range g.rows {
 			visits = append(visits, p.visits[r])
 		}
@@ -249,7 +249,7 @@ func (k *embedKernel[T]) Backward(dy []T) ([][]T, error) {
 	return nil, nil
 }
 
-// inputKernel assembles the LSTM's input from the embeddings of the observables and all that belongs to places:
+// inputKernel assembles the LSTM's input from the embeddings of the observables and all that belongs to addresses:
 // rows × [e, f, v, address, kind, address before, kind before].
 type inputKernel[T nn.Number] struct {
 	p      *Pass[T]
@@ -275,18 +275,18 @@ func (k *inputKernel[T]) Forward(in [][]T) ([]T, error) {
 				at += w
 			}
 			here := p.visits[r]
-			here.place.priorInto(&here.site, here.features)
+			here.address.priorInto(&here.site, here.features)
 			for j, y := range here.features {
 				row[col.f+j] = T(y)
 			}
-			copy(row[col.address:], n.layers[here.place].address.Value)
-			copy(row[col.kind:], n.kinds.Value[int(here.place.Kind)*s.Kind:][:s.Kind])
+			copy(row[col.address:], n.layers[here.address].address.Value)
+			copy(row[col.kind:], n.kinds.Value[int(here.address.Kind)*s.Kind:][:s.Kind])
 			if t == 0 {
 				clear(row[v:col.address])
 				clear(row[col.addressBefore:])
 				continue
 			}
-			last := p.visits[p.before(t, r)].place
+			last := p.visits[p.before(t, r)].address
 			copy(row[col.addressBefore:], n.layers[last].address.Value)
 			copy(row[col.kindBefore:], n.kinds.Value[int(last.Kind)*s.Kind:][:s.Kind])
 		}
@@ -348,11 +348,11 @@ func (k *inputKernel[T]) Backward(dx []T) ([][]T, error) {
 				nn.Add(dIn[j][i*e.width:(i+1)*e.width], row[at:at+e.width])
 				at += e.width
 			}
-			here := p.visits[r].place
+			here := p.visits[r].address
 			nn.Add(n.layers[here].address.Grad, row[col.address:col.kind])
 			nn.Add(n.kinds.Grad[int(here.Kind)*s.Kind:][:s.Kind], row[col.kind:col.addressBefore])
 			if t > 0 {
-				last := p.visits[p.before(t, r)].place
+				last := p.visits[p.before(t, r)].address
 				nn.Add(n.layers[last].address.Grad, row[col.addressBefore:col.kindBefore])
 				nn.Add(n.kinds.Grad[int(last.Kind)*s.Kind:][:s.Kind], row[col.kindBefore:])
 			}
@@ -424,7 +424,7 @@ func (k *headKernel[T]) Forward(in [][]T) ([]T, error) {
 		z := k.z[r*zw : (r+1)*zw]
 		copy(z, h[r*s.Hidden:(r+1)*s.Hidden])
 		copy(z[s.Hidden:], x[r*width:r*width+efv])
-		copy(z[s.Hidden+efv:], n.layers[v.place].address.Value)
+		copy(z[s.Hidden+efv:], n.layers[v.address].address.Value)
 	}
 	k.pre = n.trunk.Forward(a, k.z, rows)
 	k.parts = k.parts[:0]
@@ -562,7 +562,7 @@ func (k *headKernel[T]) Backward(d []T) ([][]T, error) {
 		z := dz[r*zw : (r+1)*zw]
 		copy(dh[r*s.Hidden:(r+1)*s.Hidden], z)
 		nn.Add(dx[r*width:r*width+efv], z[s.Hidden:s.Hidden+efv])
-		nn.Add(n.layers[v.place].address.Grad, z[s.Hidden+efv:])
+		nn.Add(n.layers[v.address].address.Grad, z[s.Hidden+efv:])
 	}
 	return [][]T{dh, dx}, nil
 }

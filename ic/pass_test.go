@@ -144,8 +144,8 @@ func TestGradientsOfANetwork(t *testing.T) {
 	if used < checked/2 {
 		t.Errorf("only %d of %d gradients are not 0", used, checked)
 	}
-	if len(n.Places()) < 12 {
-		t.Errorf("%d places", len(n.Places()))
+	if len(n.Addresses()) < 12 {
+		t.Errorf("%d places", len(n.Addresses()))
 	}
 }
 

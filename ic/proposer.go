@@ -30,18 +30,18 @@ type Proposer struct {
 
 	embedded []float32
 	mu       sync.Mutex
-	compiled map[*Place]*compiled
+	compiled map[*Address]*compiled
 	tables   map[*tracing.Table]*tableCache
 	rooms    sync.Pool
 }
 
 var _ engine.Batcher = (*Proposer)(nil)
 
-// compiled is what there is to know of a place.
+// compiled is what there is to know of an address.
 type compiled struct {
-	p              *Place
+	p              *Address
 	l              *layers[float32]
-	here, before   []float32 // its part of the first layer's gates, as the present place and as the one before
+	here, before   []float32 // its part of the first layer's gates, as the present address and as the one before
 	trunk          []float32
 	out            *nn.Dense // from the trunk
 	skipF, skipPos *nn.Dense // from [f, v] and an element's position
@@ -49,15 +49,15 @@ type compiled struct {
 	from, to       int       // the outputs that the linear path reaches
 }
 
-// tableCache finds places and observables by number.
+// tableCache finds addresses and observables by number.
 type tableCache struct {
 	places sync.Map // *compiled by address number; nil for one that the network has not seen
 	names  sync.Map // observable by name number, −1 for none
 }
 
-// NewProposer prepares a network for data. It must not be trained any more.
+// NewProposer prepares a network for data. It must not be trained any more. Errors: ErrObservable.
 func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
-	p := &Proposer{n: n, compiled: map[*Place]*compiled{}, tables: map[*tracing.Table]*tableCache{}}
+	p := &Proposer{n: n, compiled: map[*Address]*compiled{}, tables: map[*tracing.Table]*tableCache{}}
 	var err error
 	if p.values, err = n.collector.data(data.Index()); err != nil {
 		return nil, err
@@ -96,8 +96,8 @@ func share(w []float32, stride, from int, x, bias []float32) []float32 {
 	return out
 }
 
-// compile prepares a place.
-func (p *Proposer) compile(place *Place) *compiled {
+// compile prepares an address.
+func (p *Proposer) compile(place *Address) *compiled {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c := p.compiled[place]; c != nil {
@@ -138,7 +138,7 @@ func (p *Proposer) table(t *tracing.Table) *tableCache {
 	return c
 }
 
-// place finds an address; nil when the network has not seen it.
+// address finds an address; nil when the network has not seen it.
 func (p *Proposer) place(c *tableCache, t *tracing.Table, address uint32) *compiled {
 	if x, ok := c.places.Load(address); ok {
 		return x.(*compiled)
@@ -161,8 +161,8 @@ func (p *Proposer) observable(c *tableCache, t *tracing.Table, name uint32) int 
 	return k
 }
 
-// Pilot returns the guide of one run.
-func (p *Proposer) Pilot() control.Pilot { return &pilot{p: p} }
+// ForRun returns the guide of one run.
+func (p *Proposer) ForRun() control.Proposer { return &pilot{p: p} }
 
 // pilot is the state of one run.
 type pilot struct {
@@ -186,15 +186,15 @@ type pilot struct {
 	answer int       // the statement whose proposal is in rows, plus 1
 }
 
-var _ control.Pilot = (*pilot)(nil)
+var _ control.Proposer = (*pilot)(nil)
 
 // Propose implements control.Pilot.
-func (s *pilot) Propose(r *engine.Run, at *engine.Site) (control.Density, bool, error) {
+func (s *pilot) Propose(r *engine.Run, at *engine.Site) (control.Proposal, bool, error) {
 	return s.ask(r, at, s.p)
 }
 
 // ask has b answer what is new.
-func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.Density, bool, error) {
+func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.Proposal, bool, error) {
 	if s.answer == at.Index+1 {
 		return s, true, nil
 	}
@@ -238,8 +238,8 @@ func (p *Proposer) next(k, slot int) []float64 {
 
 // observe follows the observations since the last site.
 func (s *pilot) observe(t *tracing.Trace) {
-	for ; s.seen < len(t.Entries); s.seen++ {
-		e := &t.Entries[s.seen]
+	for ; s.seen < len(t.Sites); s.seen++ {
+		e := &t.Sites[s.seen]
 		occurrence := int(s.occ.Next(e))
 		if e.Op != ppx.Observe || e.Name == 0 {
 			continue

@@ -45,7 +45,7 @@ func guided(t testing.TB, p *Proposer, data control.Data, m gosim.Model, n uint6
 	defer x.Close()
 	condition := control.NewCondition(data, false)
 	for tr, err := range x.Stream(context.Background(), engine.Draws(7, 0, n, func(engine.Draw) engine.Stack {
-		return engine.Stack{condition, control.NewGuide(p.Pilot(), alpha), control.Prior{}}
+		return engine.Stack{condition, control.NewGuide(p.ForRun(), alpha), control.Prior{}}
 	}), nil) {
 		if err != nil {
 			t.Fatal(err)
@@ -80,16 +80,16 @@ func TestProposalsHaveTheDensityOfTraining(t *testing.T) {
 	for _, tr := range guided(t, p, data, fixed, 200, 1e-13, 1) {
 		logQ := 0.0
 		asPrior := *tr
-		asPrior.Entries = slices.Clone(tr.Entries)
+		asPrior.Sites = slices.Clone(tr.Sites)
 		asPrior.LogWeight = 0
-		for i := range tr.Entries {
-			if e := &tr.Entries[i]; guides(e) {
+		for i := range tr.Sites {
+			if e := &tr.Sites[i]; guides(e) {
 				places[e.Address] = true
 				if e.Origin != tracing.FromProposal {
 					t.Fatalf("%s has a value %s", tr.Table.Label(e.Key), e.Origin)
 				}
 				logQ += e.LogQ
-				asPrior.Entries[i].Origin = tracing.FromPrior
+				asPrior.Sites[i].Origin = tracing.FromPrior
 			}
 		}
 		e, err := n.Example(&asPrior)
@@ -104,8 +104,8 @@ func TestProposalsHaveTheDensityOfTraining(t *testing.T) {
 			t.Errorf("draw %d (%d sites): log q is %g at inference, %g in training", tr.Draw, e.Len(), logQ, -loss)
 		}
 	}
-	if len(places) != len(n.Places()) {
-		t.Errorf("%d of %d places were met", len(places), len(n.Places()))
+	if len(places) != len(n.Addresses()) {
+		t.Errorf("%d of %d places were met", len(places), len(n.Addresses()))
 	}
 }
 
@@ -171,7 +171,7 @@ func TestBatchesDoNotMatter(t *testing.T) {
 				r.ask <- requests[0]
 				<-r.reply
 			}}
-			rec.Begin(engine.Draw{Seed: 7, Index: uint64(i)}, engine.Stack{condition, control.NewGuide(&through{p.Pilot().(*pilot), b}, 0.01), control.Prior{}})
+			rec.Begin(engine.Draw{Seed: 7, Index: uint64(i)}, engine.Stack{condition, control.NewGuide(&through{p.ForRun().(*pilot), b}, 0.01), control.Prior{}})
 			v, err := gosim.Wrap(everything)(rec)
 			if err != nil {
 				t.Error(err)
@@ -202,7 +202,7 @@ func TestBatchesDoNotMatter(t *testing.T) {
 		}
 	}
 	for i, a := range alone {
-		if b := traces[i]; a.LogWeight != b.LogWeight || len(a.Entries) != len(b.Entries) {
+		if b := traces[i]; a.LogWeight != b.LogWeight || len(a.Sites) != len(b.Sites) {
 			t.Errorf("draw %d: %v alone, %v together", i, a.LogWeight, b.LogWeight)
 		}
 	}
@@ -222,7 +222,7 @@ type through struct {
 	b *handOver
 }
 
-func (x *through) Propose(r *engine.Run, at *engine.Site) (control.Density, bool, error) {
+func (x *through) Propose(r *engine.Run, at *engine.Site) (control.Proposal, bool, error) {
 	q, ok, err := x.pilot.ask(r, at, x.b)
 	return q, ok, err
 }
@@ -285,7 +285,7 @@ func TestUnseenAddresses(t *testing.T) {
 	}
 	for _, tr := range guided(t, p, data, model(true), 20, 0.01, 1) {
 		for i, want := range []tracing.Origin{tracing.FromProposal, tracing.FromPrior, tracing.FromProposal} {
-			if got := tr.Entries[i].Origin; got != want {
+			if got := tr.Sites[i].Origin; got != want {
 				t.Errorf("entry %d has a value %s", i, got)
 			}
 		}

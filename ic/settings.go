@@ -3,8 +3,8 @@
 //
 // A network follows a run from one controlled Sample to the next. An LSTM takes in, at each, an embedding of
 // the observed data, the value before, the place in the code, and the prior's parameters; a head for the
-// place turns its state into a proposal of the family that fits the prior (package head). Parameters belong
-// to the place (the address base), the number of the visit is an input: loops share them. Package train
+// address turns its state into a proposal of the family that fits the prior (package head). Parameters belong
+// to the address (the address base), the number of the visit is an input: loops share them. Package train
 // trains a network, Proposer lets it guide runs.
 package ic
 

@@ -32,8 +32,8 @@ func (c collect) Write(_ context.Context, t *tracing.Trace) error { c(t); return
 // values are the scalar variables of a trace by name.
 func values(t *tracing.Trace) map[string]float64 {
 	v := map[string]float64{}
-	for i := range t.Entries {
-		if e := &t.Entries[i]; e.Name != 0 && t.Value(i).Len() == 1 {
+	for i := range t.Sites {
+		if e := &t.Sites[i]; e.Name != 0 && t.Value(i).Len() == 1 {
 			v[t.Table.Name(e.Name)] = t.Value(i).Float()
 		}
 	}
@@ -356,8 +356,8 @@ func TestNamesOfData(t *testing.T) {
 		return gosim.Tensor{}
 	})
 	at := func(tr *tracing.Trace) (v []float64) {
-		for i := range tr.Entries {
-			if tr.Entries[i].Op == ppx.Observe && tr.Entries[i].Origin == tracing.FromData {
+		for i := range tr.Sites {
+			if tr.Sites[i].Op == ppx.Observe && tr.Sites[i].Origin == tracing.FromData {
 				v = append(v, tr.Value(i).Float())
 			}
 		}

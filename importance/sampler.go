@@ -169,7 +169,8 @@ func cut(x engine.Executor, mean time.Duration) (c posterior.Cut) {
 
 // Run draws traces and hands each to sink and to the summary, in the order of draws. It ends after N
 // draws, at a stopping rule, with ctx's error, or with the first error of simulator or sink; what was
-// delivered before stays delivered. Draws before From must have been given to names and sum already.
+// delivered before stays delivered. Draws before From must have been given to names and sum already. Errors:
+// those of Executor.Stream and of sink, control.ErrName.
 func Run(ctx context.Context, x engine.Executor, c *Config, names *control.Names, sum *posterior.Summary, sink tracing.Writer) (out Outcome, err error) {
 	if err := c.Validate(); err != nil {
 		return out, err

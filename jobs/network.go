@@ -27,5 +27,5 @@ func loadNetwork(r *run) (func(engine.Draw) engine.Layer, error) {
 	if r.proposer, err = ic.NewProposer(n, r.cfg.Data); err != nil {
 		return nil, Misuse{err}
 	}
-	return func(engine.Draw) engine.Layer { return control.NewGuide(r.proposer.Pilot(), r.spec.Defensive) }, nil
+	return func(engine.Draw) engine.Layer { return control.NewGuide(r.proposer.ForRun(), r.spec.Defensive) }, nil
 }

@@ -33,8 +33,8 @@ func (u *Unseen) Write(_ context.Context, t *tracing.Trace) error {
 	lw := u.rel.Of(t)
 	u.all = tracing.LogAdd(u.all, lw)
 	hit := false
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		if e.Op == ppx.Sample && e.Origin == tracing.FromProposal {
 			u.met++
 		}

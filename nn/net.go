@@ -82,8 +82,7 @@ type matrix[T Number] struct {
 }
 
 // mul is c = alpha·a·b + beta·c, where a and b may be transposed. The sizes must fit. Large products are made in parts of c's rows
-// or columns, one for each thread: the library's own threads wait for each other in circles, which costs what else there is
-// to run.
+// or columns, one for each thread: the library's own threads wait for each other by spinning, and starve the simulators.
 func mul[T Number](transA, transB bool, alpha T, a, b matrix[T], beta T, c matrix[T]) {
 	if c.rows == 0 || c.cols == 0 {
 		return

@@ -23,7 +23,7 @@ func BenchmarkSummary(b *testing.B) {
 				builder.Reset(table, uint64(i), 0)
 				for k := range sites {
 					base := fmt.Sprintf("a%d__Normal", k)
-					e := tracing.Entry{Op: ppx.Sample, Control: true, Name: table.InternName(fmt.Sprint("x", k))}
+					e := tracing.Site{Op: ppx.Sample, Control: true, Name: table.InternName(fmt.Sprint("x", k))}
 					e.Address, e.Instance = table.Intern(base, ppx.Sample, dist.Normal), 1
 					d := dist.New(dist.Normal, 0, 1)
 					builder.Add(e, dist.Scalar(math.Sin(float64(i*sites+k))), &d)

@@ -35,8 +35,8 @@ func (d *density) is(x float64, from []float64) bool { return d.x == x && slices
 
 // add takes a trace with its log weight.
 func (d *digits) add(t *tracing.Trace, lw float64) {
-	for i := range t.Entries {
-		if e := &t.Entries[i]; math.Abs(e.Contribution()) >= coarseLog {
+	for i := range t.Sites {
+		if e := &t.Sites[i]; math.Abs(e.Contribution()) >= coarseLog {
 			d.site(t, i, lw)
 		}
 	}
@@ -46,7 +46,7 @@ func (d *digits) add(t *tracing.Trace, lw float64) {
 const ulps = 4
 
 func (d *digits) site(t *tracing.Trace, i int, lw float64) {
-	e := &t.Entries[i]
+	e := &t.Sites[i]
 	from := t.Value(i).Data
 	for _, p := range t.Dist(i).Params {
 		from = append(from[:len(from):len(from)], p.Data...)

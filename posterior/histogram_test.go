@@ -35,7 +35,7 @@ func add(t *testing.T, s *posterior.Summary, table *tracing.Table, draw uint64, 
 	b.Reset(table, draw, 0)
 	for _, name := range names {
 		id := table.Intern(name, ppx.Sample, kind)
-		b.Add(tracing.Entry{Key: tracing.Key{Address: id, Instance: 1}, Name: table.InternName(name), Op: ppx.Sample, Kind: kind}, values[name], nil)
+		b.Add(tracing.Site{Key: tracing.Key{Address: id, Instance: 1}, Name: table.InternName(name), Op: ppx.Sample, Kind: kind}, values[name], nil)
 	}
 	if err := s.Write(context.Background(), b.Finish(ppx.Tensor{}, lw, 0)); err != nil {
 		t.Fatal(err)

@@ -137,9 +137,9 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 			s.quantities[id] = q
 			s.order = append(s.order, q)
 		}
-		if entry >= 0 && t.Entries[entry].Op != ppx.Tag {
+		if entry >= 0 && t.Sites[entry].Op != ppx.Tag {
 			q.family = true
-			q.continuous = q.continuous || !t.Entries[entry].Kind.Discrete()
+			q.continuous = q.continuous || !t.Sites[entry].Kind.Discrete()
 		}
 		s.add(q, v, lw)
 	})
@@ -148,8 +148,8 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 
 // proposedWeight is log p(z) − log q(z), the weight without the data.
 func proposedWeight(t *tracing.Trace) (sum float64) {
-	for i := range t.Entries {
-		if e := &t.Entries[i]; !e.Origin.Scored() {
+	for i := range t.Sites {
+		if e := &t.Sites[i]; !e.Origin.Scored() {
 			sum += e.Contribution()
 		}
 	}
@@ -172,8 +172,8 @@ func (s *Summary) Success() (p, se float64) {
 
 // invalid notes a trace whose weight is zero because the parameters of an Observe are no distribution.
 func (s *Summary) invalid(t *tracing.Trace) {
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		if e.Op != ppx.Observe || !math.IsInf(e.LogP, -1) {
 			continue
 		}
@@ -188,8 +188,8 @@ func (s *Summary) invalid(t *tracing.Trace) {
 // siteOf names the entry at which the running log weight first satisfies a condition.
 func siteOf(t *tracing.Trace, is func(sum float64) bool) string {
 	sum := 0.0
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		if sum += e.Contribution(); is(sum) {
 			return siteName(t, e)
 		}
@@ -198,7 +198,7 @@ func siteOf(t *tracing.Trace, is func(sum float64) bool) string {
 }
 
 // siteName is an entry in words: its name, if it has one, and its address.
-func siteName(t *tracing.Trace, e *tracing.Entry) string {
+func siteName(t *tracing.Trace, e *tracing.Site) string {
 	label := ppx.Quote(t.Table.Label(e.Key))
 	if e.Name != 0 {
 		label = ppx.Quote(t.Table.Name(e.Name)) + " (" + label + ")"

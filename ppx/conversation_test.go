@@ -299,7 +299,7 @@ func TestPeerThatGoesAwayIsNoticed(t *testing.T) {
 	}
 }
 
-// Beyond twice the limit; up to that the decoder has the words for it.
+// Beyond twice the limit; up to that the decoder says what is wrong.
 func TestOversizedMessageNeverArrives(t *testing.T) {
 	tr, err := ppx.NewTransport(ppx.Limits{Message: 1000})
 	if err != nil {

@@ -317,7 +317,7 @@ func (r *remote) Sample(s *Statement) (Tensor, error) {
 
 var unset = []float64{}
 
-// refuse shows the engine a Sample that cannot be drawn from: it has the words for it.
+// refuse shows the engine a Sample that cannot be drawn from: the engine's error message is better.
 func (r *remote) refuse(s *Statement, err error) error {
 	for i := range s.Dist.Params {
 		if !consistent(s.Dist.Params[i]) {

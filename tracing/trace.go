@@ -48,8 +48,8 @@ type span struct {
 	rank    int16
 }
 
-// Entry is one statement of a trace.
-type Entry struct {
+// Site is one statement of a trace.
+type Site struct {
 	Key
 	Name    uint32 // in the trace's Table, 0 when unnamed
 	Op      ppx.Type
@@ -67,7 +67,7 @@ type Entry struct {
 
 // Contribution is what the entry adds to the log weight of its trace: exactly 0 for a draw from the prior,
 // by kind and never by subtracting two numbers that may both be infinite.
-func (e *Entry) Contribution() float64 {
+func (e *Site) Contribution() float64 {
 	if e.Op == ppx.Tag || e.Origin == FromPrior || e.Kind == dist.None {
 		return 0
 	}
@@ -112,7 +112,7 @@ type Trace struct {
 	Chain     uint32
 	From      *Lineage // nil for an independent draw
 	Table     *Table
-	Entries   []Entry
+	Sites   []Site
 	Result    ppx.Tensor
 	LogWeight float64 // in nats
 	// LogWeightRest is what LogWeight has lost in rounding: together they have twice the digits, so that large contributions which all
@@ -141,7 +141,7 @@ func (t *Trace) tensor(s span) ppx.Tensor {
 }
 
 // Value is the value of entry i, a view.
-func (t *Trace) Value(i int) ppx.Tensor { return t.tensor(t.Entries[i].value) }
+func (t *Trace) Value(i int) ppx.Tensor { return t.tensor(t.Sites[i].value) }
 
 // Dist is the distribution of entry i, a view.
 func (t *Trace) Dist(i int) (d ppx.Dist) {
@@ -151,7 +151,7 @@ func (t *Trace) Dist(i int) (d ppx.Dist) {
 
 // DistInto is Dist in reused memory: that of d's parameters.
 func (t *Trace) DistInto(i int, d *ppx.Dist) {
-	e := &t.Entries[i]
+	e := &t.Sites[i]
 	d.Kind, d.Params = e.Kind, d.Params[:0]
 	for _, s := range t.spans[e.params : e.params+uint32(e.many)] {
 		d.Params = append(d.Params, t.tensor(s))
@@ -180,7 +180,7 @@ func (t *Trace) Share(from *Trace) {
 	l := t.Lineage()
 	l.SameAs = from.Row
 	t.From = &l
-	t.Entries, t.slab, t.shapes, t.spans = from.Entries, from.slab, from.shapes, from.spans
+	t.Sites, t.slab, t.shapes, t.spans = from.Sites, from.slab, from.shapes, from.spans
 }
 
 // AnyNaN tells whether some value or parameter is no number.
@@ -199,18 +199,18 @@ func (t *Trace) Type() uint64 {
 	h := uint64(0x9E3779B97F4A7C15)
 	t.Table.mu.RLock()
 	defer t.Table.mu.RUnlock()
-	for i := range t.Entries {
-		if t.Entries[i].Op == ppx.Tag {
+	for i := range t.Sites {
+		if t.Sites[i].Op == ppx.Tag {
 			continue
 		}
-		h = bits.RotateLeft64(h^t.Table.addresses[t.Entries[i].Address].Hash, 27) * 0x9FB21C651E98DF25
+		h = bits.RotateLeft64(h^t.Table.addresses[t.Sites[i].Address].Hash, 27) * 0x9FB21C651E98DF25
 	}
 	return h ^ h>>32
 }
 
 // Bytes is about how much memory the trace takes.
 func (t *Trace) Bytes() int {
-	return 264 + len(t.Entries)*72 + 16*len(t.spans) + 8*len(t.slab) + 4*len(t.shapes) + 8*len(t.Result.Data)
+	return 264 + len(t.Sites)*72 + 16*len(t.spans) + 8*len(t.slab) + 4*len(t.shapes) + 8*len(t.Result.Data)
 }
 
 // Bad tells that the log weight is no ordinary number: NaN or +Inf. −Inf is a weight of zero.
@@ -222,7 +222,7 @@ type Builder struct {
 
 	// What is left of the chunks that finished traces share.
 	traces  []Trace
-	entries []Entry
+	entries []Site
 	slab    []float64
 	shapes  []int32
 	spans   []span
@@ -231,12 +231,12 @@ type Builder struct {
 // Reset begins a trace.
 func (b *Builder) Reset(table *Table, draw uint64, chain uint32) {
 	b.t = Trace{Table: table, Row: int64(draw), Draw: draw, Chain: chain,
-		Entries: b.t.Entries[:0], slab: b.t.slab[:0], shapes: b.t.shapes[:0], spans: b.t.spans[:0]}
+		Sites: b.t.Sites[:0], slab: b.t.slab[:0], shapes: b.t.shapes[:0], spans: b.t.spans[:0]}
 }
 
 // Grow makes room for n more entries.
 func (b *Builder) Grow(n int) {
-	b.t.Entries = slices.Grow(b.t.Entries, n)
+	b.t.Sites = slices.Grow(b.t.Sites, n)
 	b.t.slab = slices.Grow(b.t.slab, 3*n)
 }
 
@@ -247,7 +247,7 @@ func (b *Builder) Sofar() *Trace { return &b.t }
 func (b *Builder) Numbers() int { return len(b.t.slab) }
 
 // Add appends an entry, copying value and distribution.
-func (b *Builder) Add(e Entry, value ppx.Tensor, d *ppx.Dist) {
+func (b *Builder) Add(e Site, value ppx.Tensor, d *ppx.Dist) {
 	e.value = b.span(value)
 	e.params, e.many = uint32(len(b.t.spans)), 0
 	if d != nil {
@@ -256,7 +256,7 @@ func (b *Builder) Add(e Entry, value ppx.Tensor, d *ppx.Dist) {
 		}
 		e.Kind, e.many = d.Kind, uint8(len(d.Params))
 	}
-	b.t.Entries = append(b.t.Entries, e)
+	b.t.Sites = append(b.t.Sites, e)
 }
 
 func (b *Builder) span(v ppx.Tensor) span {
@@ -273,7 +273,7 @@ func (b *Builder) span(v ppx.Tensor) span {
 func (b *Builder) Finish(result ppx.Tensor, logWeight, seconds float64) *Trace {
 	t := &take(&b.traces, 1, 64)[0]
 	*t = b.t
-	t.Entries = append(take(&b.entries, len(b.t.Entries), 512)[:0], b.t.Entries...)
+	t.Sites = append(take(&b.entries, len(b.t.Sites), 512)[:0], b.t.Sites...)
 	n := len(b.t.slab)
 	slab := append(append(take(&b.slab, n+len(result.Data), 2048)[:0], b.t.slab...), result.Data...)
 	t.slab = slab[:n:n]

@@ -33,7 +33,7 @@ func same(a, b ppx.Tensor) bool {
 
 // statement is what a test adds to a trace.
 type statement struct {
-	entry tracing.Entry
+	entry tracing.Site
 	value ppx.Tensor
 	dist  *ppx.Dist
 }
@@ -55,7 +55,7 @@ func statements(r *rand.Rand, n int) (out []statement) {
 		return v
 	}
 	for i := range n {
-		s := statement{entry: tracing.Entry{
+		s := statement{entry: tracing.Site{
 			Key: tracing.Key{Address: uint32(i), Instance: uint32(i) + 1}, Name: uint32(2 * i), Op: ppx.Sample, Control: i%2 == 0,
 			Origin: tracing.FromProposal, LogP: r.NormFloat64(), LogQ: r.NormFloat64(),
 		}}
@@ -115,8 +115,8 @@ func TestTracesKeepWhatWasAdded(t *testing.T) {
 					clear(p.Data)
 				}
 			}
-			if sofar := b.Sofar(); len(sofar.Entries) != k+1 || !same(sofar.Value(k), s.value) || b.Numbers() != numbers {
-				t.Fatalf("trace %d has %d entries and %d numbers so far, want %d and %d", i, len(sofar.Entries), b.Numbers(), k+1, numbers)
+			if sofar := b.Sofar(); len(sofar.Sites) != k+1 || !same(sofar.Value(k), s.value) || b.Numbers() != numbers {
+				t.Fatalf("trace %d has %d entries and %d numbers so far, want %d and %d", i, len(sofar.Sites), b.Numbers(), k+1, numbers)
 			}
 		}
 		switch i % 3 {
@@ -131,12 +131,12 @@ func TestTracesKeepWhatWasAdded(t *testing.T) {
 	for i, m := range traces {
 		tr := m.trace
 		if tr.Draw != uint64(1000+i) || tr.Chain != uint32(i) || tr.Table != table || tr.LogWeight != float64(i) || tr.Seconds != float64(i)/7 ||
-			tr.Status != tracing.OK || tr.Error != "" || len(tr.Entries) != len(m.all) || !same(tr.Result, m.result) {
+			tr.Status != tracing.OK || tr.Error != "" || len(tr.Sites) != len(m.all) || !same(tr.Result, m.result) {
 			t.Errorf("trace %d is %+v", i, tr)
 			continue
 		}
 		for k, s := range m.all {
-			e, want := tr.Entries[k], s.entry
+			e, want := tr.Sites[k], s.entry
 			if s.dist != nil {
 				want.Kind = s.dist.Kind
 			}
@@ -162,14 +162,14 @@ func TestViewsEndWhereTheyEnd(t *testing.T) {
 	var b tracing.Builder
 	b.Reset(tracing.NewTable(), 0, 0)
 	d := ppx.Dist{Kind: dist.Normal, Params: []ppx.Tensor{dist.Vector(3, 4), dist.Vector(5, 6)}}
-	b.Add(tracing.Entry{}, dist.Vector(1, 2), &d)
-	b.Add(tracing.Entry{}, ppx.Tensor{Data: []float64{7, 8}, Shape: []int32{2, 1}}, nil)
+	b.Add(tracing.Site{}, dist.Vector(1, 2), &d)
+	b.Add(tracing.Site{}, ppx.Tensor{Data: []float64{7, 8}, Shape: []int32{2, 1}}, nil)
 	tr := b.Finish(dist.Vector(9, 10), 0, 0)
 	next := b.Finish(dist.Vector(11), 0, 0) // takes its memory right behind
 	for _, v := range []ppx.Tensor{tr.Value(0), tr.Dist(0).Params[0], tr.Dist(0).Params[1], tr.Value(1), tr.Result} {
 		_, _ = append(v.Data, 99), append(v.Shape, 99)
 	}
-	_ = append(tr.Entries, tracing.Entry{Name: 99})
+	_ = append(tr.Sites, tracing.Site{Name: 99})
 	for i, want := range [][]float64{{1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}, {1, 2}} {
 		got := []ppx.Tensor{tr.Value(0), tr.Dist(0).Params[0], tr.Dist(0).Params[1], tr.Value(1), tr.Result, next.Value(0)}[i]
 		shape := []int32{2}
@@ -180,7 +180,7 @@ func TestViewsEndWhereTheyEnd(t *testing.T) {
 			t.Errorf("tensor %d is %v %v, want %v %v", i, got.Data, got.Shape, want, shape)
 		}
 	}
-	if next.Entries[0].Name != 0 {
+	if next.Sites[0].Name != 0 {
 		t.Error("the next trace's first entry was overwritten")
 	}
 }
@@ -196,7 +196,7 @@ func TestBytesCoverWhatATraceHolds(t *testing.T) {
 		}
 		numbers := b.Numbers()
 		tr := b.Finish(ppx.Tensor{Data: make([]float64, 50), Shape: []int32{50}}, 0, 0)
-		if least := int(unsafe.Sizeof(*tr)) + n*int(unsafe.Sizeof(tracing.Entry{})) + 8*(numbers+50); tr.Bytes() < least || tr.Bytes() > 2*least {
+		if least := int(unsafe.Sizeof(*tr)) + n*int(unsafe.Sizeof(tracing.Site{})) + 8*(numbers+50); tr.Bytes() < least || tr.Bytes() > 2*least {
 			t.Errorf("%d entries: %d bytes, want %d to twice that", n, tr.Bytes(), least)
 		}
 	}
@@ -239,7 +239,7 @@ func TestContributions(t *testing.T) {
 		{ppx.Observe, dist.None, tracing.FromData, -inf, 0, 0},
 		{ppx.Sample, dist.None, tracing.FromProposal, -inf, -inf, 0},
 	} {
-		e := tracing.Entry{Op: c.op, Kind: c.kind, Origin: c.origin, LogP: c.logP, LogQ: c.logQ}
+		e := tracing.Site{Op: c.op, Kind: c.kind, Origin: c.origin, LogP: c.logP, LogQ: c.logQ}
 		if got := e.Contribution(); got != c.want && !(got != got && c.want != c.want) {
 			t.Errorf("%v %v %v, log p %g, log q %g: %g, want %g", c.op, c.kind, c.origin, c.logP, c.logQ, got, c.want)
 		}
@@ -278,7 +278,7 @@ func path(table *tracing.Table, addresses ...string) *tracing.Trace {
 		case '#':
 			op, a = ppx.Tag, a[1:]
 		}
-		b.Add(tracing.Entry{Key: tracing.Key{Address: table.Intern(a, op, dist.Normal), Instance: 1}, Op: op}, dist.Scalar(float64(i)), nil)
+		b.Add(tracing.Site{Key: tracing.Key{Address: table.Intern(a, op, dist.Normal), Instance: 1}, Op: op}, dist.Scalar(float64(i)), nil)
 	}
 	return b.Finish(ppx.Tensor{}, 0, 0)
 }
@@ -311,7 +311,7 @@ func TestFailedTrace(t *testing.T) {
 	table := tracing.NewTable()
 	tr := tracing.FailedTrace(table, 7, 2, errors.New("disk full"))
 	if tr.Draw != 7 || tr.Chain != 2 || tr.Table != table || tr.Status != tracing.Failed || tr.Status.String() != "failed" || tr.Error != "disk full" ||
-		len(tr.Entries) != 0 || !math.IsNaN(tr.LogWeight) || !math.IsNaN(tr.LogLikelihood) || !tr.Bad() {
+		len(tr.Sites) != 0 || !math.IsNaN(tr.LogWeight) || !math.IsNaN(tr.LogLikelihood) || !tr.Bad() {
 		t.Errorf("%+v", tr)
 	}
 }

@@ -35,7 +35,7 @@ func (o *Occurrences) Reset() {
 }
 
 // Next is the occurrence of the trace's next entry, 0 for one without a name. Every entry must be given, in order.
-func (o *Occurrences) Next(e *Entry) uint32 {
+func (o *Occurrences) Next(e *Site) uint32 {
 	if e.Name == 0 {
 		return 0
 	}
@@ -51,7 +51,7 @@ func (o *Occurrences) Next(e *Entry) uint32 {
 
 // IsVariable tells whether a named entry is a variable of its trace: Samples, Tags, and Observes that were drawn because there was no
 // data for them. Data are none.
-func IsVariable(e *Entry) bool {
+func IsVariable(e *Site) bool {
 	return e.Name != 0 && (e.Op != ppx.Observe || !e.Origin.Scored())
 }
 
@@ -80,8 +80,8 @@ func (v *Variables) Each(t *Trace, f func(entry int, q Quantity, value ppx.Tenso
 		v.named = t.Table.FindName(ResultName)
 	}
 	v.occ.Reset()
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		if e.Name == 0 {
 			continue
 		}

@@ -120,8 +120,8 @@ type Trace struct {
 // NewTrace shows a trace.
 func NewTrace(t *tracing.Trace) *Trace {
 	out := &Trace{Schema, t.Row, t.Chain, t.Lineage().Step, t.Draw, t.Status.String(), t.Error, Number(t.LogWeight), TypeName(t.Type()), Tensor(t.Result), []siteRow{}, t}
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		d := t.Dist(i)
 		s := siteRow{Index: i, Role: tracing.Role(e.Op), Address: t.Table.Address(e.Address).Base, Instance: e.Instance, Name: t.Table.Name(e.Name),
 			Control: e.Control, Origin: e.Origin.String(), Value: Tensor(t.Value(i)), LogP: Number(e.LogP), LogQ: Number(e.LogQ)}
@@ -141,14 +141,14 @@ func NewTrace(t *tracing.Trace) *Trace {
 func (x *Trace) Text(w io.Writer, most int) {
 	t := x.trace
 	s := Styled(w)
-	fmt.Fprintf(w, "%s  log weight %s  %d statements  type %s\n", s.Bold(fmt.Sprintf("draw %d", t.Draw)), Figure(t.LogWeight), len(t.Entries), TypeName(t.Type()))
+	fmt.Fprintf(w, "%s  log weight %s  %d statements  type %s\n", s.Bold(fmt.Sprintf("draw %d", t.Draw)), Figure(t.LogWeight), len(t.Sites), TypeName(t.Type()))
 	if t.Status == tracing.Failed {
 		fmt.Fprintln(w, "given up:", ppx.Printable(t.Error))
 		return
 	}
 	rows := &Table{Header: []string{">#", "statement", "name", ">value", "origin", ">log p", "distribution", "address"}}
-	for i := range t.Entries[:limit(most, len(t.Entries))] {
-		e := &t.Entries[i]
+	for i := range t.Sites[:limit(most, len(t.Sites))] {
+		e := &t.Sites[i]
 		op := tracing.Role(e.Op)
 		if e.Op == ppx.Sample && !e.Control {
 			op += " (no control)"
@@ -160,7 +160,7 @@ func (x *Trace) Text(w io.Writer, most int) {
 		rows.Add(fmt.Sprint(i), op, text.Clip(t.Table.Name(e.Name), 24), Head(t.Value(i).String(), 36), origin, logP, Head(t.Dist(i).String(), 48), text.Clip(t.Table.Label(e.Key), 64))
 	}
 	rows.Print(w)
-	rest(w, limit(most, len(t.Entries)), len(t.Entries))
+	rest(w, limit(most, len(t.Sites)), len(t.Sites))
 	fmt.Fprintln(w, "result", resultText(t.Result))
 }
 
@@ -259,7 +259,7 @@ type Replay struct {
 
 // NewReplay shows how a trace that was made again differs from the recorded one.
 func NewReplay(t *tracing.Trace, differences []inspect.Difference) *Replay {
-	out := &Replay{Schema, t.Draw, len(differences) == 0, []string{}, len(t.Entries)}
+	out := &Replay{Schema, t.Draw, len(differences) == 0, []string{}, len(t.Sites)}
 	for _, d := range differences {
 		out.Differences = append(out.Differences, d.String())
 	}

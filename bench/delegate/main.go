@@ -110,7 +110,7 @@ func (r *rate) measure(p *engine.Pool, s engine.Stack, seconds float64) error {
 			return nil
 		}
 		r.traces++
-		r.statements += float64(len(t.Entries))
+		r.statements += float64(len(t.Sites))
 	}
 	return nil
 }

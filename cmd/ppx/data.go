@@ -34,8 +34,8 @@ that were missing in the data are null. From a run of
 			}
 			values := map[string]any{}
 			var occ tracing.Occurrences
-			for i := range t.Entries {
-				e := &t.Entries[i]
+			for i := range t.Sites {
+				e := &t.Sites[i]
 				k := occ.Next(e)
 				if k == 0 || e.Kind == dist.None && e.Op == ppx.Observe || (e.Op == ppx.Observe) == latents {
 					continue

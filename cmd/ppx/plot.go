@@ -214,12 +214,12 @@ func newPlotTensor() *cobra.Command {
 			}
 			var names []string
 			var occ tracing.Occurrences
-			for i := range t.Entries {
-				k := occ.Next(&t.Entries[i])
+			for i := range t.Sites {
+				k := occ.Next(&t.Sites[i])
 				if k == 0 {
 					continue
 				}
-				name := tracing.OccurrenceName(t.Table.Name(t.Entries[i].Name), int(k))
+				name := tracing.OccurrenceName(t.Table.Name(t.Sites[i].Name), int(k))
 				if name != args[2] {
 					names = append(names, name)
 					continue

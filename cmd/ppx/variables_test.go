@@ -134,7 +134,7 @@ func TestTruthsHaveTheirNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(tr.Entries) > 1 { // this one has a tag of the result's name
+		if len(tr.Sites) > 1 { // this one has a tag of the result's name
 			continue
 		}
 		table, _ := s.run(0, "summary", "run", "--truth-from", fmt.Sprint("run:", tr.Draw))

@@ -164,7 +164,7 @@ func (c *checker) judge(ctx context.Context) {
 	again, _, err := c.run(ctx, table, engine.Draw{Seed: c.seed}, engine.Stack{control.NewReplay(first), control.Prior{}})
 	if c.rule("completes a second run", err, "the next Run starts the next trace") {
 		c.rule("is deterministic under replay", c.same(first, again),
-			"given the same values it made the same statements (%d)", len(again.Entries))
+			"given the same values it made the same statements (%d)", len(again.Sites))
 	}
 	c.extension(ctx, table, first)
 	c.rule("answers a message out of turn with Reset", c.outOfTurn(), "ObserveResult between runs was answered with Reset")
@@ -239,7 +239,7 @@ func (c *checker) show(t *tracing.Trace, raw []ppx.Statement) {
 		}
 		s := Statement{Index: i, Op: raw[i].Op.String(), Label: raw[i].Address, Name: raw[i].Name, Dist: raw[i].Dist.String(), Control: raw[i].Control}
 		if t != nil {
-			s.Label, s.Value, s.LogP = t.Table.Label(t.Entries[i].Key), t.Value(i).String(), t.Entries[i].LogP
+			s.Label, s.Value, s.LogP = t.Table.Label(t.Sites[i].Key), t.Value(i).String(), t.Sites[i].LogP
 		}
 		c.rep.Run = append(c.rep.Run, s)
 	}
@@ -332,7 +332,7 @@ func (c *checker) speed(ctx context.Context, table *tracing.Table, s engine.Stac
 		if err != nil {
 			return "", fmt.Errorf("run %d: %w", runs+2, err)
 		}
-		statements += len(t.Entries) + 1
+		statements += len(t.Sites) + 1
 	}
 	seconds := time.Since(start).Seconds()
 	c.rep.RoundTrips, c.rep.Traces = float64(statements)/seconds, float64(runs)/seconds

@@ -57,7 +57,7 @@ func entries(t *tracing.Trace) int {
 	if t == nil {
 		return 0
 	}
-	return len(t.Entries)
+	return len(t.Sites)
 }
 
 // execute makes one run by a plan that lacks the draw.
@@ -71,12 +71,12 @@ func (c *checker) execute(ctx context.Context, table *tracing.Table, d engine.Dr
 
 // alike compares a run whose values the engine drew with one whose values the simulator drew.
 func alike(want, got *tracing.Trace) error {
-	if len(got.Entries) != len(want.Entries) {
-		return fmt.Errorf("%d statements, %d when the engine draws", len(got.Entries), len(want.Entries))
+	if len(got.Sites) != len(want.Sites) {
+		return fmt.Errorf("%d statements, %d when the engine draws", len(got.Sites), len(want.Sites))
 	}
-	for i := range want.Entries {
+	for i := range want.Sites {
 		a, b := want.Value(i), got.Value(i)
-		if w, g := want.Table.Label(want.Entries[i].Key), got.Table.Label(got.Entries[i].Key); w != g {
+		if w, g := want.Table.Label(want.Sites[i].Key), got.Table.Label(got.Sites[i].Key); w != g {
 			return fmt.Errorf("statement %d is %s, %s when the engine draws", i, ppx.Quote(g), ppx.Quote(w))
 		}
 		if len(a.Data) != len(b.Data) {
@@ -84,7 +84,7 @@ func alike(want, got *tracing.Trace) error {
 		}
 		for k, x := range a.Data {
 			if !(math.Abs(x-b.Data[k]) <= 1e-9*math.Max(1, math.Abs(x))) && !(x != x && b.Data[k] != b.Data[k]) {
-				return fmt.Errorf("statement %d (%s) is %v, %v when the engine draws", i, ppx.Quote(want.Table.Label(want.Entries[i].Key)), b, a)
+				return fmt.Errorf("statement %d (%s) is %v, %v when the engine draws", i, ppx.Quote(want.Table.Label(want.Sites[i].Key)), b, a)
 			}
 		}
 	}

@@ -149,7 +149,7 @@ func (c *Condition) complete(r *engine.Run, s *engine.Site, given []float64) (en
 		c.steer.Store(true)
 		return engine.Choice{}, false, engine.ErrSteer
 	}
-	v := r.Room(s.Len)
+	v := r.Buffer(s.Len)
 	if err := s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v); err != nil {
 		return engine.Choice{}, false, err
 	}

@@ -9,18 +9,18 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
-// Density is a proposal for the value of one site. It is used until the next statement of its run.
-type Density interface {
+// Proposal is a proposal for the value of one site. It is used until the next statement of its run.
+type Proposal interface {
 	// Sample draws a value into out, which has as many elements as the site.
 	Sample(s *dist.Stream, out []float64) error
 	// LogProb is the log density of a value, in nats, summed over its elements.
 	LogProb(v []float64) float64
 }
 
-// Pilot proposes for the sites of one run, in their order: a trained network with its state, for instance.
-type Pilot interface {
+// Proposer proposes for the sites of one run, in their order: a trained network with its state, for instance.
+type Proposer interface {
 	// Propose returns a proposal for a controlled Sample, or false for a site that it knows nothing about.
-	Propose(r *engine.Run, s *engine.Site) (q Density, ok bool, err error)
+	Propose(r *engine.Run, s *engine.Site) (q Proposal, ok bool, err error)
 }
 
 // Guide answers controlled Samples with draws from a pilot's proposals. Mixing is defensive, and per trace: with
@@ -30,7 +30,7 @@ type Pilot interface {
 // pilot does not know, and those whose values doubles cannot tell apart (dist.Coarse), are left to the layers below. One
 // Guide belongs to one run.
 type Guide struct {
-	pilot   Pilot
+	pilot   Proposer
 	alpha   float64
 	decided bool
 	prior   bool // draw from the priors
@@ -42,7 +42,7 @@ type Guide struct {
 var _ engine.Layer = (*Guide)(nil)
 
 // NewGuide returns the layer for 0 < alpha < 1.
-func NewGuide(p Pilot, alpha float64) *Guide {
+func NewGuide(p Proposer, alpha float64) *Guide {
 	return &Guide{pilot: p, alpha: alpha, mix: newTwoWays(alpha)}
 }
 
@@ -65,7 +65,7 @@ func (l *Guide) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, erro
 		l.decided = true
 		l.prior = r.Rand(dist.StatementDefence, dist.PurposeProposal).Float64() < l.alpha
 	}
-	v := r.Room(s.Len)
+	v := r.Buffer(s.Len)
 	if l.prior {
 		err = s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v)
 	} else {

@@ -30,7 +30,7 @@ func (q density) LogProb(v []float64) float64 {
 	return lp
 }
 
-func (f fixed) Propose(_ *engine.Run, s *engine.Site) (control.Density, bool, error) {
+func (f fixed) Propose(_ *engine.Run, s *engine.Site) (control.Proposal, bool, error) {
 	d, ok := f(s)
 	return density{d}, ok, nil
 }
@@ -48,7 +48,7 @@ func chain(r *gosim.Run) gosim.Tensor {
 	return gosim.Scalar(sum)
 }
 
-func guided(t *testing.T, model gosim.Model, data control.Data, alpha float64, pilot control.Pilot, n uint64) []*tracing.Trace {
+func guided(t *testing.T, model gosim.Model, data control.Data, alpha float64, pilot control.Proposer, n uint64) []*tracing.Trace {
 	t.Helper()
 	x := engine.NewLocal(gosim.Wrap(model), 2)
 	defer x.Close()
@@ -138,7 +138,7 @@ func TestGuidedPosteriors(t *testing.T) {
 
 type broken struct{}
 
-func (broken) Propose(*engine.Run, *engine.Site) (control.Density, bool, error) {
+func (broken) Propose(*engine.Run, *engine.Site) (control.Proposal, bool, error) {
 	return nil, false, errors.New("no weights")
 }
 

@@ -77,8 +77,8 @@ func TestMissingValues(t *testing.T) {
 	nan := math.NaN()
 	for _, tr := range scores(t, model, control.Data{"y": dist.Scalar(8), "y@2": dist.Scalar(nan), "own": dist.Vector(nan)}, 50) {
 		if want := logNormal(8, tr.Result.Float(), 1); math.Abs(tr.LogWeight-want) > 1e-12*math.Abs(want) ||
-			tr.Entries[2].Origin != tracing.FromPrior || tr.Entries[3].Origin != tracing.FromPrior {
-			t.Fatalf("draw %d: weight %g, want %g; %v, %v", tr.Draw, tr.LogWeight, want, tr.Entries[2].Origin, tr.Entries[3].Origin)
+			tr.Sites[2].Origin != tracing.FromPrior || tr.Sites[3].Origin != tracing.FromPrior {
+			t.Fatalf("draw %d: weight %g, want %g; %v, %v", tr.Draw, tr.LogWeight, want, tr.Sites[2].Origin, tr.Sites[3].Origin)
 		}
 	}
 }

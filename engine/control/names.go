@@ -120,8 +120,8 @@ func (n *Names) Add(t *tracing.Trace) error {
 	n.weight = tracing.LogAdd(n.weight, lw)
 	used := 0
 	n.occ.Reset()
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		n.scored = n.scored || e.Op == ppx.Observe && e.Kind != dist.None && e.Origin.Scored()
 		if e.Name == 0 {
 			continue

@@ -36,10 +36,10 @@ func (l *Replay) in(table *tracing.Table) *replayIndex {
 		return x
 	}
 	t := l.trace
-	x := &replayIndex{table, make(map[tracing.Key]int, len(t.Entries))}
+	x := &replayIndex{table, make(map[tracing.Key]int, len(t.Sites))}
 	ids := map[uint32]uint32{}
-	for i := range t.Entries {
-		k := t.Entries[i].Key
+	for i := range t.Sites {
+		k := t.Sites[i].Key
 		if t.Table != table {
 			id, ok := ids[k.Address]
 			if !ok {
@@ -58,8 +58,8 @@ func (l *Replay) in(table *tracing.Table) *replayIndex {
 // reuse is the values of a trace's Samples, as a simulator is told them.
 func reuse(t *tracing.Trace) *ppx.Reuse {
 	out := &ppx.Reuse{}
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		if e.Op == ppx.Sample {
 			out.Values = append(out.Values, ppx.Reused{Base: t.Table.Address(e.Address).Base, Instance: e.Instance, Value: t.Value(i)})
 		}
@@ -84,7 +84,7 @@ func (l *Replay) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, err
 		return engine.Choice{}, false, nil
 	}
 	c := engine.Choice{Value: v.Data, Origin: tracing.Reused}
-	if origin := l.trace.Entries[i].Origin; origin.Scored() {
+	if origin := l.trace.Sites[i].Origin; origin.Scored() {
 		c.Origin = origin
 	}
 	return c, true, nil

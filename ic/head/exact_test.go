@@ -54,7 +54,7 @@ type fixed struct {
 	f    head.Family
 }
 
-func (q *fixed) Propose(_ *engine.Run, s *engine.Site) (control.Density, bool, error) {
+func (q *fixed) Propose(_ *engine.Run, s *engine.Site) (control.Proposal, bool, error) {
 	q.prob = head.Prior{Kind: s.Dist.Kind}
 	for i, p := range s.Dist.Params {
 		if q.prob.Args[i] = p.Float(); s.Dist.RowSize() > 0 {

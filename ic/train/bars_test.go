@@ -74,10 +74,10 @@ func infer(t testing.TB, x engine.Executor, n *ic.Network[float32], data control
 	if err != nil {
 		t.Fatal(err)
 	}
-	return inferWith(t, x, p.Pilot, data, seed, draws, f)
+	return inferWith(t, x, p.ForRun, data, seed, draws, f)
 }
 
-func inferWith(t testing.TB, x engine.Executor, pilot func() control.Pilot, data control.Data, seed, draws uint64, f func(*tracing.Trace)) *posterior.Weights {
+func inferWith(t testing.TB, x engine.Executor, pilot func() control.Proposer, data control.Data, seed, draws uint64, f func(*tracing.Trace)) *posterior.Weights {
 	t.Helper()
 	condition := control.NewCondition(data, true)
 	w := posterior.NewSummary().Weights
@@ -99,9 +99,9 @@ func inferWith(t testing.TB, x engine.Executor, pilot func() control.Pilot, data
 // named is the named scalars of a trace.
 func named(t *tracing.Trace) map[string]float64 {
 	out := map[string]float64{}
-	for i := range t.Entries {
-		if v := t.Value(i); t.Entries[i].Name != 0 && len(v.Data) == 1 {
-			out[t.Table.Name(t.Entries[i].Name)] = v.Data[0]
+	for i := range t.Sites {
+		if v := t.Value(i); t.Sites[i].Name != 0 && len(v.Data) == 1 {
+			out[t.Table.Name(t.Sites[i].Name)] = v.Data[0]
 		}
 	}
 	return out
@@ -163,8 +163,8 @@ func simulated(t testing.TB, x engine.Executor, i uint64) (control.Data, map[str
 	}
 	data := control.Data{}
 	counts := map[uint32]int{}
-	for i := range tr.Entries {
-		e := &tr.Entries[i]
+	for i := range tr.Sites {
+		e := &tr.Sites[i]
 		if e.Op != ppx.Observe {
 			continue
 		}
@@ -461,8 +461,8 @@ func TestLoopsLongerThanInTraining(t *testing.T) {
 	exact := kalman(sequence(data), 5, 1)
 	const draws = 3000 // of which the network makes some five in a hundred count
 	w := infer(t, long, n, data, 6, draws, func(tr *tracing.Trace) {
-		for i := range tr.Entries {
-			if e := &tr.Entries[i]; e.Op == ppx.Sample && e.Origin != tracing.FromProposal {
+		for i := range tr.Sites {
+			if e := &tr.Sites[i]; e.Op == ppx.Sample && e.Origin != tracing.FromProposal {
 				t.Fatalf("%s has a value %s", tr.Table.Label(e.Key), e.Origin)
 			}
 		}
@@ -527,7 +527,7 @@ func fromPrior(d engine.Draw) bool {
 // calibrate is simulation-based calibration (Talts et al. 2018): over data sets from the prior, the weighted rank of the true value
 // among the posterior's draws is uniform. Data sets that do not reach an ESS of 100 are undecided. It returns the smallest p-value
 // of Kolmogorov and Smirnov's test over the variables, times their number.
-func calibrate(t *testing.T, x engine.Executor, n *ic.Network[float32], variables []string, sets uint64, wrap func(control.Pilot) control.Pilot) (p float64, undecided int) {
+func calibrate(t *testing.T, x engine.Executor, n *ic.Network[float32], variables []string, sets uint64, wrap func(control.Proposer) control.Proposer) (p float64, undecided int) {
 	t.Helper()
 	ranks := map[string][]float64{}
 	for i := range sets {
@@ -538,7 +538,7 @@ func calibrate(t *testing.T, x engine.Executor, n *ic.Network[float32], variable
 		}
 		for draws := uint64(400); ; draws *= 4 {
 			below, equal, total := map[string]float64{}, map[string]float64{}, 0.0
-			w := inferWith(t, x, func() control.Pilot { return wrap(proposer.Pilot()) }, data, 1000+i, draws, func(tr *tracing.Trace) {
+			w := inferWith(t, x, func() control.Proposer { return wrap(proposer.ForRun()) }, data, 1000+i, draws, func(tr *tracing.Trace) {
 				e := math.Exp(tr.LogWeight + 50)
 				total += e
 				for name, v := range named(tr) {
@@ -586,7 +586,7 @@ func kolmogorov(x []float64) (p float64) {
 }
 
 func TestCalibration(t *testing.T) {
-	same := func(p control.Pilot) control.Pilot { return p }
+	same := func(p control.Proposer) control.Proposer { return p }
 	for _, c := range []struct {
 		name      string
 		model     gosim.Model
@@ -610,7 +610,7 @@ func TestCalibration(t *testing.T) {
 			if c.name != "gum" {
 				return
 			}
-			if p, _ := calibrate(t, x, n, c.variables, 200, func(p control.Pilot) control.Pilot { return broken{p} }); p > 0.001 {
+			if p, _ := calibrate(t, x, n, c.variables, 200, func(p control.Proposer) control.Proposer { return broken{p} }); p > 0.001 {
 				t.Errorf("a head that gives wrong densities passes, p is %.2g", p)
 			}
 		})
@@ -618,16 +618,16 @@ func TestCalibration(t *testing.T) {
 }
 
 // broken gives densities that are not those of its draws.
-type broken struct{ control.Pilot }
+type broken struct{ control.Proposer }
 
-func (b broken) Propose(r *engine.Run, s *engine.Site) (control.Density, bool, error) {
-	q, ok, err := b.Pilot.Propose(r, s)
+func (b broken) Propose(r *engine.Run, s *engine.Site) (control.Proposal, bool, error) {
+	q, ok, err := b.Proposer.Propose(r, s)
 	if ok {
 		q = wrong{q}
 	}
 	return q, ok, err
 }
 
-type wrong struct{ control.Density }
+type wrong struct{ control.Proposal }
 
-func (w wrong) LogProb(v []float64) float64 { return w.Density.LogProb(v) + 0.7*v[0] }
+func (w wrong) LogProb(v []float64) float64 { return w.Proposal.LogProb(v) + 0.7*v[0] }

@@ -73,7 +73,7 @@ func (m *Model) Write(path string, x *training.Extra) error {
 
 // Describe implements training.Model.
 func (m *Model) Describe() training.Description {
-	return training.Description{Simulator: m.Model, Addresses: len(m.Places()), Weights: m.Size()}
+	return training.Description{Simulator: m.Model, Addresses: len(m.Addresses()), Weights: m.Size()}
 }
 
 // snapshot is a network that does not change any more.

@@ -17,8 +17,8 @@ func Fingerprint(t *tracing.Trace) string {
 	fmt.Fprintf(&b, "%d/%d %v %q w=%s+%s l=%s+%s", t.Chain, t.Draw, t.Status, t.Error, Bits(t.LogWeight), Bits(t.LogWeightRest),
 		Bits(t.LogLikelihood), Bits(t.LogLikelihoodRest))
 	tensor(&b, "result", t.Result)
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		d := t.Dist(i)
 		fmt.Fprintf(&b, "\n  %s %q %v %v %v %t p=%s q=%s", t.Table.Label(e.Key), t.Table.Name(e.Name), e.Op, e.Kind, e.Origin, e.Control,
 			Bits(e.LogP), Bits(e.LogQ))

@@ -90,10 +90,10 @@ func VariableVectors(t *testing.T) (out []VariableVector) {
 
 var normal = dist.Dist{Kind: dist.Normal, Params: []dist.Tensor{dist.Scalar(0), dist.Scalar(1)}}
 
-func statement(table *tracing.Table, s []any) (tracing.Entry, ppx.Tensor) {
+func statement(table *tracing.Table, s []any) (tracing.Site, ppx.Tensor) {
 	op := map[string]ppx.Type{"sample": ppx.Sample, "observe": ppx.Observe, "tag": ppx.Tag}[s[0].(string)]
 	name := s[1].(string)
-	e := tracing.Entry{Op: op, Name: table.InternName(name), Control: true}
+	e := tracing.Site{Op: op, Name: table.InternName(name), Control: true}
 	kind := dist.Normal
 	switch op {
 	case ppx.Tag:

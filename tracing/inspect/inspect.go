@@ -42,8 +42,8 @@ func Addresses(ctx context.Context, r tracing.Reader) ([]Address, error) {
 			return nil, err
 		}
 		n++
-		for i := range t.Entries {
-			e := &t.Entries[i]
+		for i := range t.Sites {
+			e := &t.Sites[i]
 			k, ok := at[e.Address]
 			if !ok {
 				k = len(out)
@@ -106,9 +106,9 @@ func Types(ctx context.Context, r tracing.Reader) ([]Type, error) {
 		id := t.Type()
 		x := at[id]
 		if x == nil {
-			x = &Type{ID: id, Length: len(t.Entries), First: t.Draw, logSum: math.Inf(-1)}
-			for i := range t.Entries {
-				if e := &t.Entries[i]; e.Op == ppx.Sample && e.Control {
+			x = &Type{ID: id, Length: len(t.Sites), First: t.Draw, logSum: math.Inf(-1)}
+			for i := range t.Sites {
+				if e := &t.Sites[i]; e.Op == ppx.Sample && e.Control {
 					x.Controlled++
 				}
 			}
@@ -154,8 +154,8 @@ func Compare(want, got *tracing.Trace, tolerance float64) []Difference {
 			out = append(out, Difference{i, fmt.Sprintf(format, args...)})
 		}
 	}
-	for i := range min(len(want.Entries), len(got.Entries)) {
-		a, b := &want.Entries[i], &got.Entries[i]
+	for i := range min(len(want.Sites), len(got.Sites)) {
+		a, b := &want.Sites[i], &got.Sites[i]
 		la, lb := want.Table.Label(a.Key), got.Table.Label(b.Key)
 		if la != lb || a.Op != b.Op {
 			add(i, "%s at %s, recorded was %s at %s", b.Op, ppx.Quote(lb), a.Op, ppx.Quote(la))
@@ -194,8 +194,8 @@ func Compare(want, got *tracing.Trace, tolerance float64) []Difference {
 			add(i, "%slog density %.17g, recorded was %.17g", name, b.LogP, a.LogP)
 		}
 	}
-	if len(out) == 0 && len(want.Entries) != len(got.Entries) {
-		add(-1, "%d statements, recorded were %d", len(got.Entries), len(want.Entries))
+	if len(out) == 0 && len(want.Sites) != len(got.Sites) {
+		add(-1, "%d statements, recorded were %d", len(got.Sites), len(want.Sites))
 	}
 	if !slices.Equal(want.Result.Shape, got.Result.Shape) && len(want.Result.Data) > 1 || !alike(want.Result, got.Result, tolerance, 0) {
 		add(-1, "result %s", apart(got.Result, want.Result))

@@ -50,10 +50,10 @@ type visit struct {
 	logP    float64
 }
 
-func (v visit) in(t *tracing.Table, seen map[uint32]uint32) tracing.Entry {
+func (v visit) in(t *tracing.Table, seen map[uint32]uint32) tracing.Site {
 	id := t.Intern(v.address, v.op, dist.Normal)
 	seen[id]++
-	return tracing.Entry{Key: tracing.Key{Address: id, Instance: seen[id]}, Name: t.InternName(v.name), Op: v.op, Control: v.control, LogP: v.logP}
+	return tracing.Site{Key: tracing.Key{Address: id, Instance: seen[id]}, Name: t.InternName(v.name), Op: v.op, Control: v.control, LogP: v.logP}
 }
 
 // trace makes a trace of some statements.
@@ -294,7 +294,7 @@ func drawn(t *testing.T, d ppx.Dist, value, result ppx.Tensor) *tracing.Trace {
 	table := tracing.NewTable()
 	var b tracing.Builder
 	b.Reset(table, 0, 0)
-	b.Add(tracing.Entry{Key: tracing.Key{Address: table.Intern("a__Normal", ppx.Sample, dist.Normal), Instance: 1}, Name: table.InternName("x"), Op: ppx.Sample, LogP: logP}, value, &d)
+	b.Add(tracing.Site{Key: tracing.Key{Address: table.Intern("a__Normal", ppx.Sample, dist.Normal), Instance: 1}, Name: table.InternName("x"), Op: ppx.Sample, LogP: logP}, value, &d)
 	return b.Finish(result, 0, 0)
 }
 

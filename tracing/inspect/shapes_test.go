@@ -17,7 +17,7 @@ func TestDistributionsAndShapesAreCompared(t *testing.T) {
 		b.Reset(table, 0, 0)
 		d := dist.New(dist.Normal, mean, 1)
 		logP, _ := d.LogProb(dist.Scalar(1)) // of both means: 1 is as far from 0 as from 2
-		b.Add(tracing.Entry{Key: tracing.Key{Address: table.Intern("a__Normal", ppx.Sample, dist.Normal), Instance: 1}, Op: ppx.Sample, LogP: logP}, value, &d)
+		b.Add(tracing.Site{Key: tracing.Key{Address: table.Intern("a__Normal", ppx.Sample, dist.Normal), Instance: 1}, Op: ppx.Sample, LogP: logP}, value, &d)
 		return b.Finish(result, 0, 0)
 	}
 	row, column := ppx.Tensor{Data: []float64{1, 1}, Shape: []int32{1, 2}}, ppx.Tensor{Data: []float64{1, 1}, Shape: []int32{2, 1}}

@@ -156,10 +156,10 @@ func opening(ctx context.Context, s *Reader) (out string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if t.Status != tracing.OK || len(t.Entries) == 0 || s.Manifest.NoParameters {
+		if t.Status != tracing.OK || len(t.Sites) == 0 || s.Manifest.NoParameters {
 			continue
 		}
-		e := &t.Entries[0]
+		e := &t.Sites[0]
 		statement := fmt.Sprintf("%v %v at %s", e.Op, t.Dist(0), ppx.Quote(t.Table.Label(e.Key)))
 		if e.Name != 0 {
 			statement += fmt.Sprintf(" named %s", ppx.Quote(t.Table.Name(e.Name)))

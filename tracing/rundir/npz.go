@@ -24,7 +24,7 @@ const maxHeader = 1 << 16
 // ReadNPY reads an array of numbers in numpy's format: any real or integer type, row- or column-major.
 // size is that of the data, header included; it bounds what the header may claim.
 func ReadNPY(in io.Reader, size int64) (t ppx.Tensor, err error) {
-	// The library trusts the header; so does whoever calls it with a file that lies.
+	// npyio panics on headers that contradict themselves.
 	defer func() {
 		if p := recover(); p != nil {
 			t, err = ppx.Tensor{}, errors.New("not a valid .npy file: its header cannot be read")

@@ -187,7 +187,7 @@ func (r *Reader) whole(n uint64) error {
 	return nil
 }
 
-// Part returns the traces of part k; fs.ErrNotExist after the last.
+// Part returns the traces of part k; fs.ErrNotExist after the last; ErrDamaged.
 func (r *Reader) Part(k uint64) ([]*tracing.Trace, error) { return r.part(k, 0, -1) }
 
 // ErrNoRow says that a row is not recorded.
@@ -471,7 +471,7 @@ func (r *Reader) shared(row, same int64) (*tracing.Trace, error) {
 func (r *Reader) entry(b *tracing.Builder, s *siteColumns, row int) error {
 	id := s.addresses[s.address.codes[row]]
 	kind := r.kinds[id]
-	e := tracing.Entry{Op: r.ops[id], Kind: kind, Control: s.control.ints[row] != 0, Origin: s.origins[s.origin.codes[row]],
+	e := tracing.Site{Op: r.ops[id], Kind: kind, Control: s.control.ints[row] != 0, Origin: s.origins[s.origin.codes[row]],
 		Name: s.names[s.name.codes[row]], LogP: s.logP.doubles[row]}
 	e.Address, e.Instance = r.ids[id], uint32(s.instance.ints[row])
 	e.LogQ = e.LogP

@@ -127,7 +127,7 @@ func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace) error {
 			continue
 		}
 		e.use(t)
-		for i := range t.Entries {
+		for i := range t.Sites {
 			e.site(t, i)
 			if len(e.sites) == chunkRows {
 				if err := flush(); err != nil {
@@ -141,8 +141,8 @@ func (e *encoder) writeSites(f *os.File, traces []*tracing.Trace) error {
 
 // holdsNaN tells whether some number of a trace's statements is none.
 func (e *encoder) holdsNaN(t *tracing.Trace) bool {
-	for i := range t.Entries {
-		if s := &t.Entries[i]; s.LogP != s.LogP || s.LogQ != s.LogQ || e.bare && slices.ContainsFunc(t.Value(i).Data, math.IsNaN) {
+	for i := range t.Sites {
+		if s := &t.Sites[i]; s.LogP != s.LogP || s.LogQ != s.LogQ || e.bare && slices.ContainsFunc(t.Value(i).Data, math.IsNaN) {
 			return true
 		}
 	}
@@ -164,15 +164,15 @@ func (e *encoder) use(t *tracing.Trace) {
 	if e.table != t.Table {
 		e.table, e.ids, e.names = t.Table, e.ids[:0], e.names[:0]
 	}
-	for i := range t.Entries {
-		if s := &t.Entries[i]; int(s.Address) >= len(e.ids) || int(s.Name) >= len(e.names) {
+	for i := range t.Sites {
+		if s := &t.Sites[i]; int(s.Address) >= len(e.ids) || int(s.Name) >= len(e.names) {
 			e.ids, e.names = t.Table.AppendIDs(e.ids), t.Table.AppendNames(e.names)
 		}
 	}
 }
 
 func (e *encoder) site(t *tracing.Trace, i int) {
-	s := &t.Entries[i]
+	s := &t.Sites[i]
 	e.sites = append(e.sites, siteRow{})
 	r := &e.sites[len(e.sites)-1]
 	r.Row, r.Index, r.Address, r.Instance = t.Row, int32(i), e.ids[s.Address], int32(s.Instance)
@@ -210,7 +210,7 @@ func (e *encoder) writeDraws(f *os.File, traces []*tracing.Trace) error {
 	for _, t := range traces {
 		r := drawRow{Row: t.Row, Chain: int32(t.Chain), Draw: int64(t.Draw),
 			LogWeight: t.LogWeight, WeightRest: t.LogWeightRest, LogLikelihood: t.LogLikelihood, LikelihoodRest: t.LogLikelihoodRest,
-			TraceType: int64(t.Type()), Length: int32(len(t.Entries)), ResultShape: t.Result.Shape,
+			TraceType: int64(t.Type()), Length: int32(len(t.Sites)), ResultShape: t.Result.Shape,
 			Seconds: t.Seconds, Status: t.Status.String()}
 		if f := t.From; f != nil {
 			r.Step, r.Parent, r.SameAs, r.Score = int64(f.Step), rowOf(&f.Parent), rowOf(&f.SameAs), f.Score

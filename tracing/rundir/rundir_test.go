@@ -74,8 +74,8 @@ func run(t testing.TB, m gosim.Model, n uint64, data control.Data) []*tracing.Tr
 func show(t *tracing.Trace) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %d %v %v %v %s %s %x\n", t.Draw, t.Chain, t.LogWeight, t.LogLikelihood, t.Result, t.Status, t.Error, t.Type())
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	for i := range t.Sites {
+		e := &t.Sites[i]
 		d := t.Dist(i)
 		v := t.Value(i)
 		// Parameters come back in the value's shape.
@@ -466,7 +466,7 @@ func BenchmarkHMM(b *testing.B) {
 	traces := run(b, hmm.Model, 30000, nil)
 	sites := 0
 	for _, t := range traces {
-		sites += len(t.Entries)
+		sites += len(t.Sites)
 	}
 	path := filepath.Join(b.TempDir(), "run")
 	b.Run("write", func(b *testing.B) {
@@ -498,7 +498,7 @@ func BenchmarkHMM(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				n += len(t.Entries)
+				n += len(t.Sites)
 			}
 			if n != sites {
 				b.Fatal(n)

@@ -341,7 +341,7 @@ func (w *Writer) tally() {
 func choosePartSize(traces []*tracing.Trace, bare bool) uint64 {
 	sites, numbers := 0, 0
 	for i, t := range traces {
-		sites += len(t.Entries)
+		sites += len(t.Sites)
 		numbers += size(t, bare)
 		n := i + 1
 		if n < sizingDraws && numbers < partNumbers {
@@ -360,7 +360,7 @@ func choosePartSize(traces []*tracing.Trace, bare bool) uint64 {
 func size(t *tracing.Trace, bare bool) int {
 	n := 8 + len(t.Result.Data)
 	var d ppx.Dist
-	for i := range t.Entries {
+	for i := range t.Sites {
 		v := len(t.Value(i).Data)
 		if n += 8 + v; !bare {
 			t.DistInto(i, &d)
@@ -424,8 +424,8 @@ func (w *Writer) write(p *part) error {
 		if t.Table != table {
 			table, known = t.Table, w.cache[t.Table]
 		}
-		for i := range t.Entries {
-			if a := t.Entries[i].Address; int(a) >= len(known) || !known[a] {
+		for i := range t.Sites {
+			if a := t.Sites[i].Address; int(a) >= len(known) || !known[a] {
 				known = w.note(p, t, a)
 			}
 		}
