@@ -112,7 +112,7 @@ type Trace struct {
 	Chain     uint32
 	From      *Lineage // nil for an independent draw
 	Table     *Table
-	Sites   []Site
+	Sites     []Site
 	Result    ppx.Tensor
 	LogWeight float64 // in nats
 	// LogWeightRest is what LogWeight has lost in rounding: together they have twice the digits, so that large contributions which all
