@@ -214,7 +214,9 @@ func (q *queue) deliver(j *job, r result) {
 	if r.err == nil && r.cause == nil {
 		q.through.add(j)
 	}
-	delete(s.lost, j)
+	if len(s.lost) > 0 {
+		delete(s.lost, j)
+	}
 	if !s.closed {
 		s.results[j.seq] = r
 		if r.trace != nil {

@@ -35,11 +35,18 @@ func pendingDirs(path string) []string {
 // ends before. From any goroutine.
 func (w *Writer) Early(t *tracing.Trace) {
 	w.earlyMu.Lock()
-	defer w.earlyMu.Unlock()
-	if t.Row >= w.next.Load() { // else it has come in its turn meanwhile
-		w.early[t.Row] = t
-		w.earlier = true
+	if len(w.early) == cap(w.early) { // most of them have come in their turn meanwhile
+		w.dropEarly()
 	}
+	w.early = append(w.early, t)
+	w.earlier = true
+	w.earlyMu.Unlock()
+}
+
+// dropEarly forgets those that have come in their turn.
+func (w *Writer) dropEarly() {
+	next := w.next.Load()
+	w.early = slices.DeleteFunc(w.early, func(t *tracing.Trace) bool { return t.Row < next })
 }
 
 // waiting is the traces that have not come in their turn, in the order of rows, if they are others than were stored last and, unless at
@@ -47,23 +54,17 @@ func (w *Writer) Early(t *tracing.Trace) {
 func (w *Writer) waiting(atOnce bool) (out []*tracing.Trace, changed bool) {
 	w.earlyMu.Lock()
 	defer w.earlyMu.Unlock()
-	next := w.next.Load()
-	for row := range w.early {
-		if row < next {
-			delete(w.early, row)
-			w.earlier = true
-		}
-	}
-	if next != w.seen {
+	had := len(w.early)
+	w.dropEarly()
+	w.earlier = w.earlier || len(w.early) < had
+	if next := w.next.Load(); next != w.seen {
 		w.seen, w.since = next, time.Now()
 	}
 	if !w.earlier || !atOnce && time.Since(w.since) < w.every {
 		return nil, false
 	}
 	w.earlier = false
-	for _, t := range w.early {
-		out = append(out, t)
-	}
+	out = slices.Clone(w.early)
 	slices.SortFunc(out, func(a, b *tracing.Trace) int { return cmp.Compare(a.Row, b.Row) })
 	return out, true
 }

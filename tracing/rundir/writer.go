@@ -64,7 +64,7 @@ type Writer struct {
 
 	next    atomic.Int64 // the first row that has not been written
 	earlyMu sync.Mutex   // not mu, which is held while the disk is slow
-	early   map[int64]*tracing.Trace
+	early   []*tracing.Trace // some of them have come in their turn meanwhile
 	earlier bool      // others wait than were stored last
 	seen    int64     // next, when it was looked at last,
 	since   time.Time // and when it came to that
@@ -174,7 +174,7 @@ func Free(path string) error {
 }
 
 func newWriter(path string, m *Manifest) *Writer {
-	return &Writer{Path: path, m: m, enc: encoder{bare: m.NoParameters}, known: map[int64]bool{}, early: map[int64]*tracing.Trace{}, since: time.Now(), cache: map[*tracing.Table][]bool{},
+	return &Writer{Path: path, m: m, enc: encoder{bare: m.NoParameters}, known: map[int64]bool{}, since: time.Now(), cache: map[*tracing.Table][]bool{},
 		started: time.Now(), every: DefaultSync, lastSync: time.Now(), before: m.Seconds, stop: make(chan struct{})}
 }
 
@@ -250,7 +250,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	for _, t := range waiting {
 		if t.Row >= int64(next) {
 			w.Pending = append(w.Pending, t)
-			w.early[t.Row] = t
+			w.early = append(w.early, t)
 		}
 	}
 	m.State, m.Error, m.Ended, m.Cut = Running, "", nil, nil

@@ -1,0 +1,85 @@
+package expression
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestExpressions(t *testing.T) {
+	values := map[string]float64{"x": 3, "px": 3, "py": 4, "k": 1, "x@2": -2, "v[0]": 10, "v[1,2]": 20, "a b": 7, "and": 5, "log": 9, "n/2": 8, "µ": 2}
+	var names []string
+	for n := range values {
+		names = append(names, n)
+	}
+	names = append(names, "absent")
+	for text, want := range map[string]float64{
+		"x": 3, "sqrt(px^2+py^2)": 5, "x^2": 9, "-x^2": -9, "2^3^2": 512, "x@2 + 1": -1, "v[0]+v[1,2]": 30, "`a b`*2": 14, "`and` + 1": 6, "`n/2`": 8, "n/2": 8,
+		"x > 2": 1, "x > 2 and k == 1": 1, "x > 2 && not (k == 1)": 0, "x<0 || k==1": 1, "x > 0 ? px : py": 3, "1/2": 0.5, "7 / 2 * 2": 7, "µ*2": 4,
+		"max(x, px, 10)": 10, "abs(x@2)": 2, "hypot(3, 4)": 5, "atan2(0, 1)": 0, "mod(7, 4)": 3, "sqrt(4)": 2, "exp(0)": 1, "isnan(x/0 - x/0)": 1, "1e3 + 2.5e-1": 1000.25,
+		"x/0": math.Inf(1), "(x)": 3, "x != 3": 0, "x@2<0": 1, "lgamma(5)": math.Log(24), "log10(100)": 2, "3": 3, "floor(2.7)": 2,
+	} {
+		e, err := Compile(text, names)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		v, ok := e.Eval(func(n string) (float64, bool) { v, ok := values[n]; return v, ok })
+		if !ok || math.Abs(v-want) > 1e-12 && v != want {
+			t.Errorf("%s is %v, %v, want %v", text, v, ok, want)
+		}
+	}
+	e, err := Compile("absent > 1 or x > 0", names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := e.Eval(func(n string) (float64, bool) { v, ok := values[n]; return v, ok }); ok || !e.Condition || len(e.Names) != 2 {
+		t.Error("it is not absent")
+	}
+}
+
+func TestExpressionsThatAreWrong(t *testing.T) {
+	for text, c := range map[string]struct {
+		column int
+		want   string
+	}{
+		"":            {1, "it ends too early"},
+		"x +":         {4, "it ends too early"},
+		"x + zz":      {5, "there is no variable zz; there are v[0], x"},
+		"`x":          {1, "second backquote"},
+		"x + `y`":     {5, "there is no variable y"},
+		"sqrt(x":      {7, ""},
+		"x $ 2":       {3, ""},
+		"sqrt(x, 1)":  {1, ""},
+		`x == "a"`:    {6, "has no meaning"},
+		"[1, 2]":      {1, "neither a number nor a condition"},
+		"x and 1":     {1, ""},
+		"filter(x)":   {1, "there is no variable filter"},
+		"v[0] + w[1]": {8, "there is no variable w"},
+		"v[0] + ) x":  {8, ""},
+		"x ? 1 : 2":   {1, ""},
+		"x | 2":       {3, "has no meaning"},
+		"{x: 1}":      {1, "has no meaning"},
+		"µ > 1":       {1, "there is no variable µ"},
+	} {
+		_, err := Compile(text, []string{"x", "v[0]"})
+		var at *Error
+		if !errors.As(err, &at) || !strings.Contains(at.What, c.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "v0") {
+			t.Errorf("%q: %v", text, err)
+		} else if at.Column != c.column {
+			t.Errorf("%q: column %d, want %d: %v", text, at.Column, c.column, err)
+		}
+	}
+}
+
+func BenchmarkEval(b *testing.B) {
+	e, err := Compile("sqrt(x^2 + y^2) > 1 and x < 3", []string{"x", "y"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Eval(func(string) (float64, bool) { return 2, true })
+	}
+}
