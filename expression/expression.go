@@ -88,7 +88,9 @@ func Compile(text string, variables []string) (*Expression, error) {
 		what, column := err.Error(), len(in)
 		var located *file.Error
 		if errors.As(err, &located) {
-			what, column = located.Message, located.Column
+			if what = located.Message; !strings.Contains(what, "token EOF") {
+				column = located.Column
+			}
 		}
 		return nil, &Error{text, at.column(text, column), strings.ReplaceAll(what, "unexpected token EOF", "it ends too early")}
 	}
@@ -159,6 +161,9 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 		case unicode.IsLetter(r) || r == '_':
 			word := text[i : i+identifier(text[i:])]
 			name := longest(text[i:], word, known)
+			if slices.Contains(words, word) && name == word || isWord(word) && strings.HasPrefix(strings.TrimLeft(text[i+len(word):], " "), "(") {
+				name = "" // in backquotes it is one
+			}
 			switch {
 			case name != "":
 				use(name, i, i+len(name))

@@ -54,7 +54,7 @@ func TestExpressionsThatAreWrong(t *testing.T) {
 		"sqrt(x, 1)":  {1, ""},
 		`x == "a"`:    {6, "has no meaning"},
 		"[1, 2]":      {1, "neither a number nor a condition"},
-		"x and 1":     {1, ""},
+		"x and 1":     {3, ""},
 		"filter(x)":   {1, "there is no variable filter"},
 		"v[0] + w[1]": {8, "there is no variable w"},
 		"v[0] + ) x":  {8, ""},
