@@ -2,8 +2,10 @@ package jobs
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -24,6 +26,10 @@ func Summarise(ctx context.Context, dir string, full bool) (*Outcome, error) {
 	o := &Outcome{Dir: dir, Manifest: m, Summary: posterior.NewSummary(), Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, State: m.State,
 		Done: m.Counts.Traces + m.Counts.Failed}
 	o.Summary.Full = full
+	o.Summary.Weights.LeftOut = m.LeftOut
+	if x := m.Resampled; x != nil {
+		o.Summary.Weights.Before = &posterior.Before{ESS: x.ESS, Khat: float64(x.Khat), LogEvidenceSE: float64(x.LogEvidenceSE)}
+	}
 	for t, err := range r.All(ctx) {
 		if err != nil {
 			return nil, err
@@ -46,6 +52,12 @@ func Summarise(ctx context.Context, dir string, full bool) (*Outcome, error) {
 			w += ": " + ppx.Printable(m.Error)
 		}
 		o.Remarks = []string{w}
+	}
+	if m.LeftOut > 0 {
+		o.Remarks = append(o.Remarks, fmt.Sprintf("the evidence is that of the model restricted to the traces that are kept: %s draws were left out (%s)", text.Thousands(m.LeftOut), ppx.Printable(m.Lineage.Words())))
+	}
+	if x := m.Resampled; x != nil {
+		o.Remarks = append(o.Remarks, fmt.Sprintf("resampled: of %s traces with an effective sample size of %.4g, which the errors keep", text.Thousands(x.From), x.ESS))
 	}
 	return o, nil
 }

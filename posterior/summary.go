@@ -412,6 +412,16 @@ func (s *Summary) finish(a named) Variable {
 	if v.Kind == Discrete {
 		a.discrete(&v)
 	}
+	if share := s.Weights.share(); share < 1 {
+		v.ESS *= share
+		more := 1 / math.Sqrt(share)
+		for _, se := range []*float64{&v.MeanSE, &v.Q05SE, &v.Q50SE, &v.Q95SE} {
+			*se *= more
+		}
+		for i := range v.Values {
+			v.Values[i].SE *= more
+		}
+	}
 	return v
 }
 

@@ -19,11 +19,26 @@ type Weights struct {
 	Zero   uint64
 	Bad    uint64
 	Failed uint64 // draws without a trace, not among N: their weight is zero too
+	// LeftOut is draws that a condition leaves out, not among N either: their weight is zero, too.
+	LeftOut uint64
+	// Before is what traces of equal weight were drawn from, nil for ordinary draws: they are clones, and say no more than those.
+	Before *Before
 
 	rel    tracing.Relative // to the first finite log weight
 	max    float64          // largest log weight, relative; the sums are relative to it
 	s1, s2 float64          // Σ e^(w−max), Σ e^2(w−max)
 	top    []float64
+}
+
+// Before is the weights that resampled traces had.
+type Before struct{ ESS, Khat, LogEvidenceSE float64 }
+
+// share is how much of a draw a trace stands for: below 1 for clones.
+func (w *Weights) share() float64 {
+	if w.Before == nil || w.N == 0 {
+		return 1
+	}
+	return math.Min(1, w.Before.ESS/float64(w.N))
 }
 
 // keepTop bounds how many of the largest weights are kept for k̂, which needs 3√N of them.
@@ -72,7 +87,7 @@ func (w *Weights) sum(lw float64) {
 func (w *Weights) AddFailed() { w.Failed++ }
 
 // draws is how many there were, failed ones included.
-func (w *Weights) draws() float64 { return float64(w.N + w.Failed) }
+func (w *Weights) draws() float64 { return float64(w.N + w.Failed + w.LeftOut) }
 
 func descending(a, b float64) int {
 	switch {
@@ -89,7 +104,7 @@ func (w *Weights) ESS() float64 {
 	if w.s2 == 0 {
 		return 0
 	}
-	return w.s1 * w.s1 / w.s2
+	return w.s1 * w.s1 / w.s2 * w.share()
 }
 
 // Largest is the share of the largest weight; NaN when no weight is positive.
@@ -122,6 +137,9 @@ func (w *Weights) LogSum() float64 {
 
 // LogEvidenceSE is the standard error of LogEvidence by the delta method: √(1/ESS − 1/N), over all N draws.
 func (w *Weights) LogEvidenceSE() float64 {
+	if w.Before != nil {
+		return w.Before.LogEvidenceSE
+	}
 	if w.s1 == 0 {
 		return math.NaN()
 	}
@@ -132,6 +150,9 @@ func (w *Weights) LogEvidenceSE() float64 {
 // (A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, "Pareto smoothed importance sampling", JMLR
 // 2024). NaN where fewer than five weights are in the tail; −Inf where the tail is a constant, or hardly more than one.
 func (w *Weights) Khat() float64 {
+	if w.Before != nil {
+		return w.Before.Khat
+	}
 	n := w.draws()
 	m := int(math.Ceil(math.Min(n/5, 3*math.Sqrt(n))))
 	if m < 5 || w.N == 0 {

@@ -46,8 +46,9 @@ const (
 
 // Statement numbers that no statement has: the coins of prior inflation, and of defensive mixing.
 const (
-	StatementCoin    = 1<<63 - 1
-	StatementDefence = 1<<63 - 2
+	StatementCoin     = 1<<63 - 1
+	StatementDefence  = 1<<63 - 2
+	StatementResample = 1<<63 - 3
 )
 
 // NewStream returns the stream of a key (seed, stream) and the last three words of the counter.

@@ -63,7 +63,10 @@ type Manifest struct {
 	Host                 Host             `json:"host"`
 	Cut                  *Cut             `json:"cut,omitempty"` // of a run that ended early
 	Lineage              *Lineage         `json:"lineage,omitempty"`
-	Job                  json.RawMessage  `json:"job,omitempty"`   // that has made it (package jobs), but for its data
+	Job                  json.RawMessage  `json:"job,omitempty"`      // that has made it (package jobs), but for its data
+	LeftOut              uint64           `json:"left_out,omitempty"` // draws without a row: those for which the condition of a derived run is false; their weight is zero
+	Resampled            *Resampled       `json:"resampled,omitempty"`
+	Seeds                []uint64         `json:"seeds,omitempty"` // of joined runs, in the order of rows
 	Mixed                []uint64         `json:"mixed,omitempty"` // draws from which on another simulator has answered (--force)
 }
 
@@ -81,10 +84,49 @@ type Lineage struct {
 	Change string `json:"change,omitempty"` // what was done otherwise
 }
 
+// Words are what was done; "" where nothing is known.
+func (l *Lineage) Words() string {
+	if l == nil {
+		return ""
+	}
+	return l.Change
+}
+
 // NetworkFile is the network that has guided a run.
 type NetworkFile struct {
 	File   string `json:"file"`
 	SHA256 string `json:"sha256"`
+}
+
+// Resampled is what traces of equal weight were drawn from: they are clones, and say no more than those.
+type Resampled struct {
+	From          uint64  `json:"from"` // traces
+	ESS           float64 `json:"ess"`
+	Khat          Number  `json:"khat"`
+	LogEvidenceSE Number  `json:"log_evidence_se"`
+}
+
+// Number is a float64 that is null in JSON where it is NaN or infinite.
+type Number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if x := float64(n); math.IsNaN(x) || math.IsInf(x, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *Number) UnmarshalJSON(b []byte) error {
+	x := math.NaN()
+	if string(b) != "null" {
+		if err := json.Unmarshal(b, &x); err != nil {
+			return err
+		}
+	}
+	*n = Number(x)
+	return nil
 }
 
 // Counts are numbers of draws.

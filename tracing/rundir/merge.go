@@ -175,6 +175,21 @@ func opening(ctx context.Context, s *Reader) (out string, err error) {
 	return out, nil
 }
 
+// SameJob names the first setting in which two runs are not of the same job; of seeds alone it says nothing. Errors: ErrMerge.
+func SameJob(a, b *Reader) error {
+	x, y := *a.Manifest, *b.Manifest
+	y.Seed = x.Seed
+	if what, p, q := different(&x, &y); what != "" {
+		return fmt.Errorf("%w: %s of %s is %s, that of %s %s", ErrMerge, what, a.Path, p, b.Path, q)
+	}
+	if same, err := sameData(a, b); err != nil {
+		return err
+	} else if !same {
+		return fmt.Errorf("%w: %s and %s have different data", ErrMerge, a.Path, b.Path)
+	}
+	return oneSimulator(context.Background(), []*Reader{a, b})
+}
+
 // different names the first setting that two runs of one job cannot differ in.
 func different(a, b *Manifest) (what, x, y string) {
 	settings := func(m *Manifest) [][2]string {

@@ -62,12 +62,12 @@ type Writer struct {
 	// Pending are finished traces of a resumed run that wait for earlier draws.
 	Pending []*tracing.Trace
 
-	next    atomic.Int64 // the first row that has not been written
-	earlyMu sync.Mutex   // not mu, which is held while the disk is slow
+	next    atomic.Int64     // the first row that has not been written
+	earlyMu sync.Mutex       // not mu, which is held while the disk is slow
 	early   []*tracing.Trace // some of them have come in their turn meanwhile
-	earlier bool      // others wait than were stored last
-	seen    int64     // next, when it was looked at last,
-	since   time.Time // and when it came to that
+	earlier bool             // others wait than were stored last
+	seen    int64            // next, when it was looked at last,
+	since   time.Time        // and when it came to that
 
 	known   map[int64]bool            // addresses that are on disk, or new in the open part
 	cache   map[*tracing.Table][]bool // the same, by a table's numbers
