@@ -86,9 +86,9 @@ type deriver struct {
 	names  *control.Names
 	b      tracing.Builder
 
-	kept, left, sum uint64 // traces that are kept, that the condition leaves out
-	resampled       *rundir.Resampled
-	equal           tracing.Sum // log weight of resampled traces
+	kept, left uint64 // traces that are kept, that the condition leaves out
+	resampled  *rundir.Resampled
+	equal      tracing.Sum // log weight of resampled traces
 }
 
 type let struct {

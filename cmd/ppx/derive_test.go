@@ -63,7 +63,7 @@ func TestDerivedWeights(t *testing.T) {
 	s.run(0, words("derive --quiet prior -o conditioned --observe obs0=4 --observe obs1=3")...)
 	p := s.posteriorOf(t, "conditioned")
 	mu := p.Variable("mu")
-	if d := float64(mu.Mean) - 3.083333; math.Abs(d) > 4*float64(mu.MeanSE) || math.Abs(float64(p.LogEvidence)- -4.072737) > 4*float64(p.LogEvidenceSE) || p.ESS < 500 {
+	if d := float64(mu.Mean) - 3.083333; math.Abs(d) > 4*float64(mu.MeanSE) || math.Abs(float64(p.LogEvidence) - -4.072737) > 4*float64(p.LogEvidenceSE) || p.ESS < 500 {
 		t.Errorf("mu %v ± %v, exact 3.0833; log evidence %v ± %v, exact -4.0727", mu.Mean, mu.MeanSE, p.LogEvidence, p.LogEvidenceSE)
 	}
 	out, _ := s.run(0, words("trace show other 3")...)
