@@ -8,12 +8,37 @@ import (
 	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // Summarise is the Outcome of a recorded run, as far as it has come. With full the elements of tensors of any size are listed. Errors: those
 // of rundir.Open and Reader.All.
 func Summarise(ctx context.Context, dir string, full bool) (*Outcome, error) {
+	return summarise(ctx, dir, full, func(*tracing.Trace) {})
+}
+
+// Halves is Summarise, with the weights of even and of odd draws by themselves.
+func Halves(ctx context.Context, dir string) (o *Outcome, halves [2]*posterior.Weights, err error) {
+	halves = [2]*posterior.Weights{posterior.NewWeights(), posterior.NewWeights()}
+	o, err = summarise(ctx, dir, false, func(t *tracing.Trace) {
+		w := halves[t.Row%2]
+		switch t.Status {
+		case tracing.OK:
+			w.Add(t.LogWeight, t.LogWeightRest)
+		case tracing.Failed:
+			w.AddFailed()
+		}
+	})
+	if err == nil {
+		for _, w := range halves {
+			w.LeftOut = o.Manifest.LeftOut / 2
+		}
+	}
+	return o, halves, err
+}
+
+func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Trace)) (*Outcome, error) {
 	r, err := rundir.Open(dir, nil)
 	if err != nil {
 		return nil, err
@@ -38,6 +63,7 @@ func Summarise(ctx context.Context, dir string, full bool) (*Outcome, error) {
 			return nil, err
 		}
 		_ = o.Names.Add(t) // the judgement will say so
+		each(t)
 		if m.Network != nil {
 			_ = o.Unseen.Write(ctx, t) // it has no errors
 		}

@@ -44,6 +44,7 @@ type Posterior struct {
 	Model       string             `json:"-"`
 	Conditioned bool               `json:"-"` // the weights carry a likelihood
 	Sum         *posterior.Summary `json:"-"`
+	Reasons     []posterior.Reason `json:"-"` // of Trust
 
 	remarks []string // warnings besides the reasons of trust
 }
@@ -125,6 +126,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		ESS: Number(w.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(w.LogEvidenceSE()),
 		Seconds: Number(m.Seconds), LikelihoodImportance: Number(cmp.Or(m.LikelihoodImportance, 1)), Trust: trustOf(t), Warnings: []string{},
 		Variables: []Variable{}, Model: m.Model, Conditioned: m.Conditioned, Sum: sum}
+	r.Reasons = t.Reasons
 	success, successSE := sum.Success()
 	r.Success, r.SuccessSE = Number(success), Number(successSE)
 	for _, x := range t.Reasons {

@@ -63,6 +63,9 @@ func TestGolden(t *testing.T) {
 		"trace-addresses": {args: words("trace addresses --json run")},
 		"trace-replay":    {args: args(words("trace replay --json run 3"), sim)},
 		"version":         {args: words("version --json")},
+		"diagnose":        {args: words("diagnose --json run")},
+		"compare":         {args: words("compare --json run prior")},
+		"derive":          {args: words("derive --json run -o dd --let s=a^2 --thin 2")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, _ := s.run(c.code, c.args...)
@@ -70,7 +73,7 @@ func TestGolden(t *testing.T) {
 		})
 	}
 	for name, command := range map[string]string{"summary": "summary run --plot a", "summary-two": "summary run prior --truth-from prior:3", "trace-ls": "trace ls -n 5 run",
-		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "job": "infer --print-job --job run"} {
+		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "diagnose": "diagnose run", "compare": "compare run prior run", "job": "infer --print-job --job run"} {
 		t.Run(name, func(t *testing.T) {
 			out, _ := s.run(0, words(command)...)
 			goldenText(t, name, out)

@@ -1,0 +1,138 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/ppx-engine/ppx-engine/internal/text"
+	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
+)
+
+// Diagnosis is what "diagnose" prints of a run: findings, the worst first, and a verdict, the same as everywhere.
+type Diagnosis struct {
+	Schema   int               `json:"schema"`
+	Run      string            `json:"run"`
+	Verdict  posterior.Verdict `json:"verdict"`
+	Findings []Finding         `json:"findings"`
+
+	result *Posterior
+}
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	Code    string            `json:"code"`
+	Verdict posterior.Verdict `json:"verdict"` // what it makes of the result; good: it speaks for it
+	Text    string            `json:"text"`
+	Means   string            `json:"means"`
+	Do      string            `json:"do"` // "" where nothing is to be done
+}
+
+// advice is what findings mean and what to do, by their codes.
+var advice = map[string][2]string{
+	posterior.FewDraws:      {"so few draws say nothing of how far figures may be off", "draw more: --resume with a larger -n"},
+	posterior.LowESS:        {"the weights are so uneven that only so many draws count: the proposal seldom makes what the data ask for", "draw more, train a network for it (ppx train, infer --network), or look for a datum that is far more exact than the prior is wide"},
+	posterior.NoWeight:      {"no draw is possible under the data: the model cannot have made them, or the data are not in its units", "look at ppx trace show RUN 0: what is the log density of each Observe?"},
+	posterior.HighKhat:      {"the largest weights fall off so slowly that larger ones have yet to come: errors that are computed from the weights are too small", "draw more and see whether k̂ falls; else a better proposal: a network, or prior inflation"},
+	posterior.LargeWeight:   {"the result is to that share that of one draw", "draw more, or use a better proposal"},
+	posterior.FailedDraws:   {"the posterior is that of \"the run succeeds, and the data\": where runs fail more often for some values, those are missing", "see why they fail: ppx trace ls RUN; then --resume --retry-failed"},
+	posterior.UnseenAddress: {"the network has not been trained where these traces went, and the prior proposed there", "train with more traces, or with --prior-inflation, so that it sees rare paths"},
+	posterior.CutOff:        {"runs that take long are missing: if they are long for a reason, so are the values that make them long", "give the job more time, or limit runs (--run-timeout), which counts them as failed"},
+	posterior.UnusedData:    {"the posterior is not conditioned on it", "compare names: ppx trace show RUN 0; a name must be that of an Observe, or of a Sample"},
+	posterior.PartlyUsed:    {"traces that do not come to the Observe are not scored against the datum, and have an advantage", "that is right only if the datum would not exist there; else observe it on every path"},
+	posterior.DigitsLost:    {"densities are so large that differences between traces are lost in rounding", "rescale the data, or the distribution's parameters"},
+	posterior.Mixed:         {"the run holds traces of two simulators", "make it again with one of them"},
+}
+
+// NewDiagnosis looks at a recorded run; halves are the weights of its even and odd draws.
+func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
+	p := NewPosterior(o)
+	d := &Diagnosis{Schema: Schema, Run: p.Run, result: p, Findings: []Finding{}}
+	add := func(v posterior.Verdict, code, what, means, do string) {
+		d.Findings = append(d.Findings, Finding{code, v, what, means, do})
+	}
+	verdict := p.Trust.Verdict
+	for _, r := range p.Reasons {
+		a := advice[r.Code]
+		add(r.Verdict, r.Code, r.Text, a[0], a[1])
+	}
+	w := p.Sum.Weights
+	if p.Conditioned && w.N > 0 && !math.IsNaN(w.Largest()) {
+		add(posterior.Good, "weights", fmt.Sprintf("effective sample size %s of %s traces, k̂ %s, the largest weight %.2g %%", Figure(w.ESS()), text.Thousands(w.N), khat(w.Khat()), 100*w.Largest()),
+			"the effective sample size is how many independent draws of the posterior would do as much; k̂ below 0.7 says that their errors can be believed", "")
+	}
+	if z, se := halves[0].LogEvidence()-halves[1].LogEvidence(), math.Hypot(halves[0].LogEvidenceSE(), halves[1].LogEvidenceSE()); p.Conditioned && o.Manifest.Resampled == nil && halves[0].N > 10 && !math.IsNaN(z) {
+		what := fmt.Sprintf("the evidence of even and odd draws differs by %s nats, %.1f standard errors", WithError(math.Abs(z), se), math.Abs(z)/se)
+		if !(math.Abs(z) <= 4*se) {
+			add(posterior.Doubtful, "halves-differ", what, "halves of one run are two runs: they differ by more than their errors allow, so these are too small", "draw more")
+			verdict = verdict.Worse(posterior.Doubtful)
+		} else {
+			add(posterior.Good, "halves-agree", what, "", "")
+		}
+	}
+	for _, x := range o.Names.Partly() {
+		if 1-x.Weight <= 0.01 { // else it is among the reasons
+			add(posterior.Good, "data-use", fmt.Sprintf("%s was used by %.3g %% of the traces, which carry %.4g %% of the weight", ppx.Quote(x.Name), 100*x.Traces, 100*x.Weight), "", "")
+		}
+	}
+	for _, v := range p.Variables {
+		if v.Trust.Verdict != verdict && v.Trust.Verdict != posterior.Good && v.Trust.Verdict.Worse(verdict) == v.Trust.Verdict {
+			last := v.Trust.Reasons[0]
+			add(posterior.Good, "variable", last.Text, "this variable is in few of the traces that count", "draw more, if it matters")
+		}
+	}
+	for _, x := range p.remarks {
+		add(posterior.Good, "remark", x, "", "")
+	}
+	d.Verdict = verdict
+	slices.SortStableFunc(d.Findings, func(a, b Finding) int {
+		rank := map[posterior.Verdict]int{posterior.None: 0, posterior.Doubtful: 1, posterior.Good: 2}
+		return rank[a.Verdict] - rank[b.Verdict]
+	})
+	return d
+}
+
+// Text writes the findings.
+func (d *Diagnosis) Text(w io.Writer) {
+	s := Styled(w)
+	line := "good: nothing that was looked at speaks against the result. (That no mode was missed, no figure of a run can say.)"
+	switch d.Verdict {
+	case posterior.Doubtful:
+		line = "doubtful: read what follows before you use the figures"
+	case posterior.None:
+		line = s.Alarm("none: do not use the figures")
+	}
+	fmt.Fprintf(w, "%s: %s\n", s.Bold(ppx.Printable(d.Run)), line)
+	for _, f := range d.Findings {
+		mark := map[posterior.Verdict]string{posterior.None: "✗", posterior.Doubtful: "!", posterior.Good: "·"}[f.Verdict]
+		fmt.Fprintf(w, "\n%s %s\n", mark, wrap(ppx.Printable(f.Text), 2))
+		if f.Means != "" {
+			fmt.Fprintf(w, "  %s\n", s.Dim(wrap("means: "+f.Means, 2)))
+		}
+		if f.Do != "" {
+			fmt.Fprintf(w, "  %s\n", wrap("do: "+f.Do, 2))
+		}
+	}
+}
+
+// wrap breaks a text into lines of some 100 letters, indented from the second on.
+func wrap(t string, indent int) string {
+	const width = 100
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(t) {
+		if line != "" && len([]rune(line))+1+len([]rune(word)) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return strings.Join(append(lines, line), "\n"+strings.Repeat(" ", indent))
+}
