@@ -58,7 +58,9 @@ func (s *Summary) Distance(o *Summary, name string) (d Distance, ok bool) {
 		d.Wasserstein += math.Abs(f-g) * dx
 		d.Noise += math.Sqrt(2/math.Pi*h*(1-h)*(1/n+1/m)) * dx
 	}
-	d.Wasserstein /= sd
-	d.Noise /= sd
+	d.Wasserstein, d.Noise = d.Wasserstein/sd, d.Noise/sd
+	if d.Wasserstein < 1e-12 { // rounding
+		d.Wasserstein = 0
+	}
 	return d, true
 }
