@@ -66,14 +66,18 @@ func Of(verb string) (out []Method) {
 }
 
 func (s *Spec) method() (*Method, error) {
-	if s.Verb != Prior && s.Verb != Infer && s.Verb != Train {
-		return nil, misuse("verb %s: want %s, %s or %s", ppx.Quote(s.Verb), Prior, Infer, Train)
+	if !slices.Contains([]string{Prior, Infer, Train, Calibrate}, s.Verb) {
+		return nil, misuse("verb %s: want %s, %s, %s or %s", ppx.Quote(s.Verb), Prior, Infer, Train, Calibrate)
 	}
-	if m := Lookup(s.Verb, s.Method); m != nil {
+	verb := s.Verb
+	if verb == Calibrate { // it judges the methods of inference
+		verb = Infer
+	}
+	if m := Lookup(verb, s.Method); m != nil {
 		return m, nil
 	}
 	var list []string
-	for _, m := range Of(s.Verb) {
+	for _, m := range Of(verb) {
 		list = append(list, fmt.Sprintf("%s (%s)", m.Name, m.Doc))
 	}
 	return nil, misuse("--method %s: this version has %s", ppx.Quote(s.Method), strings.Join(list, " and "))
@@ -103,6 +107,10 @@ func (m *Method) check(s *Spec) error {
 		return misuse("a job that trains has no data, nor other settings of inference")
 	case s.Verb != Train && s.Training != nil:
 		return misuse("training does not go with ppx %s", s.Verb)
+	case s.Verb != Calibrate && s.Calibration != nil:
+		return misuse("calibration does not go with ppx %s", s.Verb)
+	case s.Sampling != nil && s.Each != nil && s.Verb != Infer:
+		return misuse("each does not go with ppx %s", s.Verb)
 	case s.Verb == Train:
 		return nil
 	}

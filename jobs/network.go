@@ -11,7 +11,11 @@ import (
 // loadNetwork reads the network of a job and makes the layer that proposes with it.
 func loadNetwork(r *run) (func(engine.Draw) engine.Layer, error) {
 	ref := r.spec.Network
-	n, extra, err := ic.ReadFile(ref.File)
+	read := func() (*ic.Network[float32], *ic.Extra, error) { return ic.ReadFile(ref.File) }
+	if r.o.shared != nil {
+		read = r.o.shared.network
+	}
+	n, extra, err := read()
 	if err != nil {
 		return nil, misuse("--network: %w", err)
 	}

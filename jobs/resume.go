@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 	"github.com/ppx-engine/ppx-engine/training"
 )
@@ -42,6 +43,16 @@ func Recorded(dir string) (*Spec, error) {
 func recorded(dir string) (s *Spec, m *rundir.Manifest, err error) {
 	m, err = rundir.ReadManifest(dir)
 	if errors.Is(err, rundir.ErrNotARun) {
+		for _, name := range []string{calibrationFile, eachFile} {
+			if b, e := disk.ReadFile(filepath.Join(dir, name), maxSpec); e == nil {
+				var x struct {
+					Job json.RawMessage `json:"job"`
+				}
+				e = json.Unmarshal(b, &x)
+				s, err = parse(dir, x.Job, e)
+				return s, nil, err
+			}
+		}
 		if j, e := training.ReadManifest(dir); !errors.Is(e, os.ErrNotExist) {
 			s, err = parse(dir, j.Job, e)
 			return s, nil, err
@@ -82,7 +93,7 @@ func parse(dir string, job json.RawMessage, err error) (*Spec, error) {
 
 // free are the settings, by their names in JSON, that a job may go on with others of.
 var free = []string{"n", "max_time", "target_ess", "save_every", "command", "connect", "workers", "start_timeout", "timeout", "run_timeout", "restart_every",
-	"max_failed", "cwd_per_worker", "plain", "output"}
+	"max_failed", "cwd_per_worker", "plain", "output", "max_draws"}
 
 // Free tells whether a job may go on with another value of a setting, by its name in JSON.
 func Free(name string) bool { return slices.Contains(free, name) }
@@ -101,10 +112,10 @@ func Continue(dir string, changes *Spec, changed func(name string) bool) (*Spec,
 		return nil, misuse("%s was made by ppx %s", dir, s.Verb)
 	}
 	switch {
-	case m == nil:
+	case m == nil && s.Sampling == nil:
 	case changed("n") || changed("max_time") || changed("target_ess"):
 		s.MaxTime, s.TargetESS = 0, 0
-	case m.State == rundir.Complete:
+	case m != nil && m.State == rundir.Complete:
 		s.N = m.N
 	}
 	if changed("command") || changed("connect") {

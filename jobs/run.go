@@ -31,12 +31,22 @@ type Options struct {
 	Resume, Force, RetryFailed bool
 	Full                       bool // list the elements of tensors of any size
 
-	Remark   func(string)                                // takes what a user should hear at once
-	Begun    func(model string, s *Spec)                 // a simulator is there, and the directory
-	Progress func(p importance.Progress, s engine.Stats) // now and then
-	Held     func(done, n int)                           // of a training: traces that are to be held out
-	Trained  func(p training.Progress, lost uint64)      // of a training, now and then; lost is a number of runs
+	Remark   func(string)                                         // takes what a user should hear at once
+	Begun    func(model string, s *Spec)                          // a simulator is there, and the directory
+	Progress func(p importance.Progress, s engine.Stats)          // now and then
+	Held     func(done, n int)                                    // of a training: traces that are to be held out
+	Trained  func(p training.Progress, lost uint64)               // of a training, now and then; lost is a number of runs
+	Sets     func(done, n int, perSecond float64, s engine.Stats) // of many data sets: after each; the rate is that of traces
+	Set      func(s *EachSet)                                     // of many data sets: what each came to, as they come
 	Every    time.Duration
+
+	shared *shared // with other jobs; nil: it stands alone
+}
+
+// shared is what jobs of one simulator have together.
+type shared struct {
+	pool    *engine.Pool
+	network func() (*ic.Network[float32], *ic.Extra, error)
 }
 
 // Outcome is what a job came to.
@@ -51,7 +61,10 @@ type Outcome struct {
 	Stopped  string   // why it ended before N, "" if it did not
 	State    string   // as in the manifest
 	Done     uint64   // draws, or traces of a training
-	Trained  *Trained // of a training, which has no Manifest, Summary, Names and Unseen
+	// What other jobs came to, which have no Manifest, Summary, Names and Unseen.
+	Trained    *Trained
+	Calibrated *Calibrated
+	Each       *Each
 }
 
 // ErrInterrupted is the cause of a context whose end is no failure: the job is to be kept, and can go on.
@@ -91,6 +104,12 @@ func Run(ctx context.Context, spec *Spec, o Options) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case spec.Verb == Calibrate:
+		return calibrated(ctx, m, spec, o)
+	case spec.Sampling != nil && spec.Each != nil:
+		return each(ctx, m, spec, o)
+	}
 	return m.run(ctx, m, spec, o)
 }
 
@@ -104,14 +123,15 @@ func sampling(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, 
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
-	options := spec.Simulator.Options()
-	options.System, options.Log = o.System, o.Remark
-	options.WorkDir, options.InvalidObserve = spec.Out+".workers", spec.InvalidObserve == Zero
-	var err error
-	if r.pool, err = engine.Open(ctx, options); err != nil {
-		return nil, err
+	if o.shared != nil {
+		r.pool = o.shared.pool
+	} else {
+		var err error
+		if r.pool, err = spec.open(ctx, o); err != nil {
+			return nil, err
+		}
+		defer r.pool.Close()
 	}
-	defer r.pool.Close()
 	mixed, err := r.fits(ctx)
 	if err != nil {
 		return nil, err
@@ -127,6 +147,14 @@ func sampling(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, 
 		o.Begun(r.pool.Model(), spec)
 	}
 	return r.sample(ctx)
+}
+
+// open starts or reaches the simulators.
+func (s *Spec) open(ctx context.Context, o Options) (*engine.Pool, error) {
+	options := s.Simulator.Options()
+	options.System, options.Log = o.System, o.Remark
+	options.WorkDir, options.InvalidObserve = s.Out+".workers", s.InvalidObserve == Zero
+	return engine.Open(ctx, options)
 }
 
 // folder looks at the run directory: a free one, or that of the run that goes on.
@@ -317,7 +345,9 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 	out := &Outcome{Dir: r.spec.Out, Spec: r.spec, Manifest: m, Summary: r.sum, Names: r.names, Unseen: &r.unseen, Stopped: outcome.Stopped, State: StateAfter(err),
 		Done: r.cfg.From - r.cfg.First + outcome.Drawn}
 	w.Update(func(m *rundir.Manifest) {
-		m.Counts.LostAndRedrawn += r.pool.Stats().Lost
+		if r.o.shared == nil { // else nobody knows whose they were
+			m.Counts.LostAndRedrawn += r.pool.Stats().Lost
+		}
 		m.Systems = r.pool.Systems()
 		if c := outcome.Cut; c.Matters() {
 			m.Cut = &rundir.Cut{Draw: c.Draw, Last: c.Last, Running: c.Running.Seconds(), Mean: c.Mean.Seconds()}

@@ -36,23 +36,25 @@ const Schema = 1
 // Spec is a job. Every setting that decides a trace is written out, defaults too. Paths in a file are relative to its folder.
 type Spec struct {
 	Schema    int       `json:"schema"`
-	Verb      string    `json:"verb"`   // Prior, Infer or Train
+	Verb      string    `json:"verb"`   // Prior, Infer, Train or Calibrate
 	Method    string    `json:"method"` // a row of Methods
 	Simulator Simulator `json:"simulator"`
 	Seed      uint64    `json:"seed"`
-	N         uint64    `json:"n"`          // draws; of a training, traces (0: until MaxTime; with From: all of them)
+	N         uint64    `json:"n"`          // draws; of a training, traces (0: until MaxTime; with From: all of them); of a calibration, data sets
 	MaxTime   Duration  `json:"max_time"`   // 0: none
 	SaveEvery Duration  `json:"save_every"` // how old a trace or a checkpoint gets before it is on disk
 	Out       string    `json:"out"`        // folder
 
-	*Sampling           // of Prior and Infer
-	Training  *Training `json:"training,omitempty"` // of Train
+	*Sampling                // of Prior, Infer and Calibrate
+	Training    *Training    `json:"training,omitempty"`    // of Train
+	Calibration *Calibration `json:"calibration,omitempty"` // of Calibrate
 }
 
 // Sampling is what only jobs have that draw traces.
 type Sampling struct {
 	First                uint64           `json:"first"` // draws First to First + N − 1
 	Data                 map[string]Datum `json:"data"`
+	Each                 *Ref             `json:"each,omitempty"`  // file of data sets, for each of which the job is done with its values beside Data
 	Missing              string           `json:"missing"`         // elements of data that are not given: Refuse, or OK
 	InvalidObserve       string           `json:"invalid_observe"` // an Observe with invalid parameters: Fail, or Zero
 	KeepValues           bool             `json:"keep_values"`     // of Prior: Observes keep the simulator's own values
@@ -75,13 +77,14 @@ type Training struct {
 
 // The verbs, and the values of settings that are words.
 const (
-	Prior  = "prior"
-	Infer  = "infer"
-	Train  = "train"
-	Refuse = "refuse"
-	OK     = "ok"
-	Fail   = "fail"
-	Zero   = "zero"
+	Prior     = "prior"
+	Infer     = "infer"
+	Train     = "train"
+	Calibrate = "calibrate"
+	Refuse    = "refuse"
+	OK        = "ok"
+	Fail      = "fail"
+	Zero      = "zero"
 )
 
 // Simulator says which program to run and how, or where one runs already.
@@ -102,6 +105,21 @@ type Simulator struct {
 type Ref struct {
 	File   string `json:"file"`
 	SHA256 string `json:"sha256"`
+}
+
+// read reads the file, and notes what it holds, or checks that.
+func (r *Ref) read() ([]byte, error) {
+	b, err := disk.ReadFile(r.File, math.MaxInt64)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(b)
+	if got := hex.EncodeToString(sum[:]); r.SHA256 == "" {
+		r.SHA256 = got
+	} else if got != r.SHA256 {
+		return nil, fmt.Errorf("%s is not the file that was meant: its sha256 is %s, not %s", r.File, got, r.SHA256)
+	}
+	return b, nil
 }
 
 // Duration is a time that JSON has as "90s".
@@ -293,6 +311,9 @@ func decode(b []byte, dir string) (*Spec, error) {
 // paths are those of a Spec.
 func (s *Spec) paths() []*string {
 	out := []*string{&s.Out}
+	if c := s.Calibration; c != nil {
+		out = append(out, &c.Truths)
+	}
 	if t := s.Training; t != nil {
 		out = append(out, &t.Output)
 		for i := range t.From {
@@ -301,6 +322,9 @@ func (s *Spec) paths() []*string {
 	}
 	if s.Sampling == nil {
 		return out
+	}
+	if s.Each != nil {
+		out = append(out, &s.Each.File)
 	}
 	if s.Network != nil {
 		out = append(out, &s.Network.File)
@@ -321,11 +345,20 @@ func (s *Spec) clone() *Spec {
 		t.From = slices.Clone(t.From)
 		out.Training = &t
 	}
+	if s.Calibration != nil {
+		c := *s.Calibration
+		c.Names = slices.Clone(c.Names)
+		out.Calibration = &c
+	}
 	if s.Sampling == nil {
 		return &out
 	}
 	x := *s.Sampling
 	out.Sampling = &x
+	if x.Each != nil {
+		e := *x.Each
+		x.Each = &e
+	}
 	if x.Network != nil {
 		n := *x.Network
 		x.Network = &n
@@ -343,15 +376,9 @@ func (s *Spec) clone() *Spec {
 
 // load reads the file of a datum.
 func (d *Datum) load() error {
-	b, err := disk.ReadFile(d.File.File, math.MaxInt64)
+	b, err := d.File.read()
 	if err != nil {
 		return err
-	}
-	sum := sha256.Sum256(b)
-	if got := hex.EncodeToString(sum[:]); d.File.SHA256 == "" {
-		d.File.SHA256 = got
-	} else if got != d.File.SHA256 {
-		return fmt.Errorf("%s is not the file that was meant: its sha256 is %s, not %s", d.File.File, got, d.File.SHA256)
 	}
 	d.Value, err = rundir.ReadNPY(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -396,6 +423,11 @@ func (s *Spec) hash() error {
 	if s.Sampling == nil {
 		return nil
 	}
+	if s.Each != nil && s.Each.SHA256 == "" {
+		if _, err := s.Each.read(); err != nil {
+			return misuse("each: %w", err)
+		}
+	}
 	for name, d := range s.Data {
 		if d.File != nil && d.File.SHA256 == "" {
 			if err := d.load(); err != nil {
@@ -422,10 +454,14 @@ func New(verb string) *Spec {
 		s.Method, s.SaveEvery = "ic", Duration(30*time.Second)
 		s.Training = &Training{From: []string{}, Network: ic.DefaultSettings(), Settings: training.Defaults()}
 		return s
-	case Infer:
+	case Infer, Calibrate:
 		s.Method = "is"
 	}
 	s.N, s.SaveEvery = 1000, Duration(rundir.DefaultSync)
+	if verb == Calibrate {
+		s.N = 500
+		s.Calibration = &Calibration{Names: []string{}, MinESS: 100, MaxDraws: 100_000}
+	}
 	s.Sampling = &Sampling{Data: map[string]Datum{}, Missing: Refuse, InvalidObserve: Fail, LikelihoodImportance: 1, Defensive: 0.01}
 	return s
 }
@@ -517,8 +553,13 @@ func (s *Spec) Check() error {
 	case s.MaxTime < 0:
 		return misuse("max_time %v must not be negative", s.MaxTime)
 	}
-	if s.Verb == Train {
+	switch s.Verb {
+	case Train:
 		return s.checkTraining()
+	case Calibrate:
+		if err := s.checkCalibration(); err != nil {
+			return err
+		}
 	}
 	for _, w := range []struct{ flag, value, one, other string }{{"--missing", s.Missing, Refuse, OK}, {"--invalid-observe", s.InvalidObserve, Fail, Zero}} {
 		if w.value != w.one && w.value != w.other {

@@ -1,6 +1,3 @@
-// Package importance draws independent weighted traces, from the prior or by importance sampling, and
-// summarises them: evidence, effective sample size, the Pareto diagnostic k̂, weighted posterior tables,
-// resampling. All sums are in logarithms and in the order of draws.
 package posterior
 
 import (

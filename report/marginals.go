@@ -35,16 +35,7 @@ func Marginals(path, title string, labels []string, marginals []Marginal) error 
 	if len(marginals) == 0 {
 		return errors.New("there is no variable to draw")
 	}
-	columns := min(len(marginals), 2)
-	if len(marginals) > 4 {
-		columns = 3
-	}
-	rows := (len(marginals) + columns - 1) / columns
-	width, height := vg.Length(columns)*3.3*vg.Inch, vg.Length(rows)*2.5*vg.Inch+0.35*vg.Inch
-	plots := make([][]*plot.Plot, rows)
-	for i := range rows {
-		plots[i] = make([]*plot.Plot, columns)
-	}
+	var plots []*plot.Plot
 	truth := false
 	for i := range marginals {
 		truth = truth || !math.IsNaN(marginals[i].Truth)
@@ -52,23 +43,30 @@ func Marginals(path, title string, labels []string, marginals []Marginal) error 
 		if err != nil {
 			return err
 		}
-		plots[i/columns][i%columns] = p
+		plots = append(plots, p)
 	}
+	names, colors := []string{}, []color.RGBA{}
+	for i, l := range labels {
+		names, colors = append(names, l), append(colors, runColors[i%len(runColors)])
+	}
+	if truth {
+		names, colors = append(names, "truth"), append(colors, orange)
+	}
+	return tiles(path, title, names, colors, plots)
+}
+
+// tiles draws plots in rows, below a line with the title and what colours mean.
+func tiles(path, title string, names []string, colors []color.RGBA, plots []*plot.Plot) error {
+	columns := min(len(plots), 2)
+	if len(plots) > 4 {
+		columns = 3
+	}
+	rows := (len(plots) + columns - 1) / columns
+	width, height := vg.Length(columns)*3.3*vg.Inch, vg.Length(rows)*2.5*vg.Inch+0.35*vg.Inch
 	return save(path, width, height, func(c draw.Canvas) {
-		names, colors := []string{}, []color.RGBA{}
-		for i, l := range labels {
-			names, colors = append(names, l), append(colors, runColors[i%len(runColors)])
-		}
-		if truth {
-			names, colors = append(names, "truth"), append(colors, orange)
-		}
 		t := draw.Tiles{Rows: rows, Cols: columns, PadX: vg.Points(18), PadY: vg.Points(14), PadTop: vg.Points(34), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(14)}
-		for y := range rows {
-			for x := range columns {
-				if p := plots[y][x]; p != nil {
-					p.Draw(t.At(c, x, y))
-				}
-			}
+		for i, p := range plots {
+			p.Draw(t.At(c, i%columns, i/columns))
 		}
 		header(c, title, names, colors)
 	})

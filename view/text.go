@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,6 +51,12 @@ type Table struct {
 // Add appends a row.
 func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
+// styles are what Style puts around text.
+var styles = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// visible is how many columns a text takes.
+func visible(t string) int { return utf8.RuneCountInString(styles.ReplaceAllString(t, "")) }
+
 // Print writes the table.
 func (t *Table) Print(w io.Writer) {
 	s := Styled(w)
@@ -59,7 +66,7 @@ func (t *Table) Print(w io.Writer) {
 	}
 	for _, r := range t.Rows {
 		for i, c := range r {
-			width[i] = max(width[i], utf8.RuneCountInString(c))
+			width[i] = max(width[i], visible(c))
 		}
 	}
 	line := func(cells []string, f func(string) string) {
@@ -68,7 +75,7 @@ func (t *Table) Print(w io.Writer) {
 			if i > 0 {
 				b.WriteString("  ")
 			}
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
+			pad := strings.Repeat(" ", width[i]-visible(c))
 			right := strings.HasPrefix(t.Header[i], ">")
 			switch {
 			case right:

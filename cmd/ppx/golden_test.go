@@ -42,6 +42,10 @@ func TestGolden(t *testing.T) {
 	s.run(0, args(words("infer --quiet --seed 1 -n 300 --observe y=2 --likelihood-importance 0.5 --out run"), sim)...)
 	s.run(0, args(words("prior --quiet --seed 1 -n 50 --out prior"), sim)...)
 	s.run(0, args(words("train --quiet --seed 1 -n 640 --lstm 8 --head 8 --components 2 --validation 64 --threads 1 -o x.net"), sim)...)
+	if err := os.WriteFile(filepath.Join(s.dir, "sets.jsonl"), []byte("{\"y\": 2}\n{\"y\": 0}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.run(0, args(words("calibrate --quiet --seed 1 -n 20 --max-draws 500 --data y --out calibration"), sim)...)
 	for name, c := range map[string]struct {
 		args  []string
 		shape bool // the numbers depend on the processor: only their places count
@@ -65,6 +69,8 @@ func TestGolden(t *testing.T) {
 		"version":         {args: words("version --json")},
 		"diagnose":        {args: words("diagnose --json run")},
 		"compare":         {args: words("compare --json run prior")},
+		"calibrate":       {args: args(words("calibrate --json --quiet --seed 1 -n 20 --max-draws 500 --data y --out cc"), sim)},
+		"each":            {args: args(words("infer --json --quiet --seed 1 -n 100 --each sets.jsonl --out ee"), sim)},
 		"derive":          {args: words("derive --json run -o dd --let s=a^2 --thin 2")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +79,7 @@ func TestGolden(t *testing.T) {
 		})
 	}
 	for name, command := range map[string]string{"summary": "summary run --plot a", "summary-two": "summary run prior --truth-from prior:3", "trace-ls": "trace ls -n 5 run",
-		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "diagnose": "diagnose run", "compare": "compare run prior run", "job": "infer --print-job --job run"} {
+		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "diagnose": "diagnose run", "compare": "compare run prior run", "calibrate": "calibrate --quiet --resume --out calibration", "job": "infer --print-job --job run"} {
 		t.Run(name, func(t *testing.T) {
 			out, _ := s.run(0, words(command)...)
 			goldenText(t, name, out)
@@ -145,7 +151,7 @@ func golden(t *testing.T, name string, got []byte, shape bool) {
 }
 
 // varying are the fields that differ from run to run.
-var varying = map[string]bool{"seconds": true, "traces_per_second": true, "round_trips_per_second": true, "version": true, "ppx_version": true,
+var varying = map[string]bool{"seconds": true, "traces_per_second": true, "round_trips_per_second": true, "sets_per_second": true, "version": true, "ppx_version": true,
 	"started": true, "ended": true, "host": true, "command": true, "systems": true, "system": true, "sha256": true, "elapsed": true}
 
 // normal is a value without what differs from run to run, its numbers to ten digits: compilers may fuse operations.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ type job struct {
 	asked
 	o       jobs.Options
 	network string
+	each    string
 	observe []string
 	files   []string
 	strict  bool
@@ -108,6 +110,7 @@ words when they are bad.`,
 		Example: `  ppx infer --observe obs0=8 --observe obs1=9 -n 20000 -- ./gum {endpoint}
   ppx infer --observe 'image=@event.npy' --observe-file data.json --target-ess 400 -n 1000000 -- ./sim --port {endpoint}
   ppx infer --network gum.net --observe obs0=8 --observe obs1=9 -n 1000 -- ./gum {endpoint}
+  ppx infer --network gum.net --each events.npz -n 1000 --out events -- ./gum {endpoint}
   ppx infer --resume --out ppx-runs/20260102T150405Z-infer -n 40000
   ppx infer --observe obs0=8 --print-job -- ./gum {endpoint} > job.json; ppx infer --job job.json`,
 		Args: commandOnly,
@@ -116,6 +119,7 @@ words when they are bad.`,
 	f, s := c.Flags(), j.spec
 	f.StringArrayVar(&j.observe, "observe", nil, "an observation: NAME=8, NAME=[1,2,3] or NAME=@FILE.npy; NAME@2 is its second occurrence (repeatable)")
 	f.StringArrayVar(&j.files, "observe-file", nil, "observations from a .json object or a .csv file (repeatable)")
+	f.StringVar(&j.each, "each", "", "infer each data set of this file: an .npz whose first axis is the data set, or JSON lines; a run directory each, below --out")
 	f.StringVar(&s.Missing, "missing", s.Missing, "elements of observed values that are null or NaN: refuse, or ok (they are drawn, and not scored: right if it is chance that they are missing)")
 	f.StringVar(&s.InvalidObserve, "invalid-observe", s.InvalidObserve, "an Observe whose parameters are invalid (NaN, say): fail (the run), or zero (the trace has no weight)")
 	f.StringVar(&s.Method, "method", s.Method, "inference method: "+strings.Join(list, ", or "))
@@ -135,6 +139,9 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	spec, err := j.job(c, args)
 	if err != nil || spec == nil {
 		return err
+	}
+	if spec.Each != nil {
+		return j.executeEach(c, spec)
 	}
 	var p *progress
 	o := j.o
@@ -171,6 +178,38 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	return err
 }
 
+// executeEach is the verb over many data sets.
+func (j *job) executeEach(c *cobra.Command, spec *jobs.Spec) error {
+	if len(j.show.plot) > 0 {
+		return usagef("--plot goes with one data set: ppx summary RUN --plot NAME")
+	}
+	sets := newManySets(j.show.quiet)
+	rows := &view.Each{Rows: []view.EachRow{}}
+	o := sets.options(j.o, j.show.quiet || j.show.json)
+	o.Resume, o.Set = j.resume, rows.Add
+	outcome, err := jobs.Run(c.Context(), spec, o)
+	sets.p.done()
+	if outcome == nil {
+		return err
+	}
+	rows.Finish(outcome)
+	if j.show.json {
+		if e := view.JSON(c.OutOrStdout(), rows); err == nil {
+			err = e
+		}
+	} else {
+		rows.Text(c.OutOrStdout())
+	}
+	failed := slices.IndexFunc(rows.Rows, func(r view.EachRow) bool { return r.Error != "" })
+	if err == nil && failed >= 0 {
+		return fmt.Errorf("data set %d: %s", rows.Rows[failed].Set, rows.Rows[failed].Error)
+	}
+	if good := rows.Verdicts()[posterior.Good]; err == nil && j.strict && good < len(rows.Rows) {
+		return fmt.Errorf("--strict: %d of %d data sets are not good", len(rows.Rows)-good, len(rows.Rows))
+	}
+	return err
+}
+
 // print writes the table, or the JSON object.
 func (s *shown) print(w io.Writer, r *view.Posterior) error {
 	if s.json {
@@ -201,6 +240,9 @@ func (j *job) job(c *cobra.Command, args []string) (*jobs.Spec, error) {
 	var err error
 	if s.Data, err = parseData(c.Context(), j.observe, j.files, s.Missing == jobs.OK); err != nil {
 		return nil, err
+	}
+	if j.each != "" {
+		s.Each = &jobs.Ref{File: j.each}
 	}
 	if j.network != "" {
 		if s.Network = (&jobs.Ref{File: j.network}); !f.Changed("method") {

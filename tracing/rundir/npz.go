@@ -192,9 +192,18 @@ func readNPZ(path string) (map[string]ppx.Tensor, error) {
 		return nil, err
 	}
 	defer file.Close()
-	z, err := zip.NewReader(file, size)
+	out, err := ReadNPZ(file, size)
 	if err != nil {
 		return nil, damaged(path, err)
+	}
+	return out, nil
+}
+
+// ReadNPZ reads all arrays of an archive as numpy.savez writes it, by name.
+func ReadNPZ(file io.ReaderAt, size int64) (map[string]ppx.Tensor, error) {
+	z, err := zip.NewReader(file, size)
+	if err != nil {
+		return nil, err
 	}
 	out := map[string]ppx.Tensor{}
 	for _, f := range z.File {
@@ -204,12 +213,12 @@ func readNPZ(path string) (map[string]ppx.Tensor, error) {
 		}
 		r, err := f.Open()
 		if err != nil {
-			return nil, damaged(path, err)
+			return nil, err
 		}
 		out[name], err = ReadNPY(r, int64(f.UncompressedSize64))
 		r.Close()
 		if err != nil {
-			return nil, damaged(path, fmt.Errorf("%s: %w", ppx.Quote(name), err))
+			return nil, fmt.Errorf("%s: %w", ppx.Quote(name), err)
 		}
 	}
 	return out, nil

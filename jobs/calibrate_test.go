@@ -1,0 +1,200 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/simulators/branching"
+	"github.com/ppx-engine/ppx-engine/simulators/gum"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// judge calibrates importance sampling on a model in this process.
+func judge(t *testing.T, model func(*gosim.Run) gosim.Tensor, sets uint64, workers int, change func(*calibration)) (*posterior.Calibration, []CalibratedSet) {
+	t.Helper()
+	x := engine.NewLocal(gosim.Wrap(model), workers)
+	defer x.Close()
+	s := New(Calibrate)
+	s.Seed, s.N, s.Calibration.MaxDraws = 1, sets, 60000
+	c := &calibration{spec: s, method: Lookup(Infer, "is"), x: x}
+	if change != nil {
+		change(c)
+	}
+	if err := c.prepare(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var todo []uint64
+	for k := range sets {
+		todo = append(todo, k)
+	}
+	out := &Calibrated{Manifest: &CalibrationManifest{Order: c.table.names}}
+	if err := c.all(context.Background(), todo, workers, func(s *CalibratedSet) error {
+		out.Sets = append(out.Sets, *s)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(out.Sets, func(a, b CalibratedSet) int { return cmp.Compare(a.Set, b.Set) })
+	return out.Judge(s), out.Sets
+}
+
+// families draws one of every family, and observes one of some.
+func families(r *gosim.Run) gosim.Tensor {
+	x := r.Sample("normal", gosim.Normal(0, 1))
+	u := r.Sample("uniform", gosim.Uniform(1, 3))
+	r.Sample("categorical", gosim.Categorical(1, 2, 3))
+	n := r.Sample("poisson", gosim.Poisson(2*u))
+	b := r.Sample("bernoulli", gosim.Bernoulli(0.4))
+	p := r.Sample("beta", gosim.Beta(2, 3))
+	e := r.Sample("exponential", gosim.Exponential(1))
+	g := r.Sample("gamma", gosim.Gamma(2, 2))
+	l := r.Sample("lognormal", gosim.LogNormal(0, 0.5))
+	k := r.Sample("binomial", gosim.Binomial(8, p))
+	w := r.Sample("weibull", gosim.Weibull(1, 2))
+	v := r.SampleTensor("vector", gosim.Tensors(dist.Normal, gosim.Vector(x, u, 0), gosim.Scalar(1)))
+	if b == 1 {
+		r.Sample("maybe", gosim.Normal(x, 1))
+	}
+	r.Observe("y", gosim.Normal(x+b+v.Data[0], 1))
+	r.Observe("count", gosim.Poisson(1+g+n))
+	r.Observe("coin", gosim.Binomial(10, (k+1)/10))
+	r.ObserveTensor(gosim.Site{}, "z", gosim.Tensors(dist.Normal, gosim.Vector(e, l), gosim.Scalar(1)), gosim.Vector(0, 0)) // its own value is not the data
+	return gosim.Vector(x+w, u)
+}
+
+// Importance sampling is calibrated on every model, and something is learned.
+func TestCalibrated(t *testing.T) {
+	for name, model := range map[string]func(*gosim.Run) gosim.Tensor{"gum": gum.Model, "branching": branching.Model, "families": families} {
+		sets := uint64(300)
+		if testbed.Raced {
+			sets = 60
+		}
+		c, _ := judge(t, model, sets, 4, nil)
+		for _, r := range c.Trust.Reasons {
+			if r.Code == posterior.NotCalibrated {
+				t.Errorf("%s: %s", name, r.Text)
+			}
+		}
+		if !(c.Gain > 4*c.GainSE) || c.Decided < int(sets)*2/3 || len(c.Quantities) < 5 {
+			t.Errorf("%s: gain %g ± %g, %d decided, %d quantities", name, c.Gain, c.GainSE, c.Decided, len(c.Quantities))
+		}
+	}
+}
+
+// The gain of gum is the mutual information of mu and two observations: ½·log(1 + 2·5/2).
+func TestGainIsTheMutualInformation(t *testing.T) {
+	testbed.WithoutRace(t)
+	c, _ := judge(t, gum.Model, 400, 4, nil)
+	if want := 0.5 * math.Log(6); math.Abs(c.Gain-want) > 4*c.GainSE {
+		t.Errorf("gain %g ± %g, exact %g", c.Gain, c.GainSE, want)
+	}
+}
+
+// liar proposes something else than it says.
+type liar struct {
+	name string
+	f    func(d ppx.Dist, x float64) float64
+}
+
+func (l liar) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	if s.Op != ppx.Sample || s.Name != l.name {
+		return engine.Choice{}, false, nil
+	}
+	v, err := r.Prior(s)
+	if err != nil {
+		return engine.Choice{}, false, err
+	}
+	v[0] = l.f(s.Dist, v[0])
+	return engine.Choice{Value: v, Origin: tracing.FromPrior}, true, nil
+}
+
+// Broken methods are caught: a proposal that is narrower than it says, one of another family, one that is shifted, a likelihood that is too sharp, the prior as a posterior, and
+// data that another simulator has made.
+func TestBrokenTwinsAreCaught(t *testing.T) {
+	testbed.WithoutRace(t)
+	lie := func(f func(ppx.Dist, float64) float64) func(*calibration) {
+		return func(c *calibration) {
+			c.broken = func(cfg *importance.Config) {
+				cfg.Guide = func(engine.Draw) engine.Layer { return liar{"mu", f} }
+			}
+		}
+	}
+	for name, change := range map[string]func(*calibration){
+		"narrow":  lie(func(_ ppx.Dist, x float64) float64 { return 1 + 0.5*(x-1) }),
+		"uniform": lie(func(_ ppx.Dist, x float64) float64 { return 3 * math.Erfc(-(x-1)/math.Sqrt(10)) }), // on (0, 6), in place of N(1, √5)
+		"shifted": lie(func(_ ppx.Dist, x float64) float64 { return x + 1.5 }),
+		"sharp":   func(c *calibration) { c.spec.LikelihoodImportance = 2 },
+		"prior":   func(c *calibration) { c.broken = func(cfg *importance.Config) { cfg.LikelihoodImportance = 1e-9 } },
+	} {
+		c, _ := judge(t, gum.Model, 300, 4, change)
+		if c.Trust.Verdict != posterior.None || c.Trust.Reasons[0].Code != posterior.NotCalibrated {
+			t.Errorf("%s: %+v", name, c.Trust)
+		}
+		for _, q := range c.Quantities {
+			if name == "prior" && (q.Name == "mu") != (q.Adjusted > 0.01) && q.Name != "result" {
+				t.Errorf("the prior as a posterior: %s has p = %g", q.Name, q.Adjusted) // its ranks are uniform: others have to see it
+			}
+			if name == "sharp" && q.Name == "mu" && q.Word() != "too narrow" {
+				t.Errorf("a sharp likelihood: %s", q.Word())
+			}
+		}
+	}
+}
+
+// The same seed gives the same data sets, ranks and all, whatever the parallelism.
+func TestCalibrationDoesNotDependOnWorkers(t *testing.T) {
+	var want []CalibratedSet
+	for _, workers := range []int{1, 8} {
+		_, got := judge(t, branching.Model, 30, workers, func(c *calibration) { c.spec.Calibration.MaxDraws = 2000 })
+		if want == nil {
+			want = got
+		}
+		for i := range got {
+			if a, b := lineOf(t, &got[i]), lineOf(t, &want[i]); a != b {
+				t.Errorf("%d workers: %s, not %s", workers, a, b)
+			}
+		}
+	}
+}
+
+func lineOf(t *testing.T, s *CalibratedSet) string {
+	b, err := s.line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// What cannot be calibrated is refused with a reason.
+func TestUncalibratable(t *testing.T) {
+	for want, model := range map[string]func(*gosim.Run) gosim.Tensor{
+		"no named Observe": func(r *gosim.Run) gosim.Tensor { return gosim.Scalar(r.Sample("x", gosim.Normal(0, 1))) },
+		"calibrate needs the same data in all runs": func(r *gosim.Run) gosim.Tensor {
+			n := r.Sample("n", gosim.Poisson(3))
+			for range int(n) {
+				r.Observe("y", gosim.Normal(n, 1))
+			}
+			return gosim.Tensor{}
+		},
+	} {
+		x := engine.NewLocal(gosim.Wrap(model), 1)
+		c := &calibration{spec: New(Calibrate), method: Lookup(Infer, "is"), x: x}
+		if err := c.prepare(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
