@@ -33,6 +33,10 @@ type Config struct {
 	// LikelihoodImportance β multiplies the log likelihood of the data: the posterior is then that of
 	// p(z)·g^β. 0 means 1.
 	LikelihoodImportance float64
+	// Equal gives every trace the weight 1: its values are draws of what is asked for already.
+	Equal bool
+	// Place is where the trace of a draw stands; nil: its row is its number.
+	Place func(draw uint64) *engine.Place
 
 	TargetESS float64       // stop once it is reached; 0: no
 	MaxTime   time.Duration // stop after it; 0: no
@@ -61,9 +65,14 @@ func (c *Config) stream(ctx context.Context, x engine.Executor) iter.Seq2[*traci
 	}
 	missing := func() (engine.Task, bool) {
 		for {
-			if t, ok := all(); !ok || !at[t.Draw.Index] {
-				return t, ok
+			t, ok := all()
+			if ok && at[t.Draw.Index] {
+				continue
 			}
+			if ok && c.Place != nil {
+				t.Place = c.Place(t.Draw.Index)
+			}
+			return t, ok
 		}
 	}
 	var early func(*tracing.Trace)
@@ -131,6 +140,11 @@ func (c *Config) Validate() error {
 
 // Temper returns the trace with the weight that the settings ask for.
 func (c *Config) Temper(t *tracing.Trace) *tracing.Trace {
+	if c.Equal && t.Status != tracing.Failed {
+		equal := *t
+		equal.LogWeight, equal.LogWeightRest, equal.LogLikelihood, equal.LogLikelihoodRest = 0, 0, 0, 0
+		return &equal
+	}
 	b := c.LikelihoodImportance
 	if b == 0 || b == 1 || t.Status == tracing.Failed || t.LogLikelihood == 0 {
 		return t

@@ -39,6 +39,7 @@ var Methods = []Method{
 			}
 			return ""
 		}},
+	{Name: "predict", Doc: "data from the latents of a run", Verb: Predict, run: sampling, guide: replayRun},
 	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: trained},
 }
 
@@ -66,8 +67,8 @@ func Of(verb string) (out []Method) {
 }
 
 func (s *Spec) method() (*Method, error) {
-	if !slices.Contains([]string{Prior, Infer, Train, Calibrate}, s.Verb) {
-		return nil, misuse("verb %s: want %s, %s, %s or %s", ppx.Quote(s.Verb), Prior, Infer, Train, Calibrate)
+	if !slices.Contains([]string{Prior, Infer, Train, Calibrate, Predict}, s.Verb) {
+		return nil, misuse("verb %s: want %s, %s, %s, %s or %s", ppx.Quote(s.Verb), Prior, Infer, Train, Calibrate, Predict)
 	}
 	verb := s.Verb
 	if verb == Calibrate { // it judges the methods of inference
@@ -109,6 +110,8 @@ func (m *Method) check(s *Spec) error {
 		return misuse("training does not go with ppx %s", s.Verb)
 	case s.Verb != Calibrate && s.Calibration != nil:
 		return misuse("calibration does not go with ppx %s", s.Verb)
+	case s.Verb != Predict && s.Prediction != nil:
+		return misuse("prediction does not go with ppx %s", s.Verb)
 	case s.Sampling != nil && s.Each != nil && s.Verb != Infer:
 		return misuse("each does not go with ppx %s", s.Verb)
 	case s.Verb == Train:

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ppx-engine/ppx-engine/internal/disk"
+	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 	"github.com/ppx-engine/ppx-engine/training"
 )
@@ -37,6 +38,22 @@ func (s *Spec) record() (json.RawMessage, error) {
 func Recorded(dir string) (*Spec, error) {
 	s, _, err := recorded(dir)
 	return s, err
+}
+
+// SimulatorOf is the simulator of a recorded run; of a derived one, that of the run that it was made from.
+func SimulatorOf(dir string) (*Simulator, error) {
+	s, err := Recorded(dir)
+	if err == nil {
+		return &s.Simulator, nil
+	}
+	m, e := rundir.ReadManifest(dir)
+	switch {
+	case e != nil || len(m.Command) == 0:
+		return nil, err
+	case ppx.CheckEndpoint(m.Command[0]) == nil: // it was running
+		return &Simulator{Connect: m.Command}, nil
+	}
+	return &Simulator{Command: m.Command}, nil
 }
 
 // recorded also tells whether the job has come to its end.
@@ -110,6 +127,9 @@ func Continue(dir string, changes *Spec, changed func(name string) bool) (*Spec,
 	}
 	if s.Verb != changes.Verb {
 		return nil, misuse("%s was made by ppx %s", dir, s.Verb)
+	}
+	if s.Verb == Predict && changed("n") && changes.N != s.N {
+		return nil, misuse("-n %d: which latents %d replicates are made from was settled when they were begun; begin another", changes.N, s.N)
 	}
 	switch {
 	case m == nil && s.Sampling == nil:

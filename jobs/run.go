@@ -83,6 +83,7 @@ type run struct {
 	sum      *posterior.Summary
 	names    *control.Names
 	unseen   Unseen
+	parent   *parent // run that data are predicted from
 }
 
 // Run makes a job, or goes on with one, in the folder Spec.Out. Settings that are not given are filled in: what comes back in
@@ -188,8 +189,11 @@ func (r *run) prepare() (err error) {
 	s := r.spec
 	r.cfg = importance.Config{Seed: s.Seed, First: s.First, From: s.First, N: s.N, Data: s.values(), Condition: r.method.Conditioned || s.KeepValues,
 		Inflation: s.Inflation, LikelihoodImportance: s.LikelihoodImportance, TargetESS: s.TargetESS, MaxTime: time.Duration(s.MaxTime), Every: r.o.Every}
-	if s.Verb == Prior {
+	switch s.Verb {
+	case Prior:
 		r.cfg.Kind = dist.StreamPrior
+	case Predict:
+		r.cfg.Kind, r.cfg.Equal = dist.StreamPrediction, true
 	}
 	if err := r.cfg.Validate(); err != nil {
 		return Misuse{err}
@@ -205,6 +209,11 @@ func (r *run) fits(ctx context.Context) (mixed bool, err error) {
 	if r.proposer != nil {
 		if err := r.proposer.Check(r.pool.Model()); err != nil {
 			return false, Misuse{err}
+		}
+	}
+	if r.parent != nil {
+		if err := r.sameAsParent(ctx); err != nil {
+			return false, err
 		}
 	}
 	if !r.o.Resume {
@@ -243,6 +252,9 @@ func (r *run) directory(ctx context.Context) (err error) {
 		}
 		if len(m.Command) == 0 {
 			m.Command = s.Simulator.Connect
+		}
+		if r.parent != nil {
+			m.Lineage = &rundir.Lineage{Run: r.parent.path, Change: s.Prediction.words(), ESS: r.parent.ess}
 		}
 		if m.Job, err = s.record(); err != nil {
 			return err

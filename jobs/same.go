@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ppx-engine/ppx-engine/engine"
@@ -27,16 +28,25 @@ func (r *run) anotherSimulator(ctx context.Context) (bool, error) {
 		replay := control.NewReplay(want)
 		stack = func(engine.Draw) engine.Stack { return engine.Stack{replay, control.Prior{}} }
 	}
+	mixed, err := r.makeAgain(ctx, want, stack, r.spec.Out)
+	if errors.As(err, new(Misuse)) {
+		err = fmt.Errorf("%w; use the one of before, begin another run, or go on with --force", err)
+	}
+	return mixed, err
+}
+
+// makeAgain makes a recorded draw again and compares. Errors: Misuse for another simulator.
+func (r *run) makeAgain(ctx context.Context, want *tracing.Trace, stack func(engine.Draw) engine.Stack, where string) (mixed bool, err error) {
 	again := func() (*tracing.Trace, error) {
 		return r.pool.Execute(ctx, engine.Task{Draw: engine.Draw{Seed: r.cfg.Seed, Kind: r.cfg.Kind, Index: want.Draw}, Stack: stack})
 	}
 	got, err := again()
 	if err != nil {
 		if r.o.Force {
-			r.o.Remark(fmt.Sprintf("warning: draw %d, which is recorded in %s, cannot be made again: %v", want.Draw, r.spec.Out, err))
+			r.o.Remark(fmt.Sprintf("warning: draw %d, which is recorded in %s, cannot be made again: %v", want.Draw, where, err))
 			return true, ctx.Err()
 		}
-		return false, fmt.Errorf("draw %d, which is recorded in %s, was made again to see whether the simulator is the same (--force goes on without): %w", want.Draw, r.spec.Out, err)
+		return false, fmt.Errorf("draw %d, which is recorded in %s, was made again to see whether the simulator is the same (--force goes on without): %w", want.Draw, where, err)
 	}
 	differences := inspect.Compare(want, got, sameTolerance)
 	if len(differences) == 0 {
@@ -48,15 +58,14 @@ func (r *run) anotherSimulator(ctx context.Context) (bool, error) {
 	}
 	if own := inspect.Compare(got, second, sameTolerance); len(own) > 0 {
 		r.o.Remark(fmt.Sprintf("warning: the simulator is not deterministic: made twice with the same random numbers, draw %d differs at %s (does it draw random numbers of its own, or read a clock?); whether it is the one that %s was made with cannot be checked",
-			want.Draw, own[0], r.spec.Out))
+			want.Draw, own[0], where))
 		return false, nil
 	}
 	if r.o.Force {
-		r.o.Remark(fmt.Sprintf("warning: this is not the simulator that %s was made with: draw %d, made again, differs at %s; the run will hold traces of both", r.spec.Out, want.Draw, differences[0]))
+		r.o.Remark(fmt.Sprintf("warning: this is not the simulator that %s was made with: draw %d, made again, differs at %s; the run will hold traces of both", where, want.Draw, differences[0]))
 		return true, nil
 	}
-	return false, misuse("this is not the simulator that %s was made with: draw %d, made again, differs at %s; use the one of before, begin another run, or go on with --force",
-		r.spec.Out, want.Draw, differences[0])
+	return false, misuse("this is not the simulator that %s was made with: draw %d, made again, differs at %s", where, want.Draw, differences[0])
 }
 
 // firstGood is the first recorded trace that is no failure; nil if there is none.

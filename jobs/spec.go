@@ -36,7 +36,7 @@ const Schema = 1
 // Spec is a job. Every setting that decides a trace is written out, defaults too. Paths in a file are relative to its folder.
 type Spec struct {
 	Schema    int       `json:"schema"`
-	Verb      string    `json:"verb"`   // Prior, Infer, Train or Calibrate
+	Verb      string    `json:"verb"`   // Prior, Infer, Train, Calibrate or Predict
 	Method    string    `json:"method"` // a row of Methods
 	Simulator Simulator `json:"simulator"`
 	Seed      uint64    `json:"seed"`
@@ -45,9 +45,10 @@ type Spec struct {
 	SaveEvery Duration  `json:"save_every"` // how old a trace or a checkpoint gets before it is on disk
 	Out       string    `json:"out"`        // folder
 
-	*Sampling                // of Prior, Infer and Calibrate
+	*Sampling                // of all but Train
 	Training    *Training    `json:"training,omitempty"`    // of Train
 	Calibration *Calibration `json:"calibration,omitempty"` // of Calibrate
+	Prediction  *Prediction  `json:"prediction,omitempty"`  // of Predict
 }
 
 // Sampling is what only jobs have that draw traces.
@@ -81,6 +82,7 @@ const (
 	Infer     = "infer"
 	Train     = "train"
 	Calibrate = "calibrate"
+	Predict   = "predict"
 	Refuse    = "refuse"
 	OK        = "ok"
 	Fail      = "fail"
@@ -314,6 +316,9 @@ func (s *Spec) paths() []*string {
 	if c := s.Calibration; c != nil {
 		out = append(out, &c.Truths)
 	}
+	if p := s.Prediction; p != nil {
+		out = append(out, &p.Run)
+	}
 	if t := s.Training; t != nil {
 		out = append(out, &t.Output)
 		for i := range t.From {
@@ -344,6 +349,11 @@ func (s *Spec) clone() *Spec {
 		t := *s.Training
 		t.From = slices.Clone(t.From)
 		out.Training = &t
+	}
+	if s.Prediction != nil {
+		p := *s.Prediction
+		p.LeaveOut = slices.Clone(p.LeaveOut)
+		out.Prediction = &p
 	}
 	if s.Calibration != nil {
 		c := *s.Calibration
@@ -458,7 +468,10 @@ func New(verb string) *Spec {
 		s.Method = "is"
 	}
 	s.N, s.SaveEvery = 1000, Duration(rundir.DefaultSync)
-	if verb == Calibrate {
+	switch verb {
+	case Predict:
+		s.Prediction = &Prediction{LeaveOut: []string{}}
+	case Calibrate:
 		s.N = 500
 		s.Calibration = &Calibration{Names: []string{}, MinESS: 100, MaxDraws: 100_000}
 	}
@@ -558,6 +571,10 @@ func (s *Spec) Check() error {
 		return s.checkTraining()
 	case Calibrate:
 		if err := s.checkCalibration(); err != nil {
+			return err
+		}
+	case Predict:
+		if err := s.checkPrediction(); err != nil {
 			return err
 		}
 	}

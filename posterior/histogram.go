@@ -3,6 +3,7 @@ package posterior
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -48,7 +49,37 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 		}
 		return out, nil
 	}
-	ends := a.s.quantiles(0.001, 0.999)
+	return a.s.histogram(name, bins, a.integers)
+}
+
+// HistogramOf is the histogram of finite numbers, in at most bins pieces; whole numbers of few kinds are by value.
+func HistogramOf(name string, values []float64, bins int) ([]Bin, error) {
+	if len(values) == 0 {
+		return nil, fmt.Errorf("%w: %s has no values", ErrVariable, name)
+	}
+	integers := true
+	count := map[float64]float64{}
+	var k sketch
+	for _, x := range values {
+		integers = integers && x == math.Trunc(x)
+		if len(count) <= 2*bins {
+			count[x]++
+		}
+		k.points = append(k.points, point{x: x})
+	}
+	if integers && len(count) <= 2*bins {
+		var out []Bin
+		for _, x := range slices.Sorted(maps.Keys(count)) {
+			out = append(out, Bin{x, x, count[x] / float64(len(values))})
+		}
+		return out, nil
+	}
+	return k.histogram(name, bins, integers)
+}
+
+// histogram is one of equal widths; integers tells that all values are whole numbers.
+func (s *sketch) histogram(name string, bins int, integers bool) ([]Bin, error) {
+	ends := s.quantiles(0.001, 0.999)
 	lo, hi := ends[0], ends[1]
 	if math.IsInf(hi-lo, 0) {
 		return nil, fmt.Errorf("variable %s has a range that has no histogram", name)
@@ -58,7 +89,7 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 	}
 	// Round the width so that the edges are numbers one likes to read.
 	width := niceStep((hi - lo) / float64(max(1, bins-2)))
-	if a.integers { // as many whole numbers in each
+	if integers { // as many whole numbers in each
 		width = math.Max(1, math.Ceil(width))
 	}
 	if !(width > 0) { // narrower than numbers are apart
@@ -70,8 +101,8 @@ func (s *Summary) Histogram(name string, bins int) ([]Bin, error) {
 	for i := range out {
 		out[i].Low, out[i].High = lo+float64(i)*width, lo+float64(i+1)*width
 	}
-	top, sum := a.s.total()
-	for _, p := range a.s.points {
+	top, sum := s.total()
+	for _, p := range s.points {
 		i := min(max(0, int(math.Floor((p.x-lo)/width))), len(out)-1)
 		out[i].Probability += math.Exp(p.lw-top) / sum
 	}

@@ -47,9 +47,14 @@ func setting(flag string) string {
 
 // ask is the Spec that the flags make, that the file holds, or that goes on; nil if it was only to be printed.
 func (a *asked) ask(c *cobra.Command, args []string) (s *jobs.Spec, err error) {
+	_, command := splitDash(c, args)
+	return a.askFor(c, command)
+}
+
+// askFor is ask with the simulator's command.
+func (a *asked) askFor(c *cobra.Command, command []string) (s *jobs.Spec, err error) {
 	f := c.Flags()
 	s = a.spec
-	_, command := splitDash(c, args)
 	if err := a.sim.fill(&s.Simulator, command); err != nil {
 		return nil, err
 	}

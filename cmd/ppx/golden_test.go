@@ -71,6 +71,7 @@ func TestGolden(t *testing.T) {
 		"compare":         {args: words("compare --json run prior")},
 		"calibrate":       {args: args(words("calibrate --json --quiet --seed 1 -n 20 --max-draws 500 --data y --out cc"), sim)},
 		"each":            {args: args(words("infer --json --quiet --seed 1 -n 100 --each sets.jsonl --out ee"), sim)},
+		"predict":         {args: words("predict --json --quiet --seed 1 -n 200 run --out pj")},
 		"derive":          {args: words("derive --json run -o dd --let s=a^2 --thin 2")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +80,7 @@ func TestGolden(t *testing.T) {
 		})
 	}
 	for name, command := range map[string]string{"summary": "summary run --plot a", "summary-two": "summary run prior --truth-from prior:3", "trace-ls": "trace ls -n 5 run",
-		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "diagnose": "diagnose run", "compare": "compare run prior run", "calibrate": "calibrate --quiet --resume --out calibration", "job": "infer --print-job --job run"} {
+		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "diagnose": "diagnose run", "compare": "compare run prior run", "predict": "predict --quiet --seed 1 -n 200 run --out pt", "calibrate": "calibrate --quiet --resume --out calibration", "job": "infer --print-job --job run"} {
 		t.Run(name, func(t *testing.T) {
 			out, _ := s.run(0, words(command)...)
 			goldenText(t, name, out)

@@ -64,11 +64,11 @@ func (s *simulator) options(command []string, log func(string)) (o engine.Option
 // of are the options for the simulator of a run: another one if it is given, else the one that has made it.
 func (s *simulator) of(run string, command []string, log func(string)) (o engine.Options, err error) {
 	if len(command) == 0 && len(s.s.Connect) == 0 {
-		job, err := jobs.Recorded(run)
+		sim, err := jobs.SimulatorOf(run)
 		if err != nil {
 			return o, err
 		}
-		command, s.s.Connect = job.Simulator.Command, job.Simulator.Connect
+		command, s.s.Connect = sim.Command, sim.Connect
 	}
 	return s.options(command, log)
 }

@@ -12,9 +12,10 @@ import (
 // Replay answers statements with the values that a recorded trace has at the same address base and
 // instance; others are left to the layers below. Shared by any number of runs.
 type Replay struct {
-	trace *tracing.Trace
-	index atomic.Pointer[replayIndex] // of the table that was asked for last
-	reuse func() *ppx.Reuse
+	trace   *tracing.Trace
+	latents bool                        // no Observes
+	index   atomic.Pointer[replayIndex] // of the table that was asked for last
+	reuse   func() *ppx.Reuse
 }
 
 // replayIndex finds the entries of a trace by the keys of a table, which may be another process's.
@@ -28,6 +29,13 @@ var _ engine.Planner = (*Replay)(nil)
 // NewReplay returns the layer that repeats t, which may come from another process.
 func NewReplay(t *tracing.Trace) *Replay {
 	return &Replay{trace: t, reuse: sync.OnceValue(func() *ppx.Reuse { return reuse(t) })}
+}
+
+// NewReplayLatents is NewReplay for Samples alone: data are made anew, from the same latents.
+func NewReplayLatents(t *tracing.Trace) *Replay {
+	l := NewReplay(t)
+	l.latents = true
+	return l
 }
 
 // in is the index for a table.
@@ -76,7 +84,7 @@ func (l *Replay) Plan(p *engine.Plan) bool { return p.Repeat(l.reuse()) }
 // Choose implements engine.Layer. A value that was data stays data; every other one becomes Reused.
 func (l *Replay) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
 	i, ok := l.in(r.Sofar.Table).entries[s.Key]
-	if !ok {
+	if !ok || l.latents && s.Op == ppx.Observe {
 		return engine.Choice{}, false, nil
 	}
 	v := l.trace.Value(i)

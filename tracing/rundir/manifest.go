@@ -82,6 +82,8 @@ type Cut struct {
 type Lineage struct {
 	Run    string `json:"run"`
 	Change string `json:"change,omitempty"` // what was done otherwise
+	// ESS is the effective sample size of the weights that the traces of Run were drawn by; 0 where they were not.
+	ESS float64 `json:"ess,omitempty"`
 }
 
 // Words are what was done; "" where nothing is known.

@@ -1,0 +1,210 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// Prediction is what only jobs have that make data from the latents of a run; N is the number of replicates.
+type Prediction struct {
+	Run      string   `json:"run"`       // whose latents, and whose data
+	Prior    bool     `json:"prior"`     // latents from the prior instead
+	LeaveOut []string `json:"leave_out"` // data that the latents must not know
+}
+
+func (p *Prediction) words() string {
+	switch {
+	case p.Prior:
+		return "prior predictive"
+	case len(p.LeaveOut) > 0:
+		return "posterior predictive, without " + ppx.List(p.LeaveOut, 5)
+	}
+	return "posterior predictive"
+}
+
+// parent is a run that data are predicted from.
+type parent struct {
+	path   string
+	traces map[int64]*control.Replay // by row: those that are drawn from
+	picked []int64                   // rows, by draw
+	first  *tracing.Trace
+	ess    float64 // of the weights that they are drawn by; 0: the prior
+}
+
+// replayRun prepares the latents of a recorded run: draws of its posterior, of equal weight.
+func replayRun(r *run) (func(engine.Draw) engine.Layer, error) {
+	p := r.spec.Prediction
+	dir, err := rundir.Open(p.Run, nil)
+	if err != nil {
+		return nil, err
+	}
+	m := dir.Manifest
+	switch {
+	case !m.Conditioned:
+		return nil, misuse("%s has no data: it is of the prior; there is nothing to compare predictions with", p.Run)
+	case p.Prior && len(p.LeaveOut) > 0:
+		return nil, misuse("--leave-out goes without --prior: the prior knows no data")
+	case m.Resampled != nil && len(p.LeaveOut) > 0:
+		return nil, misuse("%s has been resampled: its weights are gone, and no datum can be left out; take the run that it was made from", p.Run)
+	}
+	path, err := filepath.Abs(p.Run)
+	if err != nil {
+		return nil, err
+	}
+	r.parent = &parent{path: path, traces: map[int64]*control.Replay{}}
+	if p.Prior {
+		if r.parent.first, err = firstGood(context.Background(), p.Run); err == nil && r.parent.first == nil {
+			err = misuse("%s has no trace", p.Run)
+		}
+		return nil, err
+	}
+	if err := r.parent.pick(dir, r.spec); err != nil {
+		return nil, err
+	}
+	r.cfg.Place = func(draw uint64) *engine.Place {
+		return &engine.Place{Row: int64(draw), Parent: r.parent.picked[draw-r.spec.First]}
+	}
+	return func(d engine.Draw) engine.Layer { return r.parent.traces[r.parent.picked[d.Index-r.spec.First]] }, nil
+}
+
+// pick draws rows by their weights.
+func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
+	left := map[string]bool{}
+	var logWeights []float64
+	var rows []int64
+	var rel tracing.Relative
+	weights := posterior.NewWeights()
+	for t, err := range dir.All(context.Background()) {
+		switch {
+		case err != nil:
+			return err
+		case t.Status == tracing.Failed:
+			continue
+		case t.Status != tracing.OK:
+			return misuse("%s holds partial traces", spec.Prediction.Run)
+		}
+		w := tracing.Sum{High: t.LogWeight, Rest: t.LogWeightRest}
+		beta := dir.Manifest.LikelihoodImportance
+		if beta == 0 {
+			beta = 1
+		}
+		observed(t, spec.Prediction.LeaveOut, func(i int, name string) {
+			base, _ := ppx.SplitOccurrence(name)
+			left[name], left[base] = true, true
+			w.AddProduct(-beta, t.Sites[i].LogP)
+		})
+		w = w.Kept()
+		logWeights, rows = append(logWeights, rel.Log(w.High, w.Rest)), append(rows, t.Row)
+		weights.Add(w.High, w.Rest)
+	}
+	for _, name := range spec.Prediction.LeaveOut {
+		if !left[name] {
+			return misuse("--leave-out %s: no trace of %s has an Observe of that name with data", ppx.Quote(name), spec.Prediction.Run)
+		}
+	}
+	stream := dist.NewStream(spec.Seed, dist.StreamPrediction.Stream(0), dist.StatementResample, spec.First, dist.PurposeResample)
+	picked, err := posterior.Resample(logWeights, int(spec.N), &stream)
+	if err != nil {
+		return misuse("%s: %w", spec.Prediction.Run, err)
+	}
+	p.ess = weights.ESS()
+	if before := dir.Manifest.Resampled; before != nil {
+		p.ess = before.ESS
+	}
+	needed := map[int64]bool{}
+	for _, i := range picked {
+		p.picked = append(p.picked, rows[i])
+		needed[rows[i]] = true
+	}
+	for t, err := range dir.All(context.Background()) {
+		if err != nil {
+			return err
+		}
+		if needed[t.Row] {
+			t = withoutDerived(t)
+			if p.first == nil {
+				p.first = t
+			}
+			p.traces[t.Row] = control.NewReplayLatents(t)
+		}
+	}
+	return nil
+}
+
+// withoutDerived is a trace without the variables that ppx derive has added: the simulator does not know them.
+func withoutDerived(t *tracing.Trace) *tracing.Trace {
+	derived := func(s tracing.Site) bool {
+		return s.Op == ppx.Tag && strings.HasPrefix(t.Table.Address(s.Address).Base, "derived:")
+	}
+	if !slices.ContainsFunc(t.Sites, derived) {
+		return t
+	}
+	out := *t
+	out.Sites = slices.DeleteFunc(slices.Clone(t.Sites), derived)
+	return &out
+}
+
+// observed calls f for the Observes of these names, by name or occurrence, that were scored against data.
+func observed(t *tracing.Trace, names []string, f func(site int, name string)) {
+	if len(names) == 0 {
+		return
+	}
+	statements(t, func(i int, name string) {
+		if e := &t.Sites[i]; e.Op == ppx.Observe && e.Origin.Scored() && named(names, name) {
+			f(i, name)
+		}
+	})
+}
+
+// named tells whether a name, or that of all its occurrences, is in the list.
+func named(list []string, name string) bool {
+	base, _ := ppx.SplitOccurrence(name)
+	return slices.Contains(list, name) || slices.Contains(list, base)
+}
+
+// statements calls f for the named statements of a trace.
+func statements(t *tracing.Trace, f func(site int, name string)) {
+	var occ tracing.Occurrences
+	var vars tracing.Variables
+	vars.Each(t, func(int, tracing.Quantity, ppx.Tensor) {})
+	for i := range t.Sites {
+		if e := &t.Sites[i]; e.Name != 0 {
+			f(i, vars.Name(tracing.Quantity{Name: e.Name, Occurrence: occ.Next(e)}))
+		}
+	}
+}
+
+// sameAsParent makes a trace of the run again, data and all: the latents must mean what they meant there.
+func (r *run) sameAsParent(ctx context.Context) error {
+	stack := engine.Stack{control.NewReplay(r.parent.first), control.Prior{}}
+	_, err := r.makeAgain(ctx, r.parent.first, func(engine.Draw) engine.Stack { return stack }, r.parent.path)
+	if errors.As(err, new(Misuse)) && !r.o.Force {
+		err = fmt.Errorf("%w; give the one of before after --, or --force", err)
+	}
+	return err
+}
+
+// checkPrediction refuses settings of a prediction that make no sense.
+func (s *Spec) checkPrediction() error {
+	switch {
+	case s.Prediction == nil || s.Prediction.Run == "":
+		return misuse("which run? Give a run directory")
+	case len(s.Data) > 0:
+		return misuse("a prediction takes its data from the run")
+	case s.N > 10_000_000:
+		return misuse("-n %d: too many replicates", s.N)
+	}
+	return nil
+}
