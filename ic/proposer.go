@@ -62,11 +62,11 @@ func NewProposer(n *Network[float32], data control.Data) (*Proposer, error) {
 	if p.values, err = n.collector.data(data.Index()); err != nil {
 		return nil, err
 	}
-	a := &nn.Arena[float32]{}
+	var inputs [][]float32
 	for i, e := range n.embeds {
-		k := embedKernel[float32]{e: e, i: i, x: e.o.input(p.values[i])}
-		p.embedded = append(p.embedded, k.forward(a, 1)...)
+		inputs = append(inputs, e.o.input(p.values[i]))
 	}
+	p.embedded = n.embed(inputs)
 	s := &n.Settings
 	e, fv := len(p.embedded), n.efv()-len(p.embedded)
 	l := n.lstm[0]

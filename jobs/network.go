@@ -1,11 +1,13 @@
 package jobs
 
 import (
+	"math"
 	"path/filepath"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // loadNetwork reads the network of a job and makes the layer that proposes with it.
@@ -30,6 +32,14 @@ func loadNetwork(r *run) (func(engine.Draw) engine.Layer, error) {
 	}
 	if r.proposer, err = ic.NewProposer(n, r.cfg.Data); err != nil {
 		return nil, Misuse{err}
+	}
+	if f := ic.ReadFamiliar(extra); f != nil {
+		r.network = rundir.NetworkFile{Gain: f.Gain}
+		if r.network.Distance, r.network.P = f.Of(r.proposer); math.IsNaN(r.network.P) {
+			r.network.Distance, r.network.P = 0, 0
+		} else {
+			r.network.P = max(r.network.P, math.SmallestNonzeroFloat64) // 0 is none
+		}
 	}
 	return func(engine.Draw) engine.Layer { return control.NewGuide(r.proposer.ForRun(), r.spec.Defensive) }, nil
 }

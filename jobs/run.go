@@ -78,6 +78,7 @@ type run struct {
 	cfg      importance.Config
 	pool     *engine.Pool
 	proposer *ic.Proposer // of a network
+	network  rundir.NetworkFile
 	manifest *rundir.Manifest
 	w        *rundir.Writer
 	sum      *posterior.Summary
@@ -248,7 +249,8 @@ func (r *run) directory(ctx context.Context) (err error) {
 			m.InvalidObserve = Zero
 		}
 		if n := s.Network; n != nil {
-			m.Network, m.Defensive = &rundir.NetworkFile{File: n.File, SHA256: n.SHA256}, s.Defensive
+			r.network.File, r.network.SHA256 = n.File, n.SHA256
+			m.Network, m.Defensive = &r.network, s.Defensive
 		}
 		if len(m.Command) == 0 {
 			m.Command = s.Simulator.Connect

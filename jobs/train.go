@@ -139,6 +139,9 @@ func trained(ctx context.Context, _ *Method, s *Spec, o Options) (_ *Outcome, er
 				o.Trained(p, lost())
 			}
 		}})
+	if err == nil {
+		err = familiar(s.Training.Output, trainer)
+	}
 	state := StateAfter(err)
 	var reason error
 	if err != nil {
@@ -167,6 +170,19 @@ func trained(ctx context.Context, _ *Method, s *Spec, o Options) (_ *Outcome, er
 	}
 	return &Outcome{Dir: s.Out, Spec: s, Remarks: warnings, State: state, Done: trainer.Traces, Trained: &Trained{Trainer: trainer, Manifest: m, Picture: j.Picture(),
 		PerSecond: float64(trainer.Traces-begun) / time.Since(start).Seconds(), Lost: lost()}}, nil
+}
+
+// familiar adds to a network's file what tells later how far data are from those of its training.
+func familiar(path string, t *train.Trainer) error {
+	n, _, err := ic.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	f := ic.NewFamiliar(n, t.Held(), t.Gain())
+	if f == nil {
+		return nil
+	}
+	return ic.WriteFile(path, n, f.Extra())
 }
 
 // journal begins the records, or opens those of the training that goes on.

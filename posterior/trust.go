@@ -43,6 +43,7 @@ const (
 	PartlyUsed    = "data-partly-used"
 	DigitsLost    = "digits-lost"
 	Mixed         = "mixed-simulators"
+	Unfamiliar    = "outside-training"
 )
 
 // Reason is one thing that speaks against a result: a code that stays, a sentence that says what it means and what to do,
@@ -79,6 +80,7 @@ const (
 	noKhat      = 1.0   // above, the weights have no mean
 	largeWeight = 0.10  // share of one draw
 	smallShare  = 0.01  // of failed draws, or of the weight of what a network does not know
+	unfamiliar  = 1e-3  // probability that data of the prior are as far from those of a training
 	cutOffMeans = 10.0  // a run that had taken so many times the mean when it was cut off
 )
 
@@ -91,6 +93,7 @@ type Facts struct {
 	Unused      []string // names in the data that no trace has used
 	Partly      []Partly
 	Mixed       []uint64 // draws from which on another simulator has answered
+	Familiar    float64  // probability that data of the prior are so far from those that the network was trained on; 0: not known
 }
 
 // Partly is a datum that only some traces have used: the others are not scored against it.
@@ -170,6 +173,9 @@ func (s *Summary) Judge(f Facts) Trust {
 	}
 	for _, from := range f.Mixed {
 		t.add(Doubtful, Mixed, "", "from draw %d on the simulator is another than before (--force)", from)
+	}
+	if f.Familiar > 0 && f.Familiar < unfamiliar {
+		t.add(Doubtful, Unfamiliar, "", "the data are unlike those that the network was trained on (p = %.1g): its proposals may miss where the posterior is, which no weight shows; compare with a run without it", f.Familiar)
 	}
 	if f.Unseen > smallShare {
 		t.add(Doubtful, UnseenAddress, "", "%s", f.UnseenText)

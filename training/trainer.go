@@ -269,6 +269,9 @@ func (t *Trainer[E]) open(ctx context.Context, source Source[E], begin func([]*t
 	return warnings, nil
 }
 
+// Held is what is held out, once a training has begun.
+func (t *Trainer[E]) Held() []E { return t.held }
+
 // Gain is by how much the network's proposals are better than the prior on what was held out: the mean of
 // log q(z|x) − log p(z) over its traces, in nats. It is what the data say of the latents (their mutual information), as far as
 // it was learned.

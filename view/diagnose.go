@@ -42,6 +42,7 @@ var advice = map[string][2]string{
 	posterior.FailedDraws:   {"the posterior is that of \"the run succeeds, and the data\": where runs fail more often for some values, those are missing", "see why they fail: ppx trace ls RUN; then --resume --retry-failed"},
 	posterior.UnseenAddress: {"the network has not been trained where these traces went, and the prior proposed there", "train with more traces, or with --prior-inflation, so that it sees rare paths"},
 	posterior.CutOff:        {"runs that take long are missing: if they are long for a reason, so are the values that make them long", "give the job more time, or limit runs (--run-timeout), which counts them as failed"},
+	posterior.Unfamiliar:    {"a network answers for data like those of its training; for others its proposals may be anything, and what they miss has no weight", "see whether the model can make such data at all: ppx predict RUN; compare with a run without the network; train one on a wider prior (--prior-inflation)"},
 	posterior.UnusedData:    {"the posterior is not conditioned on it", "compare names: ppx trace show RUN 0; a name must be that of an Observe, or of a Sample"},
 	posterior.PartlyUsed:    {"traces that do not come to the Observe are not scored against the datum, and have an advantage", "that is right only if the datum would not exist there; else observe it on every path"},
 	posterior.DigitsLost:    {"densities are so large that differences between traces are lost in rounding", "rescale the data, or the distribution's parameters"},
@@ -72,6 +73,17 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 			verdict = verdict.Worse(posterior.Doubtful)
 		} else {
 			add(posterior.Good, "halves-agree", what, "", "")
+		}
+	}
+	if n := o.Manifest.Network; n != nil {
+		if n.P >= 0.001 {
+			add(posterior.Good, "inside-training", fmt.Sprintf("the data are like those that the network was trained on: p = %.2g", n.P), "the probability that data of the prior are as far, by the distance of their embedding", "")
+		}
+		if n.Gain != 0 {
+			add(posterior.Good, "training", fmt.Sprintf("the network's training has gained %.3g nats over the prior", n.Gain), "what it has learned of the latents from data, on held-out traces; the more, the better its proposals", "")
+		}
+		if x := o.Unseen.Warnings(); len(x) > 0 && o.Unseen.Share() <= 0.01 { // else it is among the reasons
+			add(posterior.Good, "unseen", x[0], "", "")
 		}
 	}
 	for _, x := range o.Names.Partly() {

@@ -115,6 +115,9 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	w := sum.Weights
 	facts := posterior.Facts{Conditioned: m.Conditioned, Unseen: unknown.Share(), UnseenText: strings.Join(unknown.Warnings(), "; "),
 		Unused: names.Unused(), Mixed: m.Mixed}
+	if m.Network != nil {
+		facts.Familiar = m.Network.P
+	}
 	for _, p := range names.Partly() {
 		facts.Partly = append(facts.Partly, posterior.Partly(p))
 	}

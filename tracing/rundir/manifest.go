@@ -98,6 +98,11 @@ func (l *Lineage) Words() string {
 type NetworkFile struct {
 	File   string `json:"file"`
 	SHA256 string `json:"sha256"`
+	// Gain is that of its training over the prior, in nats. Distance is how far the data are from those of the training (Mahalanobis, of their
+	// embedding), and P the probability that data of the prior are so far; 0 where it is not known.
+	Gain     float64 `json:"gain,omitempty"`
+	Distance float64 `json:"distance,omitempty"`
+	P        float64 `json:"p,omitempty"`
 }
 
 // Resampled is what traces of equal weight were drawn from: they are clones, and say no more than those.
