@@ -18,6 +18,9 @@ type Comparison struct {
 	Schema    int                `json:"schema"`
 	Runs      []ComparedRun      `json:"runs"`
 	Variables []ComparedVariable `json:"variables"`
+	Powers    []Powers           `json:"powers,omitempty"`        // of each run
+	LeftOut   []LeaveOneOut      `json:"leave_one_out,omitempty"` // of each run
+	C2ST      []C2ST             `json:"c2st,omitempty"`          // of the first run and each other
 
 	results []*Posterior
 }
@@ -202,6 +205,7 @@ func (c *Comparison) Text(w io.Writer) {
 	if partly {
 		fmt.Fprintln(w, "(%): the share of traces that have the variable.")
 	}
+	c.judged(w, s)
 }
 
 // digits2 keeps two digits.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/view"
 )
 
@@ -72,27 +74,80 @@ the table, and what else there is to see.`,
 }
 
 func newCompare() *cobra.Command {
-	var asJSON bool
+	var asJSON, powers, loo, classify bool
+	var logLikelihood string
 	c := &cobra.Command{
 		Use:   "compare [flags] RUN RUN…",
 		Short: "Show runs side by side: what differs by more than chance, and which model the data prefer",
 		Long: `Compare runs with the first, variable by variable: means with errors, and how far the distributions are apart (Wasserstein distance in standard
 deviations) beside what chance makes of it. For different simulators and the same data, the Bayes factor with its error: only where both score the same
-data in all of their traces, and both results can be trusted.`,
-		Example: "  ppx compare guided unguided\n  ppx compare model-a model-b --json",
-		Args:    someRuns(2),
+data in all of their traces, and both results can be trusted.
+
+On request: how each posterior moves when prior or likelihood is raised to a power (--powers), how well each model predicts every number of the data from
+all others (--loo), and how well a network tells the draws of two runs apart (--c2st). --powers, --loo and --log-likelihood also take a single run.`,
+		Example: `  ppx compare guided unguided
+  ppx compare model-a model-b --loo --json
+  ppx compare RUN --log-likelihood loglik.npz   # for ArviZ`,
+		Args: func(c *cobra.Command, args []string) error {
+			least := 2
+			if powers || loo || logLikelihood != "" {
+				least = 1
+			}
+			return someRuns(least)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
 			var runs []*jobs.Outcome
 			for _, path := range args {
-				o, err := jobs.Summarise(c.Context(), path, false)
+				o, err := jobs.Summarise(ctx, path, false)
 				if err != nil {
 					return err
 				}
 				runs = append(runs, o)
 			}
-			return print(c, view.NewComparison(runs), asJSON)
+			if logLikelihood != "" {
+				switch {
+				case len(args) > 1:
+					return usagef("--log-likelihood is of one run, got %d", len(args))
+				case filepath.Ext(logLikelihood) != ".npz":
+					return usagef("--log-likelihood %s: want a file that ends in .npz", ppx.Quote(logLikelihood))
+				}
+				if err := jobs.WriteLogLikelihood(ctx, args[0], logLikelihood); err != nil {
+					return err
+				}
+			}
+			v := view.NewComparison(runs)
+			for i, path := range args {
+				if powers {
+					x, err := jobs.ScalePowers(ctx, path)
+					if err != nil {
+						return err
+					}
+					v.AddPowers(i, x)
+				}
+				if loo {
+					x, err := jobs.LeaveOneOut(ctx, path)
+					if err != nil {
+						return err
+					}
+					v.AddLeaveOneOut(i, x)
+				}
+				if classify && i > 0 {
+					x, err := jobs.TellApart(ctx, runs[0], runs[i], 1)
+					if err != nil {
+						return err
+					}
+					v.AddC2ST(i, x)
+				}
+			}
+			return print(c, v, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	f := c.Flags()
+	f.BoolVar(&powers, "powers", false, "how the posterior moves when prior or likelihood is raised to 0.8 and 1.25")
+	f.BoolVar(&loo, "loo", false, "predict each number of the data from all others: leave-one-out log densities")
+	f.BoolVar(&classify, "c2st", false, "train a classifier to tell the draws of each run from the first's")
+	f.StringVar(&logLikelihood, "log-likelihood", "", "write the log density of each number of the data in each trace to this .npz file (one run)")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }

@@ -1,0 +1,355 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"slices"
+
+	"github.com/sbinet/npyio/npz"
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/ppx-engine/ppx-engine/c2st"
+	"github.com/ppx-engine/ppx-engine/internal/disk"
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// Powers are those that prior and likelihood are raised to, to see how the posterior moves (N. Kallioinen, T. Paananen, P. Bürkner and A. Vehtari,
+// "Detecting and diagnosing prior and likelihood sensitivity with power-scaling", 2024).
+var Powers = [2]float64{0.8, 1.25}
+
+// PowerScaled is the posteriors with the prior, and with the likelihood, raised to each of Powers.
+type PowerScaled struct{ Prior, Likelihood [2]*posterior.Summary }
+
+// ScalePowers weights the traces of a run anew, from their stored densities: the prior is that of all latents.
+func ScalePowers(ctx context.Context, dir string) (*PowerScaled, error) {
+	out := &PowerScaled{}
+	for i := range Powers {
+		out.Prior[i], out.Likelihood[i] = posterior.NewSummary(), posterior.NewSummary()
+	}
+	m, err := eachOK(ctx, dir, func(t *tracing.Trace) error {
+		var prior, likelihood tracing.Sum
+		for i := range t.Sites {
+			switch e := &t.Sites[i]; {
+			case e.Origin.Scored():
+				likelihood.Add(e.LogP)
+			case e.Op == ppx.Sample:
+				prior.Add(e.LogP)
+			}
+		}
+		for i, power := range Powers {
+			for _, x := range []struct {
+				to   *posterior.Summary
+				logP tracing.Sum
+			}{{out.Prior[i], prior}, {out.Likelihood[i], likelihood}} {
+				w := tracing.Sum{High: t.LogWeight, Rest: t.LogWeightRest}
+				if k := x.logP.Kept(); !math.IsInf(k.High, 0) && !math.IsInf(w.High, 0) {
+					w.AddProduct(power-1, k.High)
+					w.AddProduct(power-1, k.Rest)
+					w = w.Kept()
+				}
+				scaled := *t
+				scaled.LogWeight, scaled.LogWeightRest = w.High, w.Rest
+				if err := x.to.Write(ctx, &scaled); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !m.Conditioned:
+		return nil, misuse("%s is of the prior: it has no likelihood to scale", dir)
+	case m.Resampled != nil:
+		return nil, misuse("%s has been resampled: its weights are gone; take the run that it was made from", dir)
+	case m.LikelihoodImportance != 0 && m.LikelihoodImportance != 1:
+		return nil, misuse("%s has a likelihood to the power of %g already", dir, m.LikelihoodImportance)
+	}
+	return out, nil
+}
+
+// eachOK calls f for the traces of a run that have succeeded.
+func eachOK(ctx context.Context, dir string, f func(*tracing.Trace) error) (*rundir.Manifest, error) {
+	r, err := rundir.Open(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	for t, err := range r.All(ctx) {
+		if err == nil && t.Status == tracing.OK {
+			err = f(t)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r.Manifest, nil
+}
+
+// LeftOut is the log density of a datum under the posterior without it.
+type LeftOut struct {
+	Label    string
+	Observed float64
+	ELPD     float64 // log p(y | all other data)
+	LPPD     float64 // log p(y | all data)
+	Khat     float64 // of the weights that this rests on
+}
+
+// LeaveOneOut predicts each number of the data from the posterior without it, by importance sampling from the one with it (A. Vehtari, A. Gelman and
+// J. Gabry, "Practical Bayesian model evaluation using leave-one-out cross-validation and WAIC", 2017): weights w/g, whose k̂ tells how far they can be
+// relied on. Data that depend on each other (a series) are left out one at a time all the same.
+func LeaveOneOut(ctx context.Context, dir string) ([]LeftOut, error) {
+	type one struct {
+		LeftOut
+		without, with *posterior.Weights
+	}
+	var list []*one
+	at := map[string]*one{}
+	all := posterior.NewWeights()
+	err := elementwise(ctx, dir, func(t *tracing.Trace, e elements) error {
+		all.Add(t.LogWeight, t.LogWeightRest)
+		for i, label := range e.labels {
+			x := at[label]
+			if x == nil {
+				x = &one{LeftOut: LeftOut{Label: label, Observed: e.observed[i]}, without: posterior.NewWeights(), with: posterior.NewWeights()}
+				at[label] = x
+				list = append(list, x)
+			}
+			add := func(to *posterior.Weights, sign float64) {
+				w := tracing.Sum{High: t.LogWeight, Rest: t.LogWeightRest}
+				if !math.IsInf(w.High, 0) && !math.IsInf(e.logP[i], 0) {
+					w.AddProduct(sign, e.logP[i])
+					w = w.Kept()
+				}
+				to.Add(w.High, w.Rest)
+			}
+			add(x.without, -1)
+			add(x.with, 1)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []LeftOut
+	for _, x := range list {
+		if x.without.N != all.N {
+			return nil, misuse("only some traces of %s have the datum %s: what it is to leave it out is not defined", dir, ppx.Quote(x.Label))
+		}
+		x.ELPD, x.LPPD, x.Khat = all.LogSum()-x.without.LogSum(), x.with.LogSum()-all.LogSum(), x.without.Khat()
+		out = append(out, x.LeftOut)
+	}
+	return out, nil
+}
+
+// elements are the numbers of a trace's data: what they are called, their values and log densities.
+type elements struct {
+	labels, names  []string // with and without subscripts
+	observed, logP []float64
+}
+
+// elementwise calls f for the traces of a run that have data.
+func elementwise(ctx context.Context, dir string, f func(*tracing.Trace, elements) error) error {
+	r, err := rundir.Open(dir, nil)
+	if err != nil {
+		return err
+	}
+	switch m := r.Manifest; {
+	case !m.Conditioned:
+		return misuse("%s is of the prior: it has no data", dir)
+	case m.NoParameters:
+		return misuse("%s was recorded with --no-parameters: the densities of single numbers are not known", dir)
+	case m.Resampled != nil:
+		return misuse("%s has been resampled: its weights are gone; take the run that it was made from", dir)
+	case m.LikelihoodImportance != 0 && m.LikelihoodImportance != 1:
+		return misuse("%s has a likelihood to the power of %g", dir, m.LikelihoodImportance)
+	}
+	for t, err := range r.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if t.Status != tracing.OK {
+			continue
+		}
+		var e elements
+		var failed error
+		statements(t, func(i int, name string) {
+			if s := &t.Sites[i]; s.Op != ppx.Observe || !s.Origin.Scored() {
+				return
+			}
+			v, d := t.Value(i), t.Dist(i)
+			logP := make([]float64, len(v.Data))
+			if err := d.LogProbs(v.Data, logP); err != nil {
+				failed = fmt.Errorf("draw %d of %s: %s: %w", t.Draw, dir, ppx.Quote(name), err)
+				return
+			}
+			for k, x := range v.Data {
+				label := name
+				if len(v.Data) > 1 {
+					label += tracing.Subscript(k, v.Shape)
+				}
+				e.labels, e.names, e.observed, e.logP = append(e.labels, label), append(e.names, name), append(e.observed, x), append(e.logP, logP[k])
+			}
+		})
+		if failed != nil {
+			return failed
+		}
+		if err := f(t, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxLogLikelihood is how many numbers a file of log likelihoods has at most.
+const maxLogLikelihood = 500_000_000
+
+// WriteLogLikelihood writes the log density of each number of the data in each trace to an .npz file: an array [traces, numbers] for each named datum,
+// and log_weight and row, by trace.
+func WriteLogLikelihood(ctx context.Context, dir, path string) error {
+	var rows, weights []float64
+	columns := map[string][]float64{}
+	width := map[string]int{}
+	total := 0
+	err := elementwise(ctx, dir, func(t *tracing.Trace, e elements) error {
+		rows, weights = append(rows, float64(t.Row)), append(weights, t.LogWeight)
+		count := map[string]int{}
+		for i, name := range e.names {
+			columns[name] = append(columns[name], e.logP[i])
+			count[name]++
+		}
+		total += len(e.labels)
+		for name, n := range count {
+			if width[name] == 0 && len(rows) == 1 {
+				width[name] = n
+			}
+		}
+		if !maps.Equal(count, width) {
+			return misuse("draw %d of %s has other data than the draws before: there is no table of them", t.Draw, dir)
+		}
+		if total > maxLogLikelihood {
+			return misuse("%s has too many numbers for a file of log likelihoods (above %d)", dir, maxLogLikelihood)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return disk.Replace(path, func(f *os.File) error {
+		z := npz.NewWriter(f)
+		errs := []error{z.Write("row.npy", rows), z.Write("log_weight.npy", weights)}
+		for _, name := range slices.Sorted(maps.Keys(columns)) {
+			errs = append(errs, z.Write(name+".npy", mat.NewDense(len(rows), width[name], columns[name])))
+		}
+		return errors.Join(append(errs, z.Close())...)
+	})
+}
+
+// C2ST is a classifier two-sample test of two runs.
+type C2ST struct {
+	c2st.Result
+	Variables []string
+}
+
+const (
+	mostC2ST      = 10_000 // draws
+	mostVariables = 50
+)
+
+// TellApart trains a network to tell draws of two posteriors apart, by the variables that all draws of both have. Draws are sampled without replacement, a
+// fifth of the effective sample size at most, as no draw may occur twice. Errors: Misuse where that is too few.
+func TellApart(ctx context.Context, a, b *Outcome, seed uint64) (*C2ST, error) {
+	out := &C2ST{}
+	have := map[string]int{}
+	for _, o := range []*Outcome{a, b} {
+		for _, v := range o.Summary.Variables() {
+			if v.Kind != posterior.TensorKind && v.Present == 1 && v.Finite == 1 {
+				if have[v.Name]++; have[v.Name] == 2 && len(out.Variables) < mostVariables {
+					out.Variables = append(out.Variables, v.Name)
+				}
+			}
+		}
+	}
+	var sets [2][][]float64
+	n := mostC2ST
+	for _, o := range []*Outcome{a, b} {
+		w := o.Summary.Weights
+		ess := w.ESS()
+		if !o.Manifest.Conditioned {
+			ess *= 5 // equal weights: no draw stands for others
+		}
+		if w.Before != nil {
+			return nil, misuse("%s has been resampled: copies of one draw are told apart by nothing but themselves; take the run that it was made from", o.Dir)
+		}
+		n = min(n, int(ess/5))
+	}
+	for i, o := range []*Outcome{a, b} {
+		var err error
+		if sets[i], err = distinct(ctx, o.Dir, out.Variables, n, seed+uint64(i)); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if out.Result, err = c2st.Accuracy(sets[0], sets[1], seed); err != nil {
+		return nil, misuse("%s and %s cannot be told apart or not: %w (a fifth of the smaller effective sample size)", a.Dir, b.Dir, err)
+	}
+	return out, nil
+}
+
+// distinct samples n traces without replacement, with the probability of their weights (P. Efraimidis and P. Spirakis, 2006), and returns their variables.
+func distinct(ctx context.Context, dir string, names []string, n int, seed uint64) (rows [][]float64, err error) {
+	type key struct {
+		row int64
+		key float64
+	}
+	var keys []key
+	var rel tracing.Relative
+	var vars tracing.Variables
+	if _, err := eachOK(ctx, dir, func(t *tracing.Trace) error {
+		vars.Each(t, func(int, tracing.Quantity, ppx.Tensor) {})
+		lw := rel.Of(t)
+		if math.IsInf(lw, -1) {
+			return nil
+		}
+		s := dist.NewStream(seed, dist.StreamInference.Stream(0), dist.StatementResample, uint64(t.Row), dist.PurposeResample)
+		// The largest of log w + Gumbel noise.
+		keys = append(keys, key{t.Row, lw - math.Log(-math.Log(s.Float64()))})
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Compare(b.key, a.key) })
+	chosen := map[int64]bool{}
+	for _, k := range keys[:min(n, len(keys))] {
+		chosen[k.row] = true
+	}
+	column := map[string]int{}
+	for i, name := range names {
+		column[name] = i
+	}
+	_, err = eachOK(ctx, dir, func(t *tracing.Trace) error {
+		if !chosen[t.Row] {
+			return nil
+		}
+		row := make([]float64, len(names))
+		vars.Each(t, func(_ int, q tracing.Quantity, v ppx.Tensor) {
+			for i, x := range v.Data {
+				if c, ok := column[vars.Label(q, v.Shape, i)]; ok {
+					row[c] = x
+				}
+			}
+		})
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, err
+}
