@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,6 +107,9 @@ var own = map[string]func(*tracing.Trace) float64{
 	"seconds":        func(t *tracing.Trace) float64 { return t.Seconds },
 }
 
+// maxResample is the most traces that can be drawn.
+const maxResample = 50_000_000
+
 func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUse, fmt.Sprintf(format, args...))
 }
@@ -140,6 +144,8 @@ func (d *deriver) prepare(ctx context.Context) error {
 		return unusable("%s has been resampled: its weights are gone; take the run that it was made from (%s)", d.r.Path, lineage(m))
 	case len(d.Observe) > 0 && m.NoParameters:
 		return unusable("%s was recorded with --no-parameters: other data cannot be scored", d.r.Path)
+	case d.Resample > maxResample:
+		return unusable("--resample %d is more than %d", d.Resample, maxResample)
 	case d.LikelihoodImportance != 0 && !m.Conditioned:
 		return unusable("%s has no likelihood: it is of the prior", d.r.Path)
 	}
@@ -373,6 +379,23 @@ func cmpOne(b float64) float64 {
 	return b
 }
 
+// hasMore tells whether any trace has a second statement of a name.
+func (d *deriver) hasMore(ctx context.Context, name string) (bool, error) {
+	var occ tracing.Occurrences
+	d.passes++
+	more := false
+	err := d.each(ctx, func(t *tracing.Trace) error {
+		occ.Reset()
+		for i := range t.Sites {
+			if e := &t.Sites[i]; occ.Next(e) > 1 && t.Table.Name(e.Name) == name {
+				more = true
+			}
+		}
+		return nil
+	})
+	return more, err
+}
+
 // datum is what the new data have for an entry.
 func (d *deriver) datum(t *tracing.Trace, e *tracing.Site, k uint32) (ppx.Tensor, bool) {
 	if d.data == nil || e.Name == 0 || e.Kind == dist.None || e.Op == ppx.Tag {
@@ -464,6 +487,15 @@ func (d *deriver) write(ctx context.Context, out string, picked []int) (m *rundi
 		return nil, err
 	}
 	for name, v := range d.Observe {
+		if base, k := ppx.SplitOccurrence(name); k == 1 {
+			more, err := d.hasMore(ctx, base)
+			if err != nil {
+				return nil, err
+			}
+			if !more { // the old ones are of no other
+				delete(data, base)
+			}
+		}
 		data[name] = v
 	}
 	path, err := filepath.Abs(d.r.Path)
@@ -474,7 +506,9 @@ func (d *deriver) write(ctx context.Context, out string, picked []int) (m *rundi
 	m = &next
 	m.PPXVersion, m.Job, m.First, m.Counts, m.PartSize, m.Cut, m.Ended, m.Error = d.Version, nil, 0, rundir.Counts{}, 0, nil, nil, ""
 	m.Lineage = &rundir.Lineage{Run: path, Change: d.change()}
-	m.Resampled = d.resampled
+	if d.resampled != nil { // else clones stay clones
+		m.Resampled = d.resampled
+	}
 	if d.LikelihoodImportance != 0 {
 		m.LikelihoodImportance = d.LikelihoodImportance
 	}
@@ -493,6 +527,9 @@ func (d *deriver) write(ctx context.Context, out string, picked []int) (m *rundi
 		}
 		if e := w.Close(state, err); e != nil && err == nil {
 			err = e
+		}
+		if err != nil { // it is made again from what is there: nothing is lost
+			err = errors.Join(err, os.RemoveAll(out))
 		}
 	}()
 	row, at := int64(0), 0
@@ -544,6 +581,11 @@ func (d *deriver) write(ctx context.Context, out string, picked []int) (m *rundi
 			m.LeftOut += d.left
 		} else {
 			m.LeftOut = 0
+		}
+		if x := old.Resampled; x != nil && d.total > 0 { // as large a share of the draws behind the clones
+			kept := *x
+			kept.ESS *= float64(row) / float64(d.total)
+			m.Resampled = &kept
 		}
 		m.Started, m.Seconds = time.Now().UTC().Truncate(time.Second), old.Seconds
 	})

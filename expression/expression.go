@@ -60,8 +60,14 @@ var builtins = []string{"abs", "ceil", "floor", "round", "min", "max"}
 // words are no names.
 var words = []string{"and", "or", "not", "true", "false", "isnan"}
 
+// maxLength bounds the time that the parser takes.
+const maxLength = 5000
+
 // Compile reads an expression over some variables. Errors: *Error.
 func Compile(text string, variables []string) (*Expression, error) {
+	if len(text) > maxLength {
+		return nil, &Error{text[:maxLength], 1, fmt.Sprintf("it is longer than %d letters", maxLength)}
+	}
 	known := map[string]bool{}
 	for _, v := range variables {
 		known[v] = true
@@ -177,7 +183,17 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 		case unicode.IsDigit(r) || r == '.': // a number, with its exponent
 			n := numeral(text[i:])
 			out.WriteString(text[i : i+n])
-			i += n
+			if i += n; !strings.ContainsAny(text[i-n:i], ".eE") { // all numbers are real ones: whole ones would overflow, and be of another type
+				out.WriteString(".0")
+				at = append(at, struct{ to, from int }{out.Len(), i})
+			}
+			if next, _ := utf8.DecodeRuneInString(text[i:]); unicode.IsLetter(next) || next == '_' || next == '`' {
+				return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "an operator is missing after " + text[i-n:i]}
+			}
+		case r == '%':
+			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "% has no meaning here: the remainder is mod(a, b)"}
+		case r == '[' || r == '@':
+			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), fmt.Sprintf("%q has a meaning in names of variables only, and none goes on like that here", r)}
 		case r == '"' || r == '\'' || r == '|' && !strings.HasPrefix(text[i:], "||") && !strings.HasPrefix(text[max(0, i-1):], "||") || r == '{' || r == '#' || r == ';':
 			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), fmt.Sprintf("%q has no meaning here", r)}
 		default:

@@ -39,6 +39,25 @@ func TestExpressions(t *testing.T) {
 	}
 }
 
+// All numbers are real ones: whole ones neither overflow nor are of another type; and nothing takes the parser long.
+func TestNumbersAreReal(t *testing.T) {
+	for text, want := range map[string]float64{"4000000000*4000000000": 1.6e19, "3000000000*3000000000*3": 2.7e19, "9223372036854775807+1": 9223372036854775808, "9223372036854775808": 9223372036854775808,
+		"x > 2 ? x : 0": 3, "x > 2 ? 1 : 0.5": 1, "7/2": 3.5, "2^3": 8, "mod(7, 4)": 3, "1e3": 1000, "v[0]+1": 5} {
+		e, err := Compile(text, []string{"x", "v[0]"})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if v, ok := e.Eval(func(n string) (float64, bool) { return map[string]float64{"x": 3, "v[0]": 4}[n], true }); !ok || v != want {
+			t.Errorf("%s is %v, want %v", text, v, want)
+		}
+	}
+	deep := strings.Repeat("x?", 30000) + "x" + strings.Repeat(":x", 30000)
+	if _, err := Compile(deep, []string{"x"}); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Error("a long expression is accepted")
+	}
+}
+
 func TestExpressionsThatAreWrong(t *testing.T) {
 	for text, c := range map[string]struct {
 		column int
@@ -53,7 +72,11 @@ func TestExpressionsThatAreWrong(t *testing.T) {
 		"x $ 2":       {3, ""},
 		"sqrt(x, 1)":  {1, ""},
 		`x == "a"`:    {6, "has no meaning"},
-		"[1, 2]":      {1, "neither a number nor a condition"},
+		"[1, 2]":      {1, "has a meaning in names of variables only"},
+		"x@9":         {2, "has a meaning in names of variables only"},
+		"x[1]":        {2, "has a meaning in names of variables only"},
+		"x % 2":       {3, "mod(a, b)"},
+		"x + 2x":      {6, "an operator is missing after 2"},
 		"x and 1":     {3, ""},
 		"filter(x)":   {1, "there is no variable filter"},
 		"v[0] + w[1]": {8, "there is no variable w"},

@@ -102,6 +102,7 @@ type LeftOut struct {
 	ELPD     float64 // log p(y | all other data)
 	LPPD     float64 // log p(y | all data)
 	Khat     float64 // of the weights that this rests on
+	SE       float64 // Monte Carlo error of ELPD
 }
 
 // LeaveOneOut predicts each number of the data from the posterior without it, by importance sampling from the one with it (A. Vehtari, A. Gelman and
@@ -146,6 +147,7 @@ func LeaveOneOut(ctx context.Context, dir string) ([]LeftOut, error) {
 			return nil, misuse("only some traces of %s have the datum %s: what it is to leave it out is not defined", dir, ppx.Quote(x.Label))
 		}
 		x.ELPD, x.LPPD, x.Khat = all.LogSum()-x.without.LogSum(), x.with.LogSum()-all.LogSum(), x.without.Khat()
+		x.SE = math.Sqrt(1/x.without.ESS() + 1/all.ESS())
 		out = append(out, x.LeftOut)
 	}
 	return out, nil

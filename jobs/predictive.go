@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 
@@ -123,7 +125,7 @@ func Predicted(ctx context.Context, dir string, stats []Stat) (*Predictive, erro
 		return nil, misuse("%s was made by ppx %s", dir, spec.Verb)
 	}
 	p := spec.Prediction
-	out := &Predictive{Run: p.Run, Prior: p.Prior, LeftOut: p.LeaveOut}
+	out := &Predictive{Run: shortened(p.Run), Prior: p.Prior, LeftOut: p.LeaveOut}
 	data, err := observedData(ctx, p.Run)
 	if err != nil {
 		return nil, err
@@ -157,6 +159,18 @@ func Predicted(ctx context.Context, dir string, stats []Stat) (*Predictive, erro
 	}
 	c.finish()
 	return out, nil
+}
+
+// shortened is a path relative to here, where it lies below.
+func shortened(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return path
 }
 
 // observedData are the data of a run, by the name of the variable that they would be; elements that were missing are NaN.

@@ -278,10 +278,20 @@ func decode(b []byte, dir string) (*Spec, error) {
 		return nil, fmt.Errorf("schema %d; this version of ppx reads %d", version.Schema, Schema)
 	}
 	if err := strict(b, s); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("it ends too early")
+		}
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			err = fmt.Errorf("%s cannot be a JSON %s", wrong.Field, wrong.Value)
+			field := strings.TrimPrefix(strings.TrimPrefix(wrong.Field, "Sampling."), "training.Settings.")
+			if field == "" {
+				field = "a job"
+			}
+			err = fmt.Errorf("%s cannot be a JSON %s", field, wrong.Value)
 		}
+		return nil, err
+	}
+	if err := s.missing(b); err != nil {
 		return nil, err
 	}
 	switch {
@@ -308,6 +318,44 @@ func decode(b []byte, dir string) (*Spec, error) {
 		s.Data[name] = d
 	}
 	return s, nil
+}
+
+// missing is an error that names a setting which a job does not have: none is left to a default that may change.
+func (s *Spec) missing(b []byte) error {
+	var got map[string]json.RawMessage
+	want := New(s.Verb)
+	if err := json.Unmarshal(b, &got); err != nil || !slices.Contains([]string{Prior, Infer, Train, Calibrate, Predict}, s.Verb) {
+		return err // Check says what is wrong with the verb
+	}
+	lacks := func(where string, got map[string]json.RawMessage, want any) error {
+		b, err := json.Marshal(want)
+		if err != nil {
+			return err
+		}
+		var names map[string]json.RawMessage
+		if err := json.Unmarshal(b, &names); err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			if _, ok := got[name]; !ok {
+				return fmt.Errorf("%s%s is missing", where, name)
+			}
+		}
+		return nil
+	}
+	if err := lacks("", got, want); err != nil {
+		return err
+	}
+	for name, part := range map[string]any{"simulator": want.Simulator, "training": want.Training, "calibration": want.Calibration, "prediction": want.Prediction} {
+		var inner map[string]json.RawMessage
+		if got[name] == nil || json.Unmarshal(got[name], &inner) != nil || inner == nil {
+			continue
+		}
+		if err := lacks(name+".", inner, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // paths are those of a Spec.
@@ -418,6 +466,13 @@ func (s *Spec) Write(w io.Writer, dir string) error {
 		*p = abs
 		if rel, err := filepath.Rel(base, abs); err == nil && filepath.IsLocal(rel) {
 			*p = rel
+		}
+	}
+	if out.Sampling != nil {
+		for name, d := range out.Data {
+			if d.File == nil && len(d.Value.Data) > inlineElements {
+				return misuse("%s has %d elements, more than go into a job: put them into a file (numpy.save) and give --observe %s=@FILE.npy", ppx.Quote(name), len(d.Value.Data), ppx.Quote(name))
+			}
 		}
 	}
 	b, err := json.MarshalIndent(out, "", "  ")
@@ -534,8 +589,12 @@ func (s *Simulator) Check() error {
 		return misuse("give either --connect or a command after --, not both")
 	case len(s.Command) == 0 && len(s.Connect) == 0:
 		return misuse("which simulator? Give a command after -- (with {endpoint} in it), or --connect ENDPOINT")
-	case s.Timeout < 0 || s.RunTimeout < 0 || s.StartTimeout <= 0:
+	case s.StartTimeout <= 0:
+		return misuse("start timeout %v must be positive", s.StartTimeout)
+	case s.Timeout < 0 || s.RunTimeout < 0:
 		return misuse("timeouts must not be negative")
+	case s.Timeout > 0 && time.Duration(s.Timeout) < time.Millisecond || s.RunTimeout > 0 && time.Duration(s.RunTimeout) < time.Millisecond:
+		return misuse("a timeout below 1ms: no run can be as short as that")
 	case !(s.MaxFailed > 0 && s.MaxFailed <= 1):
 		return misuse("--max-failed %g: want a share above 0, at most 1", s.MaxFailed)
 	case s.RestartEvery < 0:

@@ -204,8 +204,8 @@ func journal(s *Spec, o Options) (j *train.Journal, trainer *train.Trainer, err 
 		if j, trainer, err = training.ResumeJournal(t.Output, s.Out, curve, train.Read); err != nil {
 			return nil, nil, err
 		}
-		if c.N > 0 && c.N < trainer.Traces {
-			return nil, nil, errors.Join(misuse("-n %d: %s has trained with more already (%d)", s.N, t.Output, trainer.Traces), j.Release())
+		if c.N > 0 && c.N+uint64(c.Batch) <= trainer.Traces { // the last minibatch may go beyond
+			return nil, nil, errors.Join(misuse("-n %d: %s has trained with more already (%d uses of traces, of %d)", s.N, t.Output, trainer.Traces, c.N), j.Release())
 		}
 		trainer.Config.N, trainer.Config.MaxTime = c.N, c.MaxTime
 	}

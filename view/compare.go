@@ -111,6 +111,8 @@ func noBayesFactor(a, b *jobs.Outcome, x, y *Posterior) string {
 			return fmt.Sprintf("%s is of the prior", r.o.Dir)
 		case r.p.LikelihoodImportance != 1:
 			return fmt.Sprintf("the likelihood of %s has the exponent %g", r.o.Dir, float64(r.p.LikelihoodImportance))
+		case m.LeftOut > 0:
+			return fmt.Sprintf("%s is restricted to some of its draws (%s): its evidence is of that as well", r.o.Dir, m.Lineage.Words())
 		case r.p.Trust.Verdict == posterior.None:
 			return fmt.Sprintf("the result of %s cannot be trusted", r.o.Dir)
 		case len(r.o.Names.Unused()) > 0:
@@ -133,6 +135,9 @@ func noBayesFactor(a, b *jobs.Outcome, x, y *Posterior) string {
 		if _, ok := p[name]; !ok {
 			return "their data for " + ppx.Quote(name) + " differ"
 		}
+	}
+	if m, n := a.Manifest, b.Manifest; m.Model == n.Model && m.Seed == n.Seed && m.Method == n.Method && m.Network == nil && slices.Equal(m.Command, n.Command) {
+		return "they are made of the same draws"
 	}
 	if len(p) == 0 {
 		return "no data are given: the simulator has its own"

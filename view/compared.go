@@ -31,14 +31,15 @@ type PowerVariable struct {
 
 // LeaveOneOut is what a run's posterior says of each number of the data without it.
 type LeaveOneOut struct {
-	Run      string         `json:"run"`
-	ELPD     Number         `json:"elpd"` // sum of the log densities, in nats
-	SE       Number         `json:"se"`
-	PLOO     Number         `json:"p_loo"`  // effective number of parameters
-	Bad      int            `json:"bad"`    // numbers whose k̂ is above 0.7
-	Better   Number         `json:"better"` // than the first run's, by so many nats; null if the data are others
-	BetterSE Number         `json:"better_se"`
-	Data     []LeftOutDatum `json:"data"`
+	Run        string         `json:"run"`
+	ELPD       Number         `json:"elpd"` // sum of the log densities, in nats
+	SE         Number         `json:"se"`
+	PLOO       Number         `json:"p_loo"`          // effective number of parameters
+	MonteCarlo Number         `json:"monte_carlo_se"` // error of elpd that more draws would lessen
+	Bad        int            `json:"bad"`            // numbers whose k̂ is above 0.7
+	Better     Number         `json:"better"`         // than the first run's, by so many nats; null if the data are others
+	BetterSE   Number         `json:"better_se"`
+	Data       []LeftOutDatum `json:"data"`
 }
 
 // LeftOutDatum is one of the numbers.
@@ -102,6 +103,7 @@ func (c *Comparison) AddLeaveOneOut(i int, list []jobs.LeftOut) {
 	var elpd []float64
 	for _, x := range list {
 		elpd = append(elpd, x.ELPD)
+		out.MonteCarlo = Number(math.Hypot(float64(out.MonteCarlo), x.SE))
 		out.PLOO += Number(x.LPPD - x.ELPD)
 		if x.Khat > 0.7 {
 			out.Bad++
@@ -119,6 +121,7 @@ func (c *Comparison) AddLeaveOneOut(i int, list []jobs.LeftOut) {
 		}
 		if same {
 			out.Better, out.BetterSE = sumWithError(difference)
+			out.BetterSE = Number(math.Hypot(float64(out.BetterSE), math.Hypot(float64(out.MonteCarlo), float64(c.LeftOut[0].MonteCarlo))))
 		}
 	}
 	c.LeftOut = append(c.LeftOut, out)

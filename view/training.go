@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/internal/text"
@@ -35,7 +36,11 @@ type Training struct {
 // NewTraining collects the figures of a training.
 func NewTraining(o *jobs.Outcome) *Training {
 	x, m, output := o.Trained.Trainer, o.Trained.Manifest, o.Spec.Training.Output
-	return &Training{Schema: Schema, Network: output, Run: o.Spec.Out, Seed: x.Config.Seed, Traces: x.Traces, Failed: m.Failed, Loss: Number(x.PointLoss),
+	loss := Number(x.PointLoss)
+	if loss == 0 { // none has been computed yet
+		loss = Number(math.NaN())
+	}
+	return &Training{Schema: Schema, Network: output, Run: o.Spec.Out, Seed: x.Config.Seed, Traces: x.Traces, Failed: m.Failed, Loss: loss,
 		Validation: Number(x.BestLoss), BestAt: x.BestAt, Gain: Number(x.Gain()), Addresses: m.Places, Weights: m.Weights, Seconds: Number(x.Seconds),
 		TracesPerSecond: Number(o.Trained.PerSecond), Warnings: append([]string{}, o.Remarks...), outcome: o.Trained}
 }

@@ -150,9 +150,10 @@ func (a *asked) fromFile(f *pflag.FlagSet) (*jobs.Spec, error) {
 		return nil, err
 	case len(a.spec.Simulator.Command) > 0 && !slices.Equal(a.spec.Simulator.Command, s.Simulator.Command):
 		return nil, usagef("the command after -- contradicts %s", a.file)
-	case s.Training != nil && f.Changed("output") && !sameFile(a.spec.Training.Output, s.Training.Output):
-		return nil, usagef("-o contradicts %s: its output is %s", a.file, s.Training.Output)
-	case s.Sampling == nil:
+	case s.Sampling == nil || a.spec.Sampling == nil: // Check says what does not belong there
+		if s.Training != nil && f.Changed("output") { // where a result goes may always be said
+			s.Training.Output = a.spec.Training.Output
+		}
 		return s, nil
 	}
 	for name, d := range a.spec.Data {
@@ -160,8 +161,11 @@ func (a *asked) fromFile(f *pflag.FlagSet) (*jobs.Spec, error) {
 			return nil, usagef("--observe %s contradicts %s", ppx.Quote(name), a.file)
 		}
 	}
-	if n := a.spec.Network; n != nil && (s.Network == nil || !sameFile(n.File, s.Network.File)) {
-		return nil, usagef("--network contradicts %s", a.file)
+	if n := a.spec.Network; n != nil {
+		if s.Network == nil {
+			return nil, usagef("--network contradicts %s: it has none", a.file)
+		}
+		s.Network.File = n.File // where it is now: that it is the same is checked
 	}
 	return s, nil
 }

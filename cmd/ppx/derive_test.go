@@ -141,6 +141,35 @@ func TestDerivedTraces(t *testing.T) {
 	s.run(2, words("derive run -o equal --thin 2")...)
 }
 
+// Clones stay clones, whatever is derived from them; a datum of the only occurrence takes the place of that of all; what fails leaves nothing.
+func TestDerivedFromDerived(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("infer --quiet --seed 7 -n 2000 --observe obs0=8 --observe obs1=9 --out run"), s.sim("gum"))...)
+	s.run(0, words("derive --quiet run -o clones --resample 5000 --seed 3")...)
+	was := s.posteriorOf(t, "clones")
+	for i, flags := range []string{"--let a=mu", "--thin 1", "--thin 2", "--where mu>7"} {
+		out := fmt.Sprintf("d%d", i)
+		s.run(0, words("derive --quiet clones -o "+out+" "+flags)...)
+		if p := s.posteriorOf(t, out); p.Trust.Verdict != "none" || float64(p.ESS) > float64(was.ESS)*1.0001 {
+			t.Errorf("%s: %s, ESS %g, of clones %g", flags, p.Trust.Verdict, p.ESS, was.ESS)
+		}
+		if _, e := s.run(2, words("derive --quiet "+out+" -o no --observe obs0=5")...); !strings.Contains(e, "has been resampled") {
+			t.Error(e)
+		}
+	}
+	s.run(0, words("derive --quiet run -o first --observe obs0@1=5")...)
+	s.run(0, words("derive --quiet run -o every --observe obs0=5")...)
+	a, b := s.posteriorOf(t, "first"), s.posteriorOf(t, "every")
+	if a.ESS != b.ESS || a.Trust.Verdict != b.Trust.Verdict {
+		t.Errorf("%+v, %+v", a.Trust, b.Trust)
+	}
+	s.run(2, words("derive --quiet run -o again --where mu>1e9")...)
+	s.run(0, words("derive --quiet run -o again --where mu>1")...)
+	if _, e := s.run(2, words("derive --quiet run -o huge --resample 100000000000")...); !strings.Contains(e, "is more than") {
+		t.Error(e)
+	}
+}
+
 // A variable that a trace lacks makes what is computed from it absent, and a condition false.
 func TestDerivedAbsence(t *testing.T) {
 	s := newSession(t)

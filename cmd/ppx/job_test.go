@@ -68,7 +68,7 @@ func TestJobs(t *testing.T) {
 	s.run(0, args(words("infer --quiet --job guided.json --seed 1 --network y.net --observe y=1 --out more"), model("pair"))...)
 	for flags, want := range map[string]string{
 		"--seed 2": "--seed contradicts guided.json: its seed is 1", "-n 5": "its n is 100", "--observe y=2": "--observe y contradicts", "--observe z=1": "--observe z contradicts",
-		"--network jobs/none.net": "--network contradicts", "--timeout 5s": "its timeout is 1m0s", "--resume": "--job and --print-job are for new jobs",
+		"--network jobs/none.net": "--network: open jobs/none.net", "--timeout 5s": "its timeout is 1m0s", "--resume": "--job and --print-job are for new jobs",
 		"-- other {endpoint}": "the command after -- contradicts",
 	} {
 		if _, e := s.run(2, words("infer --out z --job guided.json "+flags)...); !strings.Contains(e, want) || strings.Count(e, "\n") != 1 {
@@ -176,7 +176,7 @@ func TestJobsThatAreWrong(t *testing.T) {
 			t.Errorf("%s = %v: %s", c.field, c.value, e)
 		}
 	}
-	for text, want := range map[string]string{"": "EOF", "[1]": "cannot be a JSON array", "{}": "schema 0", `{"schema": 1} {}`: "something stands behind the object"} {
+	for text, want := range map[string]string{"": "it ends too early", `{"schema": 1, "verb": "infer", "method": "is"}`: "data is missing", "[1]": "cannot be a JSON array", "{}": "schema 0", `{"schema": 1} {}`: "something stands behind the object"} {
 		if err := os.WriteFile(filepath.Join(s.dir, "bad.json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sbinet/npyio/npz"
+
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 
 	"github.com/ppx-engine/ppx-engine/view"
 )
@@ -46,7 +52,8 @@ func TestCompare(t *testing.T) {
 	s.run(0, args(words("prior --quiet --seed 1 -n 500 --out prior"), model("pair"))...)
 	s.run(0, args(words("infer --quiet --seed 1 -n 2000 --observe y=8 --out partly"), model("sometimes"))...)
 	s.run(0, args(words("infer --quiet --seed 1 -n 20 --observe y=1 --out few"), model("pair"))...)
-	for runs, want := range map[string]string{"zero other": "their data for y differ", "zero half": "half has the exponent 0.5", "zero prior": "prior is of the prior", "partly partly": "partly", "zero few": "-"} {
+	s.run(0, args(words("derive --quiet zero -o filtered --where"), []string{"x > 0"})...)
+	for runs, want := range map[string]string{"zero other": "their data for y differ", "zero half": "half has the exponent 0.5", "zero prior": "prior is of the prior", "partly partly": "partly", "zero zero": "they are made of the same draws", "zero filtered": "filtered is restricted to some of its draws", "zero few": "-"} {
 		c := compare(runs)
 		if no := c.Runs[1].NoBayesFactor; want != "-" && !strings.Contains(no, want) || !math.IsNaN(float64(c.Runs[1].LogBayesFactor)) && want != "-" && c.Runs[1].LogBayesFactor != 0 {
 			t.Errorf("%s: %q, %v", runs, no, c.Runs[1].LogBayesFactor)
@@ -101,4 +108,70 @@ func TestDiagnose(t *testing.T) {
 	}
 	s.run(2, words("diagnose")...)
 	s.run(2, words("diagnose nosuch")...)
+}
+
+// Powers of prior and likelihood, and data that are left out, are exact for gum; a classifier cannot tell two runs of one posterior apart, and can those
+// of two.
+func TestCompareOnRequest(t *testing.T) {
+	s := newSession(t)
+	sim := append([]string{"--"}, testbed.Simulator(t, "gum", "cpp")...)
+	s.run(0, args(words("infer --quiet --seed 1 -n 60000 --observe obs0=4 --observe obs1=3 --out one"), sim)...)
+	s.run(0, args(words("infer --quiet --seed 2 -n 60000 --observe obs0=4 --observe obs1=3 --out two"), sim)...)
+	s.run(0, args(words("infer --quiet --seed 3 -n 60000 --observe obs0=3 --observe obs1=2 --out other"), sim)...)
+	s.run(0, args(words("prior --quiet --seed 3 -n 100 --out prior"), sim)...)
+	out, _ := s.run(0, words("compare --json --powers --loo --c2st one two other")...)
+	var c view.Comparison
+	if err := json.Unmarshal([]byte(out), &c); err != nil {
+		t.Fatal(err)
+	}
+	const se = 4 * 0.92 / 140 // four, at an ESS of 20,000, nearly
+	x := c.Powers[0].Variables[0]
+	for i, power := range []float64{0.8, 1.25} {
+		prior, likelihood := (power/5+3.5)/(power/5+1), (0.2+power*3.5)/(0.2+power)
+		if math.Abs(float64(x.Prior[i])-prior) > se || math.Abs(float64(x.Likelihood[i])-likelihood) > se {
+			t.Errorf("power %g: %g, exact %g; %g, exact %g", power, x.Prior[i], prior, x.Likelihood[i], likelihood)
+		}
+	}
+	if x.Word != "prior and data disagree" || x.PriorMoves > 0 || x.LikelihoodMoves < 0 {
+		t.Errorf("%+v", x)
+	}
+	l := c.LeftOut[0]
+	normal := func(y, mean, variance float64) float64 {
+		return -(y-mean)*(y-mean)/2/variance - math.Log(2*math.Pi*variance)/2
+	}
+	exact := []float64{normal(4, (0.2+1.5)/0.7, 1/0.7+2), normal(3, (0.2+2)/0.7, 1/0.7+2)}
+	for i, want := range exact {
+		if d := l.Data[i]; math.Abs(float64(d.ELPD)-want) > 4/math.Sqrt(10000) || d.Khat > 0.7 {
+			t.Errorf("%+v, exact %g", d, want)
+		}
+	}
+	if two, other := c.LeftOut[1], c.LeftOut[2]; math.Abs(float64(two.Better)) > 4*float64(two.BetterSE) || other.Better != 0 || other.BetterSE != 0 || l.PLOO < 0.2 || l.PLOO > 1 {
+		t.Errorf("%+v, %+v, %+v", l, two, other)
+	}
+	if a, b := c.C2ST[0], c.C2ST[1]; math.Abs(float64(a.Accuracy)-0.5) > 4*float64(a.SE) || b.Accuracy < 0.6 || a.Draws < 3000 {
+		t.Errorf("%+v, %+v", a, b)
+	}
+	s.run(0, words("compare one --log-likelihood ll.npz")...)
+	r, err := npz.Open(filepath.Join(s.dir, "ll.npz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var weights []float64
+	if err := r.Read("log_weight.npy", &weights); err != nil || len(weights) != 60000 {
+		t.Error(err, len(weights))
+	}
+	if h := r.Header("obs0.npy"); h == nil || !slices.Equal(h.Descr.Shape, []int{60000, 1}) {
+		t.Errorf("%+v", h)
+	}
+	for command, want := range map[string]string{"one": "Give 2 run directories", "prior --powers": "prior is of the prior", "prior --loo": "prior is of the prior", "one two --log-likelihood x.npz": "is of one run",
+		"one --log-likelihood x.csv": "ends in .npz", "prior one --c2st": ""} {
+		code := 2
+		if want == "" {
+			code = 0
+		}
+		if _, e := s.run(code, words("compare "+command)...); !strings.Contains(e, want) {
+			t.Errorf("%s: %s", command, e)
+		}
+	}
 }

@@ -199,6 +199,33 @@ func TestKilledTrainingThroughTheCommand(t *testing.T) {
 	}
 }
 
+// A training whose last minibatch went beyond its number of traces has ended; fields of other jobs are refused; what a loss was before the first is null.
+func TestTrainingsThatAreOver(t *testing.T) {
+	s := newSession(t)
+	sim := append([]string{"--"}, testbed.Simulator(t, "gum", "cpp")...)
+	train := "train --quiet --seed 3 --lstm 8 --head 8 --validation 32 --threads 1 "
+	s.run(0, args(words(train+"-n 100 -o over.net"), sim)...)
+	s.run(0, words("train --resume --quiet -o over.net")...)
+	if _, e := s.run(2, words("train --resume --quiet -n 32 -o over.net")...); !strings.Contains(e, "has trained with more already") {
+		t.Error(e)
+	}
+	out, _ := s.run(0, args(words("train --quiet --json --lstm 8 --validation 64 -n 64 -o short.net"), sim)...)
+	if !strings.Contains(out, `"loss":null`) {
+		t.Error(out)
+	}
+	text, _ := s.run(0, args(words(train+"--print-job -n 64 -o job.net"), sim)...)
+	for _, more := range []string{`"first": 0,`, `"data": {"obs0": 8},`} {
+		if err := os.WriteFile(filepath.Join(s.dir, "bad.json"), []byte(strings.Replace(text, "{", "{"+more, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, e := s.run(2, words("train --job bad.json")...); !strings.Contains(e, "a job that trains has no data") || strings.Count(e, "\n") != 1 {
+			t.Error(e)
+		}
+	}
+	// Once more what it did, to another file.
+	s.run(0, words("train --quiet --job over.net.train -o twice.net --out twice")...)
+}
+
 func TestTrainOnRecordedRuns(t *testing.T) {
 	s := newSession(t)
 	simulator := append([]string{"--"}, testbed.Simulator(t, "branching", "cpp")...)

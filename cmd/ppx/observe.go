@@ -107,7 +107,7 @@ func parseValue(ctx context.Context, text string) (ppx.Tensor, error) {
 	if path, ok := strings.CutPrefix(text, "@"); ok {
 		return readNPY(ctx, path)
 	}
-	if v, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil {
+	if v, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil && !strings.ContainsAny(text, "_xX") { // Go's numbers, which are no one else's
 		return dist.Scalar(v), nil
 	}
 	where := &lines{in: strings.NewReader(text)}
