@@ -3,8 +3,6 @@ package main
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -168,13 +166,6 @@ func (a *asked) fromFile(f *pflag.FlagSet) (*jobs.Spec, error) {
 		s.Network.File = n.File // where it is now: that it is the same is checked
 	}
 	return s, nil
-}
-
-// sameFile tells whether two paths are of the same file, which need not exist.
-func sameFile(a, b string) bool {
-	x, err1 := os.Stat(a)
-	y, err2 := os.Stat(b)
-	return err1 == nil && err2 == nil && os.SameFile(x, y) || filepath.Clean(a) == filepath.Clean(b)
 }
 
 // systemSeed is a random seed that any program can read back from JSON.
