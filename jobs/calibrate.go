@@ -38,13 +38,13 @@ type Calibration struct {
 
 // CalibratedSet is what one data set came to: a line of sets.jsonl. Numbers are null where they cannot be computed.
 type CalibratedSet struct {
-	Set           uint64 `json:"set"`
-	Draws         uint64 `json:"draws"`
-	Failed        uint64 `json:"failed"`
-	ESS           number `json:"ess"`
-	Khat          number `json:"khat"`
-	LogEvidence   number `json:"log_evidence"`
-	LogLikelihood number `json:"log_likelihood"` // of the truth
+	Set           uint64        `json:"set"`
+	Draws         uint64        `json:"draws"`
+	Failed        uint64        `json:"failed"`
+	ESS           rundir.Number `json:"ess"`
+	Khat          rundir.Number `json:"khat"`
+	LogEvidence   rundir.Number `json:"log_evidence"`
+	LogLikelihood rundir.Number `json:"log_likelihood"` // of the truth
 	// Ranks are those of the truth's quantities, by name. Undecided are the quantities with too small an effective sample size.
 	Ranks     map[string]float64 `json:"ranks"`
 	Undecided []string           `json:"undecided"`
@@ -60,26 +60,6 @@ func (s *CalibratedSet) line() ([]byte, error) {
 // Gain is log q(θ*|x) − log p(θ*) in nats, by Bayes' rule: what the data say of the truth beyond the prior.
 func (s *CalibratedSet) Gain(beta float64) float64 {
 	return beta*float64(s.LogLikelihood) - float64(s.LogEvidence)
-}
-
-// number is a number that JSON has as null where it is none.
-type number float64
-
-// MarshalJSON implements json.Marshaler.
-func (n number) MarshalJSON() ([]byte, error) {
-	if x := float64(n); math.IsNaN(x) || math.IsInf(x, 0) {
-		return []byte("null"), nil
-	}
-	return json.Marshal(float64(n))
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (n *number) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*n = number(math.NaN())
-		return nil
-	}
-	return json.Unmarshal(b, (*float64)(n))
 }
 
 // Quantities that are ranked besides variables. Statistics of the data and the parameters together see what ranks of single variables cannot: that
@@ -369,7 +349,7 @@ func (c *calibration) fits(x *truth, where string) error {
 
 // set makes the inference for one data set.
 func (c *calibration) set(ctx context.Context, k uint64) (*CalibratedSet, error) {
-	out := &CalibratedSet{Set: k, ESS: number(math.NaN()), Khat: number(math.NaN()), LogEvidence: number(math.NaN()), LogLikelihood: number(math.NaN()),
+	out := &CalibratedSet{Set: k, ESS: rundir.Number(math.NaN()), Khat: rundir.Number(math.NaN()), LogEvidence: rundir.Number(math.NaN()), LogLikelihood: rundir.Number(math.NaN()),
 		Ranks: map[string]float64{}, Undecided: []string{}}
 	var x *truth
 	if c.truths != nil {
@@ -409,7 +389,7 @@ func (c *calibration) set(ctx context.Context, k uint64) (*CalibratedSet, error)
 	if err != nil {
 		return nil, err
 	}
-	out.ESS, out.Khat, out.LogEvidence, out.LogLikelihood = number(weights.ESS()), number(weights.Khat()), number(weights.LogEvidence()), number(x.logLikelihood)
+	out.ESS, out.Khat, out.LogEvidence, out.LogLikelihood = rundir.Number(weights.ESS()), rundir.Number(weights.Khat()), rundir.Number(weights.LogEvidence()), rundir.Number(x.logLikelihood)
 	ties := dist.NewStream(c.spec.Seed, dist.StreamCalibration.Stream(uint32(k)+1), dist.StatementResample, tieDraw, dist.PurposeAccept)
 	for i, name := range c.table.names {
 		switch rank, ess := ranks.Of(i, ties.Float64()); {

@@ -59,6 +59,9 @@ func replayRun(r *run) (func(engine.Draw) engine.Layer, error) {
 	case m.Resampled != nil && len(p.LeaveOut) > 0:
 		return nil, misuse("%s has been resampled: its weights are gone, and no datum can be left out; take the run that it was made from", p.Run)
 	}
+	if m.State != rundir.Complete {
+		r.o.Remark(fmt.Sprintf("%s is %s: predictions are of what is there", p.Run, m.State))
+	}
 	path, err := filepath.Abs(p.Run)
 	if err != nil {
 		return nil, err

@@ -225,8 +225,11 @@ func TestCalibrationsOfAll(t *testing.T) {
 		t.Skip("takes minutes: PPX_VERIFY=1")
 	}
 	s := newSession(t)
-	for _, name := range words("gum branching hmm") {
-		sim := append([]string{"--"}, testbed.Simulator(t, name, "cpp")...)
+	for _, name := range words("families gum branching hmm") {
+		sim := model(name)
+		if name != "families" {
+			sim = append([]string{"--"}, testbed.Simulator(t, name, "cpp")...)
+		}
 		s.run(0, args(words("train --quiet --seed 1 -n 25600 --lstm 64 --head 64 -o "+name+".net"), sim)...)
 		for _, flags := range []string{"", " --network " + name + ".net"} {
 			cmd := s.command(args(words("calibrate --json --quiet --seed 1 -n 500 --out "+name+fmt.Sprint(len(flags))+flags), sim)...)

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
+	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/marsaglia"
@@ -24,6 +25,7 @@ import (
 
 // models are simulators for the tests: the test binary is one of them where PPX_TEST_SIM names it.
 var models = map[string]gosim.Model{
+	"families": enginetest.Families,
 	"pair": func(r *gosim.Run) gosim.Tensor { // V tells versions apart
 		mean := 0.0
 		site := gosim.Site{Address: "x"}
