@@ -52,9 +52,12 @@ type CalibratedSet struct {
 }
 
 // line is what sets.jsonl has of it.
-func (s *CalibratedSet) line() ([]byte, error) {
+func (s *CalibratedSet) line() []byte {
 	b, err := json.Marshal(s)
-	return append(b, '\n'), err
+	if err != nil {
+		panic(err) // ranks are numbers between 0 and 1, the others Numbers
+	}
+	return append(b, '\n')
 }
 
 // Gain is log q(θ*|x) − log p(θ*) in nats, by Bayes' rule: what the data say of the truth beyond the prior.
@@ -181,41 +184,41 @@ func calibrateSets(ctx context.Context, m *Method, spec *Spec, o Options, cal *C
 	if manifest.Job, err = spec.record(); err != nil {
 		return err
 	}
+	release, err := holdFolder(spec.Out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	switch old := cal.Manifest; {
 	case old == nil:
-		if err := os.MkdirAll(spec.Out, 0o777); err != nil {
-			return err
-		}
 	case old.Model != manifest.Model:
 		return misuse("%s was made with the model %s; this simulator is %s", spec.Out, ppx.Quote(old.Model), ppx.Quote(manifest.Model))
 	case !slices.Equal(old.Order, manifest.Order):
 		return misuse("this is not the simulator that %s was made with: it has other variables", spec.Out)
 	}
 	cal.Manifest = manifest
-	if err := writeJSON(filepath.Join(spec.Out, calibrationFile), manifest); err != nil {
+	if err := disk.WriteJSON(filepath.Join(spec.Out, calibrationFile), manifest); err != nil {
 		return err
 	}
 	if o.Begun != nil {
 		o.Begun(pool.Model(), spec)
 	}
-	// What a kill has cut off is written anew.
-	sets, err := os.OpenFile(filepath.Join(spec.Out, setsFile), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o666)
+	path := filepath.Join(spec.Out, setsFile)
+	if err := disk.Replace(path, func(f *os.File) error { // without what a kill has cut off
+		for i := range cal.Sets {
+			if _, err := f.Write(cal.Sets[i].line()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	sets, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, sets.Close()) }()
-	write := func(s *CalibratedSet) error {
-		b, err := s.line()
-		if err == nil {
-			_, err = sets.Write(b)
-		}
-		return err
-	}
-	for i := range cal.Sets {
-		if err := write(&cal.Sets[i]); err != nil {
-			return err
-		}
-	}
 	begin := time.Now()
 	err = c.all(ctx, todo, pool.Stats().Workers, func(s *CalibratedSet) error {
 		cal.Sets = append(cal.Sets, *s)
@@ -225,7 +228,8 @@ func calibrateSets(ctx context.Context, m *Method, spec *Spec, o Options, cal *C
 		if o.Sets != nil {
 			o.Sets(len(cal.Sets), int(spec.N), cal.PerSecond, pool.Stats())
 		}
-		return write(s)
+		_, err := sets.Write(s.line())
+		return err
 	})
 	return err
 }
@@ -279,17 +283,22 @@ type truth struct {
 	logJoint      float64
 }
 
-// prior makes a trace of the prior.
+// priorStack draws everything from the prior.
+func priorStack(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} }
+
+// prior makes a trace of the prior; a draw that is given up is a failed one.
 func (c *calibration) prior(ctx context.Context, index uint64) (*tracing.Trace, error) {
-	stack := engine.Stack{control.Prior{}}
-	return c.x.Execute(ctx, engine.Task{Draw: engine.Draw{Seed: c.spec.Seed, Kind: dist.StreamTruths, Index: index}, Stack: func(engine.Draw) engine.Stack { return stack }})
+	t, err := c.x.Execute(ctx, engine.Task{Draw: engine.Draw{Seed: c.spec.Seed, Kind: dist.StreamTruths, Index: index}, Stack: priorStack})
+	if t != nil && errors.Is(err, engine.ErrGivenUp) {
+		err = nil
+	}
+	return t, err
 }
 
 // prepare makes the pilot draws, which tell what is to be ranked, and on what scale.
 func (c *calibration) prepare(ctx context.Context) error {
 	var traces []*tracing.Trace
-	for k := range uint64(pilots) {
-		t, err := c.prior(ctx, firstPilot+k)
+	for t, err := range c.x.Stream(ctx, engine.DrawsOf(dist.StreamTruths, c.spec.Seed, firstPilot, pilots, priorStack), nil) {
 		if err != nil {
 			return err
 		}

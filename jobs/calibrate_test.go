@@ -137,19 +137,11 @@ func TestCalibrationDoesNotDependOnWorkers(t *testing.T) {
 			want = got
 		}
 		for i := range got {
-			if a, b := lineOf(t, &got[i]), lineOf(t, &want[i]); a != b {
+			if a, b := string(got[i].line()), string(want[i].line()); a != b {
 				t.Errorf("%d workers: %s, not %s", workers, a, b)
 			}
 		}
 	}
-}
-
-func lineOf(t *testing.T, s *CalibratedSet) string {
-	b, err := s.line()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 // What cannot be calibrated is refused with a reason.

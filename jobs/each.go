@@ -144,20 +144,22 @@ func (e *Each) recorded(ctx context.Context, spec *Spec, o Options) (todo []int,
 }
 
 // eachOf makes the data sets of todo.
-func eachOf(ctx context.Context, m *Method, spec *Spec, o Options, sets []map[string]Datum, todo []int, out *Each) error {
+func eachOf(ctx context.Context, m *Method, spec *Spec, o Options, sets []map[string]Datum, todo []int, out *Each) (err error) {
 	pool, err := spec.open(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := os.MkdirAll(spec.Out, 0o777); err != nil {
+	release, err := holdFolder(spec.Out)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, release()) }()
 	manifest := &EachManifest{Schema: Schema, PPXVersion: o.Version, Model: pool.Model(), Sets: len(sets)}
 	if manifest.Job, err = spec.record(); err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(spec.Out, eachFile), manifest); err != nil {
+	if err := disk.WriteJSON(filepath.Join(spec.Out, eachFile), manifest); err != nil {
 		return err
 	}
 	if o.Begun != nil {
@@ -201,16 +203,16 @@ func eachOf(ctx context.Context, m *Method, spec *Spec, o Options, sets []map[st
 	})
 }
 
-// writeJSON writes a file as a whole.
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
+// holdFolder makes a folder and keeps other processes from writing there until release is called.
+func holdFolder(dir string) (release func() error, err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
 	}
-	return disk.Replace(path, func(f *os.File) error {
-		_, err := f.Write(append(b, '\n'))
-		return err
-	})
+	f, err := disk.Lock(filepath.Join(dir, ".lock"))
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return disk.Unlock(f) }, nil
 }
 
 // sets reads a file of data sets: an .npz archive of arrays, by name, whose first axis is the data set; or JSON lines, an object of values
