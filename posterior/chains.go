@@ -1,0 +1,201 @@
+package posterior
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/dsp/fourier"
+	"gonum.org/v1/gonum/mathext"
+	"gonum.org/v1/gonum/stat"
+)
+
+// ChainFigures are what several chains say of one quantity (A. Vehtari, A. Gelman, D. Simpson, B. Carpenter and P. Bürkner, "Rank-normalization, folding,
+// and localization: an improved R̂ for assessing convergence of MCMC", Bayesian Analysis 2021).
+type ChainFigures struct {
+	Rhat float64 // rank-normalised split-R̂, or that of the folded values if it is larger; NaN of a constant
+	Bulk float64 // effective sample size of the rank-normalised values
+	Tail float64 // that of the quantiles .05 and .95, the smaller
+	Mean float64 // that of the mean
+	MCSE float64 // Monte Carlo standard error of the mean
+}
+
+// Chains computes the figures of chains of equal length, four draws at least.
+func Chains(chains [][]float64) (f ChainFigures) {
+	nan := math.NaN()
+	if len(chains) == 0 || len(chains[0]) < 4 || slices.ContainsFunc(chains, func(c []float64) bool { return len(c) != len(chains[0]) || slices.ContainsFunc(c, isBad) }) {
+		return ChainFigures{nan, nan, nan, nan, nan}
+	}
+	halves := split(chains)
+	all := slices.Concat(halves...)
+	if slices.Min(all) == slices.Max(all) {
+		n := float64(len(all))
+		return ChainFigures{nan, n, n, n, 0}
+	}
+	z := normalised(halves)
+	f.Rhat = rhat(z)
+	sorted := slices.Clone(all)
+	slices.Sort(sorted)
+	median := quantile(sorted, 0.5)
+	f.Rhat = max(f.Rhat, rhat(normalised(each(halves, func(x float64) float64 { return math.Abs(x - median) }))))
+	f.Bulk, f.Mean = chainESS(z), chainESS(halves)
+	f.Tail = math.Inf(1)
+	for _, p := range []float64{0.05, 0.95} {
+		q := quantile(sorted, p)
+		f.Tail = min(f.Tail, chainESS(each(halves, func(x float64) float64 {
+			if x <= q {
+				return 1
+			}
+			return 0
+		})))
+	}
+	f.MCSE = stat.StdDev(slices.Concat(chains...), nil) / math.Sqrt(f.Mean)
+	return f
+}
+
+func isBad(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
+
+// split halves each chain; of an odd number of draws the middle one is left out.
+func split(chains [][]float64) (out [][]float64) {
+	for _, c := range chains {
+		half := len(c) / 2
+		out = append(out, c[:half], c[len(c)-half:])
+	}
+	return out
+}
+
+func each(chains [][]float64, f func(float64) float64) (out [][]float64) {
+	for _, c := range chains {
+		d := make([]float64, len(c))
+		for i, x := range c {
+			d[i] = f(x)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// quantile interpolates between the two nearest of n sorted values (R's and numpy's default).
+func quantile(sorted []float64, p float64) float64 {
+	at := p * float64(len(sorted)-1)
+	i := int(at)
+	if i+1 >= len(sorted) {
+		return sorted[len(sorted)-1]
+	}
+	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+}
+
+// normalised replaces values by the normal quantiles of their ranks among all; those of ties are the mean of their ranks.
+func normalised(chains [][]float64) (out [][]float64) {
+	sorted := slices.Concat(chains...)
+	slices.Sort(sorted)
+	n := float64(len(sorted))
+	return each(chains, func(x float64) float64 {
+		first, _ := slices.BinarySearch(sorted, x)
+		last, _ := slices.BinarySearchFunc(sorted, x, func(y, x float64) int {
+			if y <= x {
+				return -1
+			}
+			return 1
+		})
+		rank := (float64(first+1) + float64(last)) / 2
+		return mathext.NormalQuantile((rank - 0.375) / (n + 0.25))
+	})
+}
+
+// rhat is the potential scale reduction of chains.
+func rhat(chains [][]float64) float64 {
+	n := float64(len(chains[0]))
+	within, between := variances(chains)
+	return math.Sqrt((between/within + n - 1) / n)
+}
+
+// variances are the mean variance within chains, and n times the variance of their means.
+func variances(chains [][]float64) (within, between float64) {
+	var means []float64
+	for _, c := range chains {
+		m, v := stat.MeanVariance(c, nil)
+		means = append(means, m)
+		within += v / float64(len(chains))
+	}
+	if len(means) > 1 {
+		between = stat.Variance(means, nil) * float64(len(chains[0]))
+	}
+	return within, between
+}
+
+// chainESS is the effective sample size of chains by Geyer's initial monotone sequence of their autocorrelations.
+func chainESS(chains [][]float64) float64 {
+	m, n := len(chains), len(chains[0])
+	total := float64(m * n)
+	all := slices.Concat(chains...)
+	if slices.Min(all) == slices.Max(all) {
+		return total
+	}
+	acov := make([]float64, n)
+	for _, c := range chains {
+		for lag, v := range autocovariance(c) {
+			acov[lag] += v / float64(m)
+		}
+	}
+	within := acov[0] * float64(n) / float64(n-1)
+	pooled := within * float64(n-1) / float64(n)
+	if m > 1 {
+		_, between := variances(chains)
+		pooled += between / float64(n)
+	}
+	rho := func(lag int) float64 { return 1 - (within-acov[lag])/pooled }
+	// Sums of pairs are positive and fall, if it is not noise.
+	r := make([]float64, n)
+	r[0], r[1] = 1, rho(1)
+	even, odd := 1.0, r[1]
+	t := 1
+	for t < n-3 && even+odd > 0 {
+		even, odd = rho(t+1), rho(t+2)
+		if even+odd >= 0 {
+			r[t+1], r[t+2] = even, odd
+		}
+		t += 2
+	}
+	last := t - 2
+	if even > 0 && last+1 < n {
+		r[last+1] = even
+	}
+	for t := 1; t <= last-2; t += 2 {
+		if r[t+1]+r[t+2] > r[t-1]+r[t] {
+			r[t+1] = (r[t-1] + r[t]) / 2
+			r[t+2] = r[t+1]
+		}
+	}
+	tau := -1.0
+	for i := 0; i <= last; i++ {
+		tau += 2 * r[i]
+	}
+	if last+1 < n {
+		tau += r[last+1]
+	}
+	return total / max(tau, 1/math.Log10(total))
+}
+
+// autocovariance is that of a chain at each lag, by the fast Fourier transform.
+func autocovariance(x []float64) []float64 {
+	n := len(x)
+	size := 1
+	for size < 2*n {
+		size *= 2
+	}
+	padded := make([]float64, size)
+	mean := stat.Mean(x, nil)
+	for i, v := range x {
+		padded[i] = v - mean
+	}
+	fft := fourier.NewFFT(size)
+	c := fft.Coefficients(nil, padded)
+	for i, v := range c {
+		c[i] = complex(real(v)*real(v)+imag(v)*imag(v), 0)
+	}
+	out := fft.Sequence(nil, c)[:n]
+	for i := range out {
+		out[i] /= float64(size) * float64(n)
+	}
+	return out
+}
