@@ -1,0 +1,334 @@
+package mcmc
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
+	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/engine/enginetest"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	testbed.Clean()
+	os.Exit(code)
+}
+
+// run makes chains and returns what f says of each kept trace, by chain.
+func run(t *testing.T, model ppx.Model, k *Kernel, chains, warmup, keep int, f func(*tracing.Trace) []float64) (out [][][]float64) {
+	t.Helper()
+	x := engine.NewLocal(model, 2)
+	defer x.Close()
+	out = make([][][]float64, chains)
+	var wg sync.WaitGroup
+	for c := range chains {
+		wg.Go(func() {
+			ctx, chain := context.Background(), uint32(c)+1
+			s, err := k.Start(ctx, x, chain)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for i := range warmup + keep {
+				if s, _, err = k.Step(ctx, x, chain, uint64(i), s, i < warmup); err != nil {
+					t.Error(err)
+					return
+				}
+				if i >= warmup {
+					out[c] = append(out[c], f(s.Trace))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// column is one number of each draw, by chain.
+func column(draws [][][]float64, i int) (out [][]float64) {
+	for _, c := range draws {
+		var x []float64
+		for _, d := range c {
+			x = append(x, d[i])
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// within checks a mean against the exact one by its own Monte Carlo error, which must be small enough to say something; that of a rare event, which may not have
+// come once, is not below that of independent draws with the exact standard deviation.
+func within(t *testing.T, what string, chains [][]float64, want, sd, most float64) {
+	t.Helper()
+	f := posterior.Chains(chains)
+	n, mean := 0.0, 0.0
+	for _, c := range chains {
+		for _, v := range c {
+			mean += v
+			n++
+		}
+	}
+	mean /= n
+	f.MCSE = math.Max(f.MCSE, sd/math.Sqrt(n))
+	if !(math.Abs(mean-want) <= 4*f.MCSE+1e-12) || f.MCSE > most {
+		t.Errorf("%s: %g ± %g, exact %g (ESS %.0f, R̂ %.3f)", what, mean, f.MCSE, want, f.Mean, f.Rhat)
+	}
+}
+
+func values(t *tracing.Trace) map[string]float64 {
+	v := map[string]float64{}
+	for i := range t.Sites {
+		if e := &t.Sites[i]; e.Name != 0 && t.Value(i).Len() == 1 {
+			v[t.Table.Name(e.Name)] = t.Value(i).Float()
+		}
+	}
+	return v
+}
+
+// Both kernels have every exact posterior of the bank as their limit.
+func TestExactPosteriors(t *testing.T) {
+	for _, walk := range []float64{0, 0.5} {
+		for _, c := range enginetest.Cases() {
+			t.Run(fmt.Sprintf("%s/walk=%g", c.Name, walk), func(t *testing.T) {
+				k := NewKernel(Kernel{Seed: 1, Data: c.Data, Condition: true, Walk: walk})
+				draws := run(t, c.Model, k, 4, 500, 6000, func(tr *tracing.Trace) (x []float64) {
+					v := values(tr)
+					for _, e := range c.Want {
+						x = append(x, e.Of(v))
+					}
+					return x
+				})
+				for i, e := range c.Want {
+					within(t, e.Label, column(draws, i), e.Mean, e.SD, math.Max(0.2*e.SD, 1e-3))
+				}
+			})
+		}
+	}
+}
+
+// A value that has left its support is kept, and the move rejected: to draw it anew would bias the chain (P = 0.337).
+func TestValuesOutsideTheirSupportAreKept(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		s := 0.5 + 0.5*r.Sample("s", gosim.Categorical(1, 1))
+		u := r.Sample("u", gosim.Uniform(0, s))
+		r.Observe("y", gosim.Normal(u, 0.15))
+		return gosim.Scalar(s)
+	})
+	for _, walk := range []float64{0, 0.5} {
+		k := NewKernel(Kernel{Seed: 3, Data: control.Data{"y": dist.Scalar(0.35)}, Walk: walk})
+		draws := run(t, model, k, 8, 200, 8000, func(tr *tracing.Trace) []float64 { return []float64{values(tr)["s"]} })
+		within(t, fmt.Sprintf("P(s = 1), walk %g", walk), column(draws, 0), 0.373196, 0.484, 0.008)
+	}
+}
+
+// Walks in every family, vectors, and statements that come and go: against importance sampling with a hundred times the draws, and sites that the data say nothing
+// of against their priors.
+func TestAllFamilies(t *testing.T) {
+	data := control.Data{"y": dist.Scalar(1), "count": dist.Scalar(5), "coin": dist.Scalar(4), "z": dist.Vector(0.5, 1.5)}
+	names := []string{"normal", "uniform", "poisson", "bernoulli", "beta", "exponential", "gamma", "lognormal", "binomial", "weibull", "categorical"}
+	of := func(tr *tracing.Trace) (x []float64) {
+		v := values(tr)
+		for _, n := range names {
+			x = append(x, v[n])
+		}
+		for i := range tr.Sites {
+			if tr.Table.Name(tr.Sites[i].Name) == "vector" {
+				x = append(x, tr.Value(i).Data...)
+			}
+		}
+		return x
+	}
+	model := gosim.Wrap(enginetest.Families)
+	x := engine.NewLocal(model, 2)
+	defer x.Close()
+	var sums, squares []float64
+	total, total2 := 0.0, 0.0
+	stack := engine.Stack{control.NewCondition(data, true), control.Prior{}}
+	for tr, err := range x.Stream(context.Background(), engine.Draws(9, 0, 150000, func(engine.Draw) engine.Stack { return stack }), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, w := of(tr), math.Exp(tr.LogWeight)
+		if sums == nil {
+			sums, squares = make([]float64, len(v)), make([]float64, len(v))
+		}
+		for i, y := range v {
+			sums[i] += w * y
+			squares[i] += w * y * y
+		}
+		total += w
+		total2 += w * w
+	}
+	k := NewKernel(Kernel{Seed: 5, Data: data, Condition: true, Walk: 0.5})
+	draws := run(t, model, k, 8, 1500, 6000, of)
+	for i := range sums {
+		mean := sums[i] / total
+		se := math.Sqrt((squares[i]/total - mean*mean) * total2 / total / total)
+		f := posterior.Chains(column(draws, i))
+		got, n := 0.0, 0.0
+		for _, c := range column(draws, i) {
+			for _, v := range c {
+				got += v
+				n++
+			}
+		}
+		if got /= n; math.Abs(got-mean) > 4*math.Hypot(se, f.MCSE) || f.Mean < 100 {
+			t.Errorf("number %d: %g ± %g, importance sampling %g ± %g (ESS %.0f)", i, got, f.MCSE, mean, se, f.Mean)
+		}
+	}
+}
+
+// The densities of walks are those of what they draw: E_q[h] by quadrature over the support against draws, and they integrate to 1.
+func TestWalksHaveTheirDensities(t *testing.T) {
+	for _, c := range []struct {
+		d    ppx.Dist
+		from float64
+	}{
+		{dist.New(dist.Normal, 1, 2), 0.3}, {dist.New(dist.Uniform, -1, 3), 2.8}, {dist.New(dist.Beta, 2, 3), 0.1}, {dist.New(dist.Exponential, 2), 0.2},
+		{dist.New(dist.Gamma, 2, 1), 3}, {dist.New(dist.LogNormal, 0, 1), 0.5}, {dist.New(dist.Weibull, 1, 2), 1}, {dist.New(dist.Poisson, 3), 1}, {dist.New(dist.Binomial, 6, 0.4), 5},
+	} {
+		w, ok := newWalker(&c.d, 1)
+		if !ok {
+			t.Errorf("%s has no walk", c.d.Kind)
+			continue
+		}
+		for _, scale := range []float64{0.1, 0.5, 3} {
+			from, to := []float64{c.from}, []float64{0}
+			h := func(x float64) float64 { return math.Tanh(x - c.from) }
+			total, mean, second := 0.0, 0.0, 0.0
+			add := func(x, dx float64) {
+				p := math.Exp(w.logProb(from, []float64{x}, scale)) * dx
+				total += p
+				mean += p * h(x)
+				second += p * h(x) * h(x)
+			}
+			lo, hi := w.lo[0], w.hi[0]
+			switch {
+			case w.discrete:
+				for x := lo; x <= math.Min(hi, 60); x++ {
+					add(x, 1)
+				}
+			case w.half(0): // in the logarithm
+				for u := -40.0; u < 30; u += 0.001 {
+					x := math.Exp(u)
+					add(x, x*0.001)
+				}
+			default:
+				lo, hi = math.Max(lo, c.from-60), math.Min(hi, c.from+60)
+				const n = 400000
+				for i := range n {
+					add(lo+(float64(i)+0.5)*(hi-lo)/n, (hi-lo)/n)
+				}
+			}
+			if math.Abs(total-1) > 1e-4 {
+				t.Errorf("%s, scale %g: the density integrates to %g", c.d.Kind, scale, total)
+			}
+			const n = 20000
+			got := 0.0
+			for i := range uint64(n) {
+				s := dist.NewStream(1, 0, 0, i, 0)
+				w.sample(&s, from, scale, to)
+				if to[0] < w.lo[0] || to[0] > w.hi[0] {
+					t.Fatalf("%s: %g is outside", c.d.Kind, to[0])
+				}
+				got += h(to[0]) / n
+			}
+			if se := math.Sqrt((second - mean*mean) / n); math.Abs(got-mean) > 4*se+1e-4 {
+				t.Errorf("%s, scale %g: mean %g ± %g, by quadrature %g", c.d.Kind, scale, got, se, mean)
+			}
+		}
+	}
+	for _, d := range []ppx.Dist{dist.New(dist.Bernoulli, 0.5)} {
+		if _, ok := newWalker(&d, 1); ok {
+			t.Errorf("%s has a walk", d.Kind)
+		}
+	}
+}
+
+// Chains on C++ simulators, delegated and statement by statement, are those in this process, to rounding.
+func TestChainsOverSockets(t *testing.T) {
+	for _, c := range enginetest.Cases() {
+		name, _, _ := strings.Cut(c.Name, "(")
+		k := NewKernel(Kernel{Seed: 7, Data: c.Data, Condition: true, Walk: 0.5})
+		of := func(tr *tracing.Trace) (x []float64) {
+			for i := range tr.Sites {
+				x = append(x, tr.Value(i).Data...)
+			}
+			return x
+		}
+		chain := func(x engine.Executor) (out [][]float64, accepted int) {
+			s, err := k.Start(context.Background(), x, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range uint64(300) {
+				next, info, err := k.Step(context.Background(), x, 1, i, s, i < 100)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if info.Accepted {
+					accepted++
+				}
+				s = next
+				out = append(out, of(s.Trace))
+			}
+			return out, accepted
+		}
+		local := engine.NewLocal(c.Model, 1)
+		want, accepted := chain(local)
+		if err := local.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if accepted < 20 || accepted > 299 {
+			t.Errorf("%s: %d of 300 steps are accepted", c.Name, accepted)
+		}
+		for _, plain := range []bool{false, true} {
+			p, err := engine.Open(context.Background(), engine.Options{Command: testbed.Simulator(t, name, "cpp"), Workers: 1, Plain: plain})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := chain(p)
+			if err := p.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for i := range got {
+				if !slices.EqualFunc(got[i], want[i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
+					t.Fatalf("%s, plain %v: step %d: %v, in process %v", c.Name, plain, i, got[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkStep is a step on the hidden Markov model, in this process: the run, and the bookkeeping.
+func BenchmarkStep(b *testing.B) {
+	c := enginetest.Cases()[4]
+	x := engine.NewLocal(c.Model, 1)
+	defer x.Close()
+	k := NewKernel(Kernel{Seed: 1, Data: c.Data, Condition: true})
+	s, err := k.Start(context.Background(), x, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	i := uint64(0)
+	for b.Loop() {
+		if s, _, err = k.Step(context.Background(), x, 1, i, s, false); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
