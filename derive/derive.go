@@ -23,7 +23,7 @@ import (
 )
 
 // ErrUse says that what was asked for cannot be done with this run.
-var ErrUse = errors.New("cannot be derived")
+var ErrUse = errors.New("cannot be done")
 
 // Let is a new variable.
 type Let struct{ Name, Value string }
@@ -142,6 +142,8 @@ func (d *deriver) prepare(ctx context.Context) error {
 	switch {
 	case m.Resampled != nil && (len(d.Observe) > 0 || d.LikelihoodImportance != 0 || d.Resample > 0):
 		return unusable("%s has been resampled: its weights are gone; take the run that it was made from (%s)", d.r.Path, lineage(m))
+	case m.Chains != nil && (len(d.Observe) > 0 || d.LikelihoodImportance != 0 || d.Resample > 0 || d.Where != "" || d.Thin > 1):
+		return unusable("%s is of chains, not of weighted draws: only new variables (--let) can be derived; thin it with infer --thin", d.r.Path)
 	case len(d.Observe) > 0 && m.NoParameters:
 		return unusable("%s was recorded with --no-parameters: other data cannot be scored", d.r.Path)
 	case d.Resample > maxResample:

@@ -27,8 +27,16 @@ func Join(ctx context.Context, dirs []string, out, version string, progress func
 		if x.Resampled != nil {
 			return nil, unusable("%s has been resampled: join the runs that it was made from, and resample them together", dir)
 		}
+		if x.Chains != nil {
+			return nil, unusable("%s is of chains: run them longer (infer --resume -n), or with more of them; compare puts runs side by side", dir)
+		}
 		for i, other := range runs {
 			o := other.Manifest
+			if o.Method != x.Method { // then the same seed makes other traces
+				if err := rundir.SameJob(other, r); err != nil {
+					return nil, err
+				}
+			}
 			if o.Seed == x.Seed && len(o.Seeds)+len(x.Seeds) == 0 && o.First < x.First+x.N && x.First < o.First+o.N || shareSeed(o, x) {
 				return nil, unusable("%s and %s have the same seed and draws, and so the same traces", dirs[i], dir)
 			}

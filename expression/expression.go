@@ -190,6 +190,8 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 			if next, _ := utf8.DecodeRuneInString(text[i:]); unicode.IsLetter(next) || next == '_' || next == '`' {
 				return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "an operator is missing after " + text[i-n:i]}
 			}
+		case r == '=' && !strings.HasPrefix(text[i:], "==") && (i == 0 || strings.IndexByte("=<>!", text[i-1]) < 0):
+			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "whether two numbers are equal is asked by =="}
 		case r == '%':
 			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "% has no meaning here: the remainder is mod(a, b)"}
 		case r == '[' || r == '@':

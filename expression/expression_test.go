@@ -75,6 +75,7 @@ func TestExpressionsThatAreWrong(t *testing.T) {
 		"[1, 2]":      {1, "has a meaning in names of variables only"},
 		"x@9":         {2, "has a meaning in names of variables only"},
 		"x[1]":        {2, "has a meaning in names of variables only"},
+		"x = 2":       {3, "is asked by =="},
 		"x % 2":       {3, "mod(a, b)"},
 		"x + 2x":      {6, "an operator is missing after 2"},
 		"x and 1":     {3, ""},

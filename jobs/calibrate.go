@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/engine"
@@ -81,7 +82,8 @@ const (
 	firstDraws    = 128 // of a data set
 	maxRanked     = 16  // elements of a tensor, evenly spaced
 	maxQuantities = 1000
-	inFlight      = 4 // data sets at least
+	inFlight      = 4  // data sets at least
+	rareDraws     = 10 // times as many draws are made, for what only some of them have, as do for the others
 	tieDraw       = 1 << 62
 )
 
@@ -98,6 +100,7 @@ type calibration struct {
 	want   map[string][]int32       // shapes of the data
 	truths []*truth                 // that were recorded; nil: they are drawn
 	broken func(*importance.Config) // what a test breaks
+	drawn  atomic.Uint64            // in this session, of unfinished data sets too
 }
 
 // manifestFile of a calibration, and the file of its data sets.
@@ -126,6 +129,9 @@ type Calibrated struct {
 
 // calibrated is a job that judges a method.
 func calibrated(ctx context.Context, m *Method, spec *Spec, o Options) (_ *Outcome, err error) {
+	if m.Chains {
+		return nil, misuse("--method %s: calibrate judges methods of weighted draws; ranks of chains would have to be thinned", m.Name)
+	}
 	if spec.Out == "" {
 		spec.Out = FreshDirectory(spec.Verb)
 	}
@@ -219,15 +225,34 @@ func calibrateSets(ctx context.Context, m *Method, spec *Spec, o Options, cal *C
 		return err
 	}
 	defer func() { err = errors.Join(err, sets.Close()) }()
-	begin := time.Now()
+	begin, have := time.Now(), len(cal.Sets)
+	var made atomic.Int64
+	if o.Sets != nil { // also while large data sets are on their way
+		tick := time.NewTicker(max(o.Every, 100*time.Millisecond))
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		defer func() {
+			tick.Stop()
+			close(stop)
+			<-stopped
+		}()
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-tick.C:
+					o.Sets(have+int(made.Load()), int(spec.N), float64(c.drawn.Load())/time.Since(begin).Seconds(), pool.Stats())
+				case <-stop:
+					return
+				}
+			}
+		}()
+	}
 	err = c.all(ctx, todo, pool.Stats().Workers, func(s *CalibratedSet) error {
 		cal.Sets = append(cal.Sets, *s)
 		cal.Draws += s.Draws
 		cal.Seconds = time.Since(begin).Seconds()
 		cal.PerSecond = float64(cal.Draws) / cal.Seconds
-		if o.Sets != nil {
-			o.Sets(len(cal.Sets), int(spec.N), cal.PerSecond, pool.Stats())
-		}
+		made.Add(1)
 		_, err := sets.Write(s.line())
 		return err
 	})
@@ -423,6 +448,7 @@ func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config
 	stack := cfg.Stack()
 	values, reader := make([]float64, len(want)), c.table.reader()
 	var rel tracing.Relative
+	enough := uint64(0) // draws, but for what only some have
 	for end := uint64(firstDraws); ; {
 		end = min(end, c.spec.Calibration.MaxDraws)
 		next := out.Draws
@@ -438,6 +464,7 @@ func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config
 				return nil, nil, err
 			}
 			out.Draws++
+			c.drawn.Add(1)
 			if t.Status != tracing.OK {
 				out.Failed++
 				weights.AddFailed()
@@ -450,6 +477,16 @@ func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config
 			ranks.Add(rel.Of(t), values)
 		}
 		ess := weights.ESS()
+		if ess >= c.spec.Calibration.MinESS { // what only some draws have takes longer
+			if enough == 0 {
+				enough = end
+			}
+			for i := range want {
+				if _, own := ranks.Of(i, 0); ranks.Known(i) && end < rareDraws*enough {
+					ess = min(ess, own)
+				}
+			}
+		}
 		if ess >= c.spec.Calibration.MinESS || end >= c.spec.Calibration.MaxDraws {
 			return weights, ranks, nil
 		}
@@ -488,7 +525,7 @@ func readCalibration(dir string) (*CalibrationManifest, []CalibratedSet, error) 
 	}
 	m := new(CalibrationManifest)
 	if err := json.Unmarshal(b, m); err != nil {
-		return nil, nil, misuse("%s: %w", filepath.Join(dir, calibrationFile), err)
+		return nil, nil, fmt.Errorf("%w: %s: %w", rundir.ErrDamaged, filepath.Join(dir, calibrationFile), err)
 	}
 	f, err := os.Open(filepath.Join(dir, setsFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -509,6 +546,11 @@ func readCalibration(dir string) (*CalibrationManifest, []CalibratedSet, error) 
 		if err := json.Unmarshal(bytes.TrimSpace(line), &s); err != nil {
 			return nil, nil, fmt.Errorf("%w: %s, line %d: %w", rundir.ErrDamaged, f.Name(), len(sets)+1, err)
 		}
+		for name, x := range s.Ranks {
+			if !(x >= 0 && x <= 1) {
+				return nil, nil, fmt.Errorf("%w: %s, line %d: the rank of %s is %g, which is none", rundir.ErrDamaged, f.Name(), len(sets)+1, ppx.Quote(name), x)
+			}
+		}
 		if !seen[s.Set] {
 			seen[s.Set] = true
 			sets = append(sets, s)
@@ -524,7 +566,7 @@ func (s *Spec) checkCalibration() error {
 		return misuse("calibration: is missing")
 	case len(s.Data) > 0:
 		return misuse("a calibration makes its data itself")
-	case !(c.MinESS >= 10):
+	case !(c.MinESS >= 10) || math.IsInf(c.MinESS, 0):
 		return misuse("--min-ess %g must be at least 10", c.MinESS)
 	case c.MaxDraws < firstDraws || c.MaxDraws > 1<<40:
 		return misuse("--max-draws %d must be at least %d", c.MaxDraws, firstDraws)

@@ -127,7 +127,11 @@ func each(ctx context.Context, m *Method, spec *Spec, o Options) (_ *Outcome, er
 func (e *Each) recorded(ctx context.Context, spec *Spec, o Options) (todo []int, err error) {
 	for i := range e.Sets {
 		dir := setDirectory(spec.Out, i)
-		if m, err := rundir.ReadManifest(dir); !o.Resume || err != nil || m.State != rundir.Complete || m.N < spec.N && spec.MaxTime == 0 && spec.TargetESS == 0 {
+		m, err := rundir.ReadManifest(dir)
+		if o.Resume && err != nil && !errors.Is(err, rundir.ErrNotARun) {
+			return nil, err
+		}
+		if !o.Resume || err != nil || m.State != rundir.Complete || m.N < spec.N && spec.MaxTime == 0 && spec.TargetESS == 0 {
 			todo = append(todo, i)
 			continue
 		}

@@ -27,7 +27,37 @@ import (
 var Powers = [2]float64{0.8, 1.25}
 
 // PowerScaled is the posteriors with the prior, and with the likelihood, raised to each of Powers.
-type PowerScaled struct{ Prior, Likelihood [2]*posterior.Summary }
+type PowerScaled struct {
+	Prior, Likelihood [2]*posterior.Summary
+	// PriorSD and LikelihoodSD are the posterior standard deviations of the two log densities: means move by their covariances with these.
+	PriorSD, LikelihoodSD float64
+	ESS                   float64
+	// Varies tells that traces have different numbers of latents: a power of their density would depend on units, and Prior means nothing.
+	Varies bool
+}
+
+// spread is a weighted standard deviation, of log weights.
+type spread struct{ top, w, mean, m2 float64 }
+
+func (s *spread) add(x, lw float64) {
+	if math.IsInf(lw, -1) || math.IsInf(x, 0) {
+		return
+	}
+	if lw > s.top || s.w == 0 {
+		if s.w > 0 {
+			f := math.Exp(s.top - lw)
+			s.w, s.m2 = s.w*f, s.m2*f
+		}
+		s.top = lw
+	}
+	w := math.Exp(lw - s.top)
+	s.w += w
+	d := x - s.mean
+	s.mean += d * w / s.w
+	s.m2 += w * d * (x - s.mean)
+}
+
+func (s *spread) sd() float64 { return math.Sqrt(s.m2 / s.w) }
 
 // ScalePowers weights the traces of a run anew, from their stored densities: the prior is that of all latents.
 func ScalePowers(ctx context.Context, dir string) (*PowerScaled, error) {
@@ -35,16 +65,27 @@ func ScalePowers(ctx context.Context, dir string) (*PowerScaled, error) {
 	for i := range Powers {
 		out.Prior[i], out.Likelihood[i] = posterior.NewSummary(), posterior.NewSummary()
 	}
+	var ofPrior, ofLikelihood spread
+	var rel tracing.Relative
+	weights, latents := posterior.NewWeights(), -1
 	m, err := eachOK(ctx, dir, func(t *tracing.Trace) error {
 		var prior, likelihood tracing.Sum
+		n := 0
 		for i := range t.Sites {
 			switch e := &t.Sites[i]; {
 			case e.Origin.Scored():
 				likelihood.Add(e.LogP)
 			case e.Op == ppx.Sample:
 				prior.Add(e.LogP)
+				n += t.Value(i).Len()
 			}
 		}
+		lw := rel.Of(t)
+		weights.Add(t.LogWeight, t.LogWeightRest)
+		ofPrior.add(prior.Kept().High, lw)
+		ofLikelihood.add(likelihood.Kept().High, lw)
+		out.Varies = out.Varies || latents >= 0 && n != latents
+		latents = n
 		for i, power := range Powers {
 			for _, x := range []struct {
 				to   *posterior.Summary
@@ -75,6 +116,7 @@ func ScalePowers(ctx context.Context, dir string) (*PowerScaled, error) {
 	case m.LikelihoodImportance != 0 && m.LikelihoodImportance != 1:
 		return nil, misuse("%s has a likelihood to the power of %g already", dir, m.LikelihoodImportance)
 	}
+	out.PriorSD, out.LikelihoodSD, out.ESS = ofPrior.sd(), ofLikelihood.sd(), weights.ESS()
 	return out, nil
 }
 
@@ -175,6 +217,10 @@ func elementwise(ctx context.Context, dir string, f func(*tracing.Trace, element
 	case m.LikelihoodImportance != 0 && m.LikelihoodImportance != 1:
 		return misuse("%s has a likelihood to the power of %g", dir, m.LikelihoodImportance)
 	}
+	given, err := r.Manifest.Tensors(dir)
+	if err != nil {
+		return err
+	}
 	for t, err := range r.All(ctx) {
 		if err != nil {
 			return err
@@ -194,7 +240,11 @@ func elementwise(ctx context.Context, dir string, f func(*tracing.Trace, element
 				failed = fmt.Errorf("draw %d of %s: %s: %w", t.Draw, dir, ppx.Quote(name), err)
 				return
 			}
+			missing := missingIn(given, name, len(v.Data))
 			for k, x := range v.Data {
+				if missing != nil && math.IsNaN(missing[k]) { // drawn, not scored
+					continue
+				}
 				label := name
 				if len(v.Data) > 1 {
 					label += tracing.Subscript(k, v.Shape)
@@ -207,6 +257,17 @@ func elementwise(ctx context.Context, dir string, f func(*tracing.Trace, element
 		}
 		if err := f(t, e); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// missingIn is the given value of a datum, whose missing elements are NaN; nil if it is the simulator's own.
+func missingIn(given map[string]ppx.Tensor, name string, n int) []float64 {
+	base, _ := ppx.SplitOccurrence(name)
+	for _, key := range []string{name, ppx.JoinOccurrence(name, 1), base} {
+		if d, ok := given[key]; ok && len(d.Data) == n {
+			return d.Data
 		}
 	}
 	return nil
@@ -289,6 +350,9 @@ func TellApart(ctx context.Context, a, b *Outcome, seed uint64) (*C2ST, error) {
 		if !o.Manifest.Conditioned {
 			ess *= 5 // equal weights: no draw stands for others
 		}
+		if o.Manifest.Chains != nil {
+			return nil, misuse("%s is of chains: its draws depend on each other and repeat, which a classifier would learn", o.Dir)
+		}
 		if w.Before != nil {
 			return nil, misuse("%s has been resampled: copies of one draw are told apart by nothing but themselves; take the run that it was made from", o.Dir)
 		}
@@ -302,7 +366,7 @@ func TellApart(ctx context.Context, a, b *Outcome, seed uint64) (*C2ST, error) {
 	}
 	var err error
 	if out.Result, err = c2st.Accuracy(sets[0], sets[1], seed); err != nil {
-		return nil, misuse("%s and %s cannot be told apart or not: %w (a fifth of the smaller effective sample size)", a.Dir, b.Dir, err)
+		return nil, misuse("%w: a fifth of the smaller effective sample size, as none may occur twice", err)
 	}
 	return out, nil
 }

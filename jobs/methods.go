@@ -19,6 +19,8 @@ type Method struct {
 	Conditioned bool
 	// Settings are those that only some methods have, by the names of their flags.
 	Settings []string
+	// Chains tells that its draws are those of chains.
+	Chains bool
 	// run does the job.
 	run func(context.Context, *Method, *Spec, Options) (*Outcome, error)
 	// guide prepares what proposes values; nil: they are drawn from the prior.
@@ -30,8 +32,8 @@ type Method struct {
 // Methods is the table.
 var Methods = []Method{
 	{Name: "prior", Doc: "the simulator as it is", Verb: Prior, Settings: []string{"keep-values", "prior-inflation", "target-ess"}, run: sampling},
-	{Name: "is", Doc: "importance sampling from the prior", Verb: Infer, Conditioned: true, Settings: append(conditioned, "prior-inflation"), run: sampling},
-	{Name: "ic", Doc: "the same, guided by a network (--network)", Verb: Infer, Conditioned: true, Settings: append(conditioned, "network", "defensive"), run: sampling,
+	{Name: "is", Doc: "importance sampling from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"prior-inflation"}), run: sampling},
+	{Name: "ic", Doc: "the same, guided by a network (--network)", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"network", "defensive"}), run: sampling,
 		guide: loadNetwork,
 		needs: func(s *Spec) string {
 			if s.Network == nil {
@@ -39,12 +41,18 @@ var Methods = []Method{
 			}
 			return ""
 		}},
+	{Name: "lmh", Doc: "chains of single-site Metropolis-Hastings, new values from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained(0)},
+	{Name: "rmh", Doc: "the same, half of the steps from the neighbourhood of the present value", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained(0.5)},
 	{Name: "predict", Doc: "data from the latents of a run", Verb: Predict, run: sampling, guide: replayRun},
 	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: trained},
 }
 
-// conditioned are the settings of all methods that take data.
-var conditioned = []string{"observe", "observe-file", "missing", "invalid-observe", "likelihood-importance", "target-ess"}
+// data are the settings of all methods that take data, conditioned those of weighted draws, chainSettings those of chains.
+var (
+	data          = []string{"observe", "observe-file", "missing", "invalid-observe", "likelihood-importance"}
+	conditioned   = slices.Concat(data, []string{"target-ess"})
+	chainSettings = []string{"chains", "warmup", "thin"}
+)
 
 // Lookup finds a method of a verb by its name; nil if there is none.
 func Lookup(verb, name string) *Method {
@@ -126,7 +134,7 @@ func (m *Method) check(s *Spec) error {
 		flag  string
 		given bool
 	}{{"network", s.Network != nil}, {"observe", len(s.Data) > 0}, {"prior-inflation", s.Inflation != 0}, {"keep-values", s.KeepValues},
-		{"likelihood-importance", s.LikelihoodImportance != 1}, {"target-ess", s.TargetESS != 0}, {"invalid-observe", s.InvalidObserve != Fail}} {
+		{"likelihood-importance", s.LikelihoodImportance != 1}, {"target-ess", s.TargetESS != 0}, {"chains", s.MCMC != nil}, {"invalid-observe", s.InvalidObserve != Fail}} {
 		if x.given {
 			if err := m.Applies(x.flag); err != nil {
 				return err

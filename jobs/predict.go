@@ -52,8 +52,8 @@ func replayRun(r *run) (func(engine.Draw) engine.Layer, error) {
 	}
 	m := dir.Manifest
 	switch {
-	case !m.Conditioned:
-		return nil, misuse("%s has no data: it is of the prior; there is nothing to compare predictions with", p.Run)
+	case !m.Conditioned || !hasData(p.Run):
+		return nil, misuse("%s has no data: there is nothing to compare predictions with", p.Run)
 	case p.Prior && len(p.LeaveOut) > 0:
 		return nil, misuse("--leave-out goes without --prior: the prior knows no data")
 	case m.Resampled != nil && len(p.LeaveOut) > 0:
@@ -82,6 +82,12 @@ func replayRun(r *run) (func(engine.Draw) engine.Layer, error) {
 	return func(d engine.Draw) engine.Layer { return r.parent.traces[r.parent.picked[d.Index-r.spec.First]] }, nil
 }
 
+// hasData tells whether any Observe of a run was scored.
+func hasData(dir string) bool {
+	data, err := observedData(context.Background(), dir)
+	return err != nil || len(data) > 0 // an error is told by who reads it next
+}
+
 // pick draws rows by their weights.
 func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
 	left := map[string]bool{}
@@ -106,7 +112,7 @@ func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
 		observed(t, spec.Prediction.LeaveOut, func(i int, name string) {
 			base, _ := ppx.SplitOccurrence(name)
 			left[name], left[base] = true, true
-			w.AddProduct(-beta, t.Sites[i].LogP)
+			w.AddProduct(-beta, t.Sites[i].Contribution()) // missing elements have none
 		})
 		w = w.Kept()
 		logWeights, rows = append(logWeights, rel.Log(w.High, w.Rest)), append(rows, t.Row)
@@ -123,6 +129,13 @@ func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
 		return misuse("%s: %w", spec.Prediction.Run, err)
 	}
 	p.ess = weights.ESS()
+	if dir.Manifest.Chains != nil {
+		o, err := Summarise(context.Background(), dir.Path, false)
+		if err != nil {
+			return err
+		}
+		p.ess = o.Summary.ESS()
+	}
 	if before := dir.Manifest.Resampled; before != nil {
 		p.ess = before.ESS
 	}

@@ -41,6 +41,7 @@ type Statistic struct {
 	Adjusted           float64 // of the nearer tail, twice, for all statistics together (Bonferroni)
 	Blind              bool    // it was fitted: p is near ½ whether the model is right or not
 	Outside            bool    // of all of at least leastOutside replicates
+	Beyond             bool    // of all of fewer
 	Replicated         []float64
 	observedReplicates []float64 // of a discrepancy
 }
@@ -197,15 +198,9 @@ func observedData(ctx context.Context, dir string) (map[string][]float64, error)
 				return
 			}
 			v := slices.Clone(t.Value(i).Data)
-			base, _ := ppx.SplitOccurrence(name)
-			for _, key := range []string{name, base} {
-				if d, ok := given[key]; ok && len(d.Data) == len(v) {
-					for k, x := range d.Data {
-						if math.IsNaN(x) {
-							v[k] = math.NaN()
-						}
-					}
-					break
+			for k, x := range missingIn(given, name, len(v)) {
+				if math.IsNaN(x) {
+					v[k] = x
 				}
 			}
 			out[name] = v
@@ -215,6 +210,19 @@ func observedData(ctx context.Context, dir string) (map[string][]float64, error)
 		}
 	}
 	return out, nil
+}
+
+// CheckStats reads statistics before replicates are made: they may use all variables and data of the run.
+func CheckStats(ctx context.Context, dir string, stats []Stat) error {
+	if len(stats) == 0 {
+		return nil
+	}
+	r, err := rundir.Open(dir, nil)
+	if err != nil {
+		return err
+	}
+	c := &comparison{out: &Predictive{}}
+	return c.compile(ctx, r, stats)
 }
 
 // comparison is Predicted in its course.
@@ -249,10 +257,24 @@ func (c *comparison) compile(ctx context.Context, r *rundir.Reader, stats []Stat
 					known[c.vars.Label(q, v.Shape, i)] = true
 				}
 			})
+			statements(t, func(i int, name string) { // of the run itself, whose data are no variables
+				if v := t.Value(i); t.Sites[i].Op == ppx.Observe {
+					for k := range v.Data {
+						if label := name; len(v.Data) == 1 {
+							known[label] = true
+						} else {
+							known[label+tracing.Subscript(k, v.Shape)] = true
+						}
+					}
+				}
+			})
 		}
 	}
 	names := slices.Sorted(maps.Keys(known))
-	for _, s := range stats {
+	for i, s := range stats {
+		if slices.ContainsFunc(stats[:i], func(x Stat) bool { return x.Name == s.Name }) {
+			return misuse("--stat %s is given twice", ppx.Quote(s.Name))
+		}
 		e, err := expression.Compile(s.Value, names)
 		if err != nil {
 			return Misuse{fmt.Errorf("--stat %s: %w", ppx.Quote(s.Name), err)}
@@ -298,7 +320,7 @@ func (c *comparison) add(t *tracing.Trace) {
 		}
 		rep, ok1 := of(values)
 		obs, ok2 := of(truths)
-		if ok1 && ok2 && !math.IsNaN(rep) && !math.IsNaN(obs) {
+		if finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }; ok1 && ok2 && finite(rep) && finite(obs) {
 			s.Replicated, s.observedReplicates = append(s.Replicated, rep), append(s.observedReplicates, obs)
 		}
 	}
@@ -307,7 +329,7 @@ func (c *comparison) add(t *tracing.Trace) {
 // finish computes what was asked for of any data, and judges.
 func (c *comparison) finish() {
 	fitted := !c.out.Prior && len(c.out.LeftOut) == 0
-	for _, g := range c.groups {
+	for _, g := range c.apart() {
 		obs, rep := c.collect(g)
 		if len(obs) == 0 || len(rep) == 0 {
 			continue
@@ -356,19 +378,23 @@ func (c *comparison) finish() {
 	}
 }
 
+// apart is the groups; those that only some replicates have as a whole are taken apart.
+func (c *comparison) apart() (out []group) {
+	for _, g := range c.groups {
+		if !slices.ContainsFunc(g.labels, func(label string) bool { return len(c.values[label]) != c.out.Replicates }) {
+			out = append(out, g)
+			continue
+		}
+		for _, label := range g.labels {
+			out = append(out, group{label, []string{label}})
+		}
+	}
+	return out
+}
+
 // collect is a group's numbers, observed and in each replicate that has all of them; those that are missing are in neither.
 func (c *comparison) collect(g group) (obs []float64, rep [][]float64) {
-	n := math.MaxInt
-	for _, label := range g.labels {
-		n = min(n, len(c.values[label]))
-	}
-	if n > c.out.Replicates { // no replicate has it
-		return nil, nil
-	}
-	if len(g.labels) > 1 && n != c.out.Replicates { // some lack some: which belong together is not known
-		return nil, nil
-	}
-	rep = make([][]float64, n)
+	rep = make([][]float64, len(c.values[g.labels[0]]))
 	for _, label := range g.labels {
 		for k, x := range c.data[label] {
 			if math.IsNaN(x) {
@@ -446,5 +472,7 @@ func (s *Statistic) judge(ess float64, of int) {
 	below := float64(n) - above - ties
 	tail := (min(above, below) + ties/2) / float64(n)
 	s.Adjusted = min(1, 2*(tail*independent+1)/(independent+1)*float64(of))
-	s.Outside = n >= leastOutside && ties == 0 && (above == 0 || below == 0)
+	s.Beyond = ties == 0 && (above == 0 || below == 0)
+	s.Outside = s.Beyond && n >= leastOutside
+	s.Beyond = s.Beyond && !s.Outside
 }

@@ -48,7 +48,11 @@ func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Tr
 	if err != nil {
 		return nil, err
 	}
-	o := &Outcome{Dir: dir, Manifest: m, Summary: posterior.NewSummary(), Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, State: m.State,
+	sum := posterior.NewSummary()
+	if m.Chains != nil {
+		sum = posterior.NewChainSummary()
+	}
+	o := &Outcome{Dir: dir, Manifest: m, Summary: sum, Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, State: m.State,
 		Done: m.Counts.Traces + m.Counts.Failed}
 	o.Summary.Full = full
 	o.Summary.Weights.LeftOut = m.LeftOut
@@ -83,7 +87,7 @@ func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Tr
 		o.Remarks = append(o.Remarks, fmt.Sprintf("the evidence is that of the model restricted to the traces that are kept: %s draws were left out (%s)", text.Thousands(m.LeftOut), ppx.Printable(m.Lineage.Words())))
 	}
 	if x := m.Resampled; x != nil {
-		o.Remarks = append(o.Remarks, fmt.Sprintf("resampled: of %s traces with an effective sample size of %.4g, which the errors keep", text.Thousands(x.From), x.ESS))
+		o.Remarks = append(o.Remarks, fmt.Sprintf("resampled: of %s traces with an effective sample size of %.4g, beyond which no number of copies goes", text.Thousands(x.From), x.ESS))
 	}
 	return o, nil
 }

@@ -3,6 +3,7 @@ package jobs
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -65,7 +66,9 @@ func recorded(dir string) (s *Spec, m *rundir.Manifest, err error) {
 				var x struct {
 					Job json.RawMessage `json:"job"`
 				}
-				e = json.Unmarshal(b, &x)
+				if e = json.Unmarshal(b, &x); e != nil {
+					e = fmt.Errorf("%w: %s: %w", rundir.ErrDamaged, filepath.Join(dir, name), e)
+				}
 				s, err = parse(dir, x.Job, e)
 				return s, nil, err
 			}

@@ -85,6 +85,10 @@ type run struct {
 	names    *control.Names
 	unseen   Unseen
 	parent   *parent // run that data are predicted from
+
+	draws  func(context.Context, tracing.Writer) (importance.Outcome, error) // makes them
+	last   map[uint32]*tracing.Trace                                         // of each chain that goes on
+	accept acceptance                                                        // of the steps of chains
 }
 
 // Run makes a job, or goes on with one, in the folder Spec.Out. Settings that are not given are filled in: what comes back in
@@ -118,6 +122,16 @@ func Run(ctx context.Context, spec *Spec, o Options) (*Outcome, error) {
 // sampling is a job that draws traces.
 func sampling(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, error) {
 	r := &run{spec: spec, o: o, method: m, sum: posterior.NewSummary()}
+	r.draws = func(ctx context.Context, sink tracing.Writer) (importance.Outcome, error) {
+		r.cfg.Early = r.w.Early
+		return importance.Run(ctx, r.pool, &r.cfg, r.names, r.sum, sink)
+	}
+	return r.do(ctx)
+}
+
+// do is the job, whatever makes its draws.
+func (r *run) do(ctx context.Context) (*Outcome, error) {
+	spec, o := r.spec, r.o
 	r.sum.Full = o.Full
 	if err := r.folder(); err != nil {
 		return nil, err
@@ -228,6 +242,9 @@ func (r *run) fits(ctx context.Context) (mixed bool, err error) {
 
 // take looks at a trace that was recorded before.
 func (r *run) take(ctx context.Context, t *tracing.Trace) error {
+	if r.last != nil {
+		r.last[t.Chain] = t
+	}
 	return errors.Join(r.sum.Write(ctx, t), r.watchUnseen(ctx, t), r.names.Add(t))
 }
 
@@ -254,6 +271,9 @@ func (r *run) directory(ctx context.Context) (err error) {
 		}
 		if len(m.Command) == 0 {
 			m.Command = s.Simulator.Connect
+		}
+		if c := s.MCMC; c != nil {
+			m.Chains = &rundir.Chains{Chains: c.Chains, Warmup: c.Warmup, Thin: c.Thin}
 		}
 		if r.parent != nil {
 			m.Lineage = &rundir.Lineage{Run: r.parent.path, Change: s.Prediction.words(), ESS: r.parent.ess}
@@ -350,9 +370,8 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 	if r.o.Progress != nil {
 		r.cfg.Progress = func(p importance.Progress) { r.o.Progress(p, r.pool.Stats()) }
 	}
-	r.cfg.Early = w.Early
 	queue := tracing.NewAsync(w, 256)
-	outcome, err := importance.Run(ctx, r.pool, &r.cfg, r.names, r.sum, tracing.Tee{queue, watcher(r.watchUnseen)})
+	outcome, err := r.draws(ctx, tracing.Tee{queue, watcher(r.watchUnseen)})
 	if e := queue.Close(); e != nil && !errors.Is(err, e) { // one full disk is one error
 		err = errors.Join(err, e)
 	}
@@ -368,6 +387,9 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 		}
 		if outcome.Stopped != "" {
 			m.N = out.Done
+		}
+		if m.Chains != nil {
+			m.Chains.Acceptance = r.accept.by
 		}
 	})
 	var reason error
@@ -387,6 +409,9 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 		err = fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", ErrInterrupted, text.Thousands(out.Done), text.Thousands(r.cfg.N), r.spec.Out, r.spec.Out)
 	}
 	out.Remarks = codeAddresses(r.pool.Table())
+	if stuck := r.accept.stuck(); stuck != "" {
+		out.Remarks = append(out.Remarks, stuck)
+	}
 	if out.Stopped != "" {
 		out.Remarks = append(out.Remarks, fmt.Sprintf("stopped at %s draws: %s", text.Thousands(m.N), out.Stopped))
 	}

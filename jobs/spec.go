@@ -65,6 +65,7 @@ type Sampling struct {
 	Defensive            float64          `json:"defensive"`
 	TargetESS            float64          `json:"target_ess"` // 0: none
 	NoParameters         bool             `json:"no_parameters"`
+	MCMC                 *MCMC            `json:"mcmc,omitempty"` // of methods that make chains
 }
 
 // Training is what only jobs have that train a network.
@@ -413,6 +414,10 @@ func (s *Spec) clone() *Spec {
 	}
 	x := *s.Sampling
 	out.Sampling = &x
+	if x.MCMC != nil {
+		c := *x.MCMC
+		x.MCMC = &c
+	}
 	if x.Each != nil {
 		e := *x.Each
 		x.Each = &e
@@ -661,7 +666,7 @@ func (s *Spec) Check() error {
 			return err
 		}
 	}
-	return nil
+	return s.checkMCMC()
 }
 
 // SourceRuns are the run directories that a training takes in place of a simulator.

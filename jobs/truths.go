@@ -166,7 +166,8 @@ func (c *columns) recordedTruths(ctx context.Context, dir string, n uint64) (out
 				values[i] = x.values[slices.Index(there.names, name)]
 			}
 		}
-		x.values = values
+		// Densities are those of the simulator that made them: among this one's they have no rank.
+		x.values, x.logLikelihood, x.logJoint = values, math.NaN(), math.NaN()
 		out = append(out, x)
 	}
 	return out, nil

@@ -105,7 +105,7 @@ func Uniform(ranks []float64) (u Uniformity) {
 	mean, second := 0.0, 0.0
 	for i, x := range r {
 		u.Distance = max(u.Distance, x-float64(i)/n, float64(i+1)/n-x)
-		u.Bins[min(RankBins-1, int(x*RankBins))]++
+		u.Bins[max(0, min(RankBins-1, int(x*RankBins)))]++
 		mean += x
 		second += (x - 0.5) * (x - 0.5)
 		for k, c := range Intervals {
@@ -246,8 +246,12 @@ func Calibrate(names []string, every string, ranks []map[string]float64, undecid
 		c.Quantities = append(c.Quantities, q)
 	}
 	worst := -1
+	rare := ""
 	for i := range c.Quantities {
 		q := &c.Quantities[i]
+		if float64(q.Undecided) > 0.1*float64(q.Sets+q.Undecided)+float64(c.Undecided) && rare == "" {
+			rare = fmt.Sprintf("%s was ranked in %d of the %d data sets that have it", q.Name, q.Sets, q.Sets+q.Undecided)
+		}
 		if q.Sets < leastP {
 			continue
 		}
@@ -277,14 +281,20 @@ func Calibrate(names []string, every string, ranks []map[string]float64, undecid
 			if q.Adjusted < noneP {
 				v = None
 			}
-			add(v, NotCalibrated, q.Name, "the posterior is not calibrated: the ranks of the truth are not uniform for %s (%s; p = %.1g for %d quantities together)", q.Name, q.Word(), q.Adjusted, tested)
+			add(v, NotCalibrated, q.Name, "the posterior is not calibrated: the ranks of the truth are not uniform for %s (%s; p %s for %d quantities together)", q.Name, q.Word(), tiny(q.Adjusted), tested)
 		}
 	}
 	all := c.Decided + c.Undecided
 	if c.Undecided > 0 && float64(c.Undecided) > 0.1*float64(all) {
 		add(Doubtful, Undecided, "", "%d of %d data sets are undecided: their effective sample size stayed too small; those say nothing of whether the method is right, but that it is of little use there", c.Undecided, all)
 	}
-	if c.Decided < leastSets {
+	if rare != "" {
+		add(Doubtful, Undecided, "", "%s: in the others too few draws came to it (--max-draws)", rare)
+	}
+	switch {
+	case c.Decided < leastP:
+		add(None, FewSets, "", "so few data sets were ranked (%d) that it says nothing", c.Decided)
+	case c.Decided < leastSets:
 		add(Doubtful, FewSets, "", "%d data sets were ranked: only gross errors show (500 show most)", c.Decided)
 	}
 	slices.SortStableFunc(c.Trust.Reasons, func(a, b Reason) int {

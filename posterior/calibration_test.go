@@ -172,7 +172,7 @@ func TestCalibrate(t *testing.T) {
 	if c := make(50, 0, same); c.Trust.Verdict != Doubtful || c.Trust.Reasons[0].Code != FewSets {
 		t.Errorf("%+v", c.Trust)
 	}
-	if c := make(0, 0, same); c.Trust.Verdict != Doubtful || len(c.Quantities) != 0 {
+	if c := make(0, 0, same); c.Trust.Verdict != None || len(c.Quantities) != 0 {
 		t.Errorf("%+v", c.Trust)
 	}
 }

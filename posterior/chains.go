@@ -36,12 +36,12 @@ func Chains(chains [][]float64) (f ChainFigures) {
 	sorted := slices.Clone(all)
 	slices.Sort(sorted)
 	median := quantile(sorted, 0.5)
-	f.Rhat = max(f.Rhat, rhat(normalised(each(halves, func(x float64) float64 { return math.Abs(x - median) }))))
+	f.Rhat = max(f.Rhat, rhat(normalised(mapped(halves, func(x float64) float64 { return math.Abs(x - median) }))))
 	f.Bulk, f.Mean = chainESS(z), chainESS(halves)
 	f.Tail = math.Inf(1)
 	for _, p := range []float64{0.05, 0.95} {
 		q := quantile(sorted, p)
-		f.Tail = min(f.Tail, chainESS(each(halves, func(x float64) float64 {
+		f.Tail = min(f.Tail, chainESS(mapped(halves, func(x float64) float64 {
 			if x <= q {
 				return 1
 			}
@@ -63,7 +63,7 @@ func split(chains [][]float64) (out [][]float64) {
 	return out
 }
 
-func each(chains [][]float64, f func(float64) float64) (out [][]float64) {
+func mapped(chains [][]float64, f func(float64) float64) (out [][]float64) {
 	for _, c := range chains {
 		d := make([]float64, len(c))
 		for i, x := range c {
@@ -89,7 +89,7 @@ func normalised(chains [][]float64) (out [][]float64) {
 	sorted := slices.Concat(chains...)
 	slices.Sort(sorted)
 	n := float64(len(sorted))
-	return each(chains, func(x float64) float64 {
+	return mapped(chains, func(x float64) float64 {
 		first, _ := slices.BinarySearch(sorted, x)
 		last, _ := slices.BinarySearchFunc(sorted, x, func(y, x float64) int {
 			if y <= x {
@@ -198,4 +198,145 @@ func autocovariance(x []float64) []float64 {
 		out[i] /= float64(size) * float64(n)
 	}
 	return out
+}
+
+// Chained is what a Summary keeps of chains besides: each variable in the order of steps. Draws of one chain depend on each other, so that neither errors nor
+// effective sample sizes follow from their number.
+type Chained struct {
+	index   map[uint32]int // of a chain
+	count   []int          // draws of each
+	joint   *sequence      // log joint density
+	length  *sequence      // number of statements
+	tracked []*sequence    // of variables
+	numbers int
+	figures ChainFigures // of all: the largest R̂, the smallest sizes
+	at      int          // draws when they were computed
+}
+
+// sequence is one number of each draw, by chain; NaN where the draw has none.
+type sequence struct {
+	chains [][]float32
+	absent bool // some draw has none
+}
+
+// maxSequences is how many numbers are kept; above, the variables that came last lose theirs.
+const maxSequences = 50_000_000
+
+// NewChainSummary returns an empty summary of chains, whose traces have equal weights.
+func NewChainSummary() *Summary {
+	s := NewSummary()
+	s.Chained = &Chained{index: map[uint32]int{}, joint: &sequence{}, length: &sequence{}}
+	return s
+}
+
+// next is a draw of a chain.
+func (c *Chained) next(chain uint32) int {
+	i, ok := c.index[chain]
+	if !ok {
+		i = len(c.count)
+		c.index[chain] = i
+		c.count = append(c.count, 0)
+	}
+	c.count[i]++
+	return i
+}
+
+// track begins the sequence of another variable; nil if there is no room.
+func (c *Chained) track() *sequence {
+	if c.numbers > maxSequences {
+		return nil
+	}
+	q := &sequence{}
+	c.tracked = append(c.tracked, q)
+	return q
+}
+
+// put is the value of the chain's present draw.
+func (c *Chained) put(q *sequence, i int, x float64) {
+	for len(q.chains) < len(c.count) {
+		q.chains = append(q.chains, nil)
+	}
+	for len(q.chains[i]) < c.count[i]-1 {
+		q.chains[i] = append(q.chains[i], float32(math.NaN()))
+		q.absent = true
+	}
+	if len(q.chains[i]) < c.count[i] {
+		q.chains[i] = append(q.chains[i], float32(x))
+		c.numbers++
+	}
+	if c.numbers > maxSequences && len(c.tracked) > 1 {
+		half := len(c.tracked) / 2
+		for _, lost := range c.tracked[half:] {
+			lost.chains = nil
+		}
+		c.tracked, c.numbers = c.tracked[:half], c.numbers/2
+	}
+}
+
+// of are the figures of a sequence; of one that some draws have not, those of whether they have it.
+func (c *Chained) of(q *sequence) ChainFigures {
+	least := math.MaxInt
+	for _, n := range c.count {
+		least = min(least, n)
+	}
+	if q == nil || q.chains == nil || least == math.MaxInt {
+		return Chains(nil)
+	}
+	absent := q.absent
+	for i := range c.count {
+		absent = absent || i >= len(q.chains) || len(q.chains[i]) < c.count[i]
+	}
+	var chains [][]float64
+	for i := range c.count {
+		x := make([]float64, least)
+		for k := range x {
+			v := math.NaN()
+			if i < len(q.chains) && k < len(q.chains[i]) {
+				v = float64(q.chains[i][k])
+			}
+			switch {
+			case !absent:
+				x[k] = v
+			case v == v:
+				x[k] = 1
+			}
+		}
+		chains = append(chains, x)
+	}
+	return Chains(chains)
+}
+
+// ChainFigures are those of all variables, the log joint density and the number of statements together: the largest R̂, and the smallest effective sample
+// sizes. Constants say nothing.
+func (s *Summary) ChainFigures() ChainFigures {
+	c := s.Chained
+	if n := int(s.Weights.N); n != c.at {
+		c.at = n
+		f := ChainFigures{Rhat: math.NaN(), Bulk: math.Inf(1), Tail: math.Inf(1), Mean: math.Inf(1)}
+		for _, q := range append([]*sequence{c.joint, c.length}, c.tracked...) {
+			if x := c.of(q); !math.IsNaN(x.Rhat) || len(c.count) == 1 && x.MCSE > 0 {
+				f = ChainFigures{math.Max(nanless(f.Rhat), nanless(x.Rhat)), min(f.Bulk, x.Bulk), min(f.Tail, x.Tail), min(f.Mean, x.Mean), 0}
+			}
+		}
+		if math.IsInf(f.Bulk, 1) { // too few draws
+			f = ChainFigures{math.NaN(), 0, 0, 0, math.NaN()}
+		}
+		c.figures = f
+	}
+	return c.figures
+}
+
+func nanless(x float64) float64 {
+	if math.IsNaN(x) {
+		return 0
+	}
+	return x
+}
+
+// ESS is the effective sample size of the result: that of the weights; of chains the smallest bulk effective sample size.
+func (s *Summary) ESS() float64 {
+	if s.Chained == nil {
+		return s.Weights.ESS()
+	}
+	return s.ChainFigures().Bulk
 }

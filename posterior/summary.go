@@ -34,6 +34,7 @@ type Variable struct {
 	Q05, Q50, Q95       float64
 	Q05SE, Q50SE, Q95SE float64 // half the width of the one-standard-error interval
 	ESS                 float64
+	Rhat                float64 // of chains
 	Mode                float64 // discrete only
 	Values              []Value // discrete only, ascending: the distribution, if it has at most maxValues values
 	Shape               []int32 // tensor only
@@ -62,6 +63,8 @@ type Summary struct {
 	InvalidAt []string
 	// Full lists the elements of tensors of any size.
 	Full bool
+	// Chained is what is kept of chains besides; nil for independent draws.
+	Chained *Chained
 
 	success    moments // of the weight that traces have without the data: its mean over all draws is P(the run succeeds)
 	digits     digits
@@ -97,6 +100,7 @@ type accumulator struct {
 	s         sketch
 	integers  bool
 	counts    map[float64]*moments // of distinct values, nil once there are too many
+	chains    *sequence            // by chain, in the order of steps
 }
 
 // NewSummary returns an empty summary.
@@ -130,6 +134,12 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 	if proposed := proposedWeight(t); !math.IsNaN(proposed) {
 		s.success.add(0, proposed)
 	}
+	chain := 0
+	if c := s.Chained; c != nil {
+		chain = c.next(t.Chain)
+		c.put(c.joint, chain, logJoint(t))
+		c.put(c.length, chain, float64(len(t.Sites)))
+	}
 	s.vars.Each(t, func(entry int, id tracing.Quantity, v ppx.Tensor) {
 		q := s.quantities[id]
 		if q == nil {
@@ -141,7 +151,7 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 			q.family = true
 			q.continuous = q.continuous || !t.Sites[entry].Kind.Discrete()
 		}
-		s.add(q, v, lw)
+		s.add(q, v, lw, chain)
 	})
 	return nil
 }
@@ -217,7 +227,7 @@ func note(list []string, site string) []string {
 	return list
 }
 
-func (s *Summary) add(q *quantity, v ppx.Tensor, lw float64) {
+func (s *Summary) add(q *quantity, v ppx.Tensor, lw float64, chain int) {
 	if len(v.Data) > maxElements && !s.Full { // of all shapes together: there may be as many as traces
 		if q.large == nil {
 			q.large = s.element(q, "tensor") // no subscript looks so
@@ -240,7 +250,18 @@ func (s *Summary) add(q *quantity, v ppx.Tensor, lw float64) {
 	limit := s.sketchLimit()
 	for i, a := range g.elements {
 		a.add(v.Data[i], lw, limit, q.family && q.continuous)
+		if a.chains != nil && !math.IsNaN(v.Data[i]) && !math.IsInf(v.Data[i], 0) {
+			s.Chained.put(a.chains, chain, v.Data[i])
+		}
 	}
+}
+
+// logJoint is the log density of all that a trace has drawn and scored.
+func logJoint(t *tracing.Trace) (sum float64) {
+	for i := range t.Sites {
+		sum += t.Sites[i].LogP
+	}
+	return sum
 }
 
 // sketchLimit keeps all sketches together below some 64 MiB.
@@ -264,6 +285,9 @@ func (s *Summary) element(q *quantity, subscript string) *accumulator {
 		q.bySub[subscript] = a
 		q.elements = append(q.elements, a)
 		s.listed++
+		if s.Chained != nil {
+			a.chains = s.Chained.track()
+		}
 	}
 	return a
 }
@@ -385,7 +409,7 @@ func (s *Summary) share(m *moments) float64 {
 
 func (s *Summary) finish(a named) Variable {
 	nan := math.NaN()
-	v := Variable{Name: a.name, Kind: Continuous, Mean: nan, MeanSE: nan, SD: nan, Q05: nan, Q50: nan, Q95: nan, Mode: nan, ESS: nan,
+	v := Variable{Name: a.name, Kind: Continuous, Mean: nan, MeanSE: nan, SD: nan, Q05: nan, Q50: nan, Q95: nan, Mode: nan, ESS: nan, Rhat: nan,
 		Q05SE: nan, Q50SE: nan, Q95SE: nan}
 	finite, lost := s.share(&a.m), s.share(&a.lost)
 	v.Present, v.Finite = math.Min(1, finite+lost), finite/(finite+lost)
@@ -412,7 +436,16 @@ func (s *Summary) finish(a named) Variable {
 	if v.Kind == Discrete {
 		a.discrete(&v)
 	}
-	if share := s.Weights.share(); share < 1 {
+	share := s.Weights.share()
+	if s.Chained != nil {
+		f := s.Chained.of(a.chains)
+		v.Rhat = f.Rhat
+		share = math.Min(1, f.Bulk/v.ESS)
+		if math.IsNaN(f.Bulk) { // not kept: as the worst of those that are
+			share = math.Min(1, s.ESS()/v.ESS)
+		}
+	}
+	if share < 1 {
 		v.ESS *= share
 		more := 1 / math.Sqrt(share)
 		for _, se := range []*float64{&v.MeanSE, &v.Q05SE, &v.Q50SE, &v.Q95SE} {

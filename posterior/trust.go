@@ -44,6 +44,8 @@ const (
 	DigitsLost    = "digits-lost"
 	Mixed         = "mixed-simulators"
 	Unfamiliar    = "outside-training"
+	HighRhat      = "high-rhat"
+	OneChain      = "one-chain"
 )
 
 // Reason is one thing that speaks against a result: a code that stays, a sentence that says what it means and what to do,
@@ -81,7 +83,10 @@ const (
 	largeWeight = 0.10  // share of one draw
 	smallShare  = 0.01  // of failed draws, or of the weight of what a network does not know
 	unfamiliar  = 1e-3  // probability that data of the prior are as far from those of a training
-	cutOffMeans = 10.0  // a run that had taken so many times the mean when it was cut off
+	chainESS400 = 400.0 // below, R̂ and the sizes themselves are rough
+	noRhat      = 1.1   // above, chains have not found the same distribution
+	highRhat    = 1.01
+	cutOffMeans = 10.0 // a run that had taken so many times the mean when it was cut off
 )
 
 // Facts are what there is to know of a run besides its weights.
@@ -121,6 +126,11 @@ func (c Cut) Matters() bool {
 func (s *Summary) Judge(f Facts) Trust {
 	t := Trust{Verdict: Good}
 	w := s.Weights
+	if s.Chained != nil {
+		s.judgeChains(&t)
+		s.judgeFacts(&t, f)
+		return t
+	}
 	ess := w.ESS()
 	switch {
 	case w.N == 0:
@@ -157,6 +167,37 @@ func (s *Summary) Judge(f Facts) Trust {
 			t.add(Doubtful, LargeWeight, "", "one draw carries %.0f %% of the weight; draw more, or use a better proposal", 100*share)
 		}
 	}
+	s.judgeFacts(&t, f)
+	return t
+}
+
+// judgeChains looks at chains: A. Vehtari et al. (2021) for the bounds.
+func (s *Summary) judgeChains(t *Trust) {
+	n := s.Weights.N
+	if n < fewDraws {
+		t.add(None, FewDraws, "", "%d draws are too few for any figure; draw more (-n)", n)
+		return
+	}
+	c := s.ChainFigures()
+	switch {
+	case len(s.Chained.count) == 1:
+		t.add(None, OneChain, "", "one chain cannot tell whether it has seen all: run several (--chains)")
+	case c.Rhat > noRhat:
+		t.add(None, HighRhat, "", "R̂ = %.2f is above %.1f: the chains have not found the same distribution; run them longer (--warmup, -n), or use a method that finds all modes", c.Rhat, noRhat)
+	case c.Rhat > highRhat:
+		t.add(Doubtful, HighRhat, "", "R̂ = %.3f is above %.2f: the chains do not agree yet; run them longer (-n)", c.Rhat, highRhat)
+	}
+	switch {
+	case c.Bulk < noESS:
+		t.add(None, LowESS, "", "the effective sample size is %.3g of %d draws, which depend on each other: run the chains much longer (-n)", c.Bulk, n)
+	case c.Bulk < chainESS400:
+		t.add(Doubtful, LowESS, "", "the effective sample size is only %.3g of %d draws, which depend on each other: run the chains longer (-n)", c.Bulk, n)
+	}
+}
+
+// judgeFacts looks at what there is to know besides weights and chains.
+func (s *Summary) judgeFacts(t *Trust, f Facts) {
+	w := s.Weights
 	if len(f.Unused) > 0 {
 		t.add(None, UnusedData, "", "no trace used the data given for %s: is the name right?", ppx.List(f.Unused, 20))
 	}
@@ -175,7 +216,7 @@ func (s *Summary) Judge(f Facts) Trust {
 		t.add(Doubtful, Mixed, "", "from draw %d on the simulator is another than before (--force)", from)
 	}
 	if f.Familiar > 0 && f.Familiar < unfamiliar {
-		t.add(Doubtful, Unfamiliar, "", "the data are unlike those that the network was trained on (p = %.1g): its proposals may miss where the posterior is, which no weight shows; compare with a run without it", f.Familiar)
+		t.add(Doubtful, Unfamiliar, "", "the data are unlike those that the network was trained on (p %s): its proposals may miss where the posterior is, which no weight shows; compare with a run without it", tiny(f.Familiar))
 	}
 	if f.Unseen > smallShare {
 		t.add(Doubtful, UnseenAddress, "", "%s", f.UnseenText)
@@ -187,7 +228,14 @@ func (s *Summary) Judge(f Facts) Trust {
 		}
 		t.add(Doubtful, CutOff, "", "%s had been running for %.3g s, where a run takes %.2g s, and is not counted: long runs are under-represented", which, f.Cut.Running.Seconds(), f.Cut.Mean.Seconds())
 	}
-	return t
+}
+
+// tiny is a small probability.
+func tiny(p float64) string {
+	if p < 1e-12 {
+		return "< 1e-12"
+	}
+	return fmt.Sprintf("= %.1g", p)
 }
 
 // few says how few draws an effective sample size below noESS is.

@@ -56,17 +56,31 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-// ticks is gonum's ticks with labels that people like to read: 25,000 and 0.5, not 25000.00 and 0.500.
+// ticks are at multiples of 1, 2 or 5 times a power of ten, with labels that people like to read: 25,000 and 0.5, not 25000.00 and 0.500; with
+// smaller ones between.
 type ticks struct{}
 
-func (ticks) Ticks(low, high float64) []plot.Tick {
-	all := plot.DefaultTicks{}.Ticks(low, high)
-	for i := range all {
-		if all[i].Label != "" {
-			all[i].Label = label(all[i].Value)
+func (ticks) Ticks(low, high float64) (out []plot.Tick) {
+	if !(high > low) || math.IsInf(high-low, 0) {
+		return plot.DefaultTicks{}.Ticks(low, high)
+	}
+	power := math.Pow(10, math.Floor(math.Log10((high-low)/2)))
+	step, between := power, 5.0
+	for _, m := range []struct{ step, between float64 }{{5, 5}, {2, 4}, {1, 5}} { // the largest of which three go in
+		if step, between = m.step*power, m.between; math.Floor(high/step+1e-9)-math.Ceil(low/step-1e-9) >= 2 {
+			break
 		}
 	}
-	return all
+	small := step / between
+	for i := math.Ceil(low/small - 1e-9); i*small <= high+1e-9*small && len(out) < 100; i++ {
+		t := plot.Tick{Value: i * small}
+		if k := i / between; math.Abs(k-math.Round(k)) < 1e-9 {
+			t.Value = math.Round(k) * step
+			t.Label = label(t.Value)
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 func label(v float64) string {

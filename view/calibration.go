@@ -130,15 +130,24 @@ func (c *Calibration) Text(w io.Writer) {
 		})
 		list = list[:maxListed]
 	}
-	t := &Table{Header: []string{"quantity", "0 ← rank of the truth → 1", ">sets", ">p", ">in 50 %", ">in 90 %", ""}}
+	t := &Table{Header: []string{"quantity", "0 ← rank of the truth → 1", ">sets", ">undecided", ">p", ">in 50 %", ">in 90 %", ""}}
 	for _, q := range list {
-		t.Add(text.Clip(q.Name, 40), c.bars(&q, s), text.Thousands(uint64(q.Sets)), figureP(float64(q.PAdjusted)), percent(q, 0), percent(q, 2), q.Word)
+		t.Add(text.Clip(q.Name, 40), c.bars(&q, s), text.Thousands(uint64(q.Sets)), undecided(q.Undecided), figureP(float64(q.PAdjusted)), percent(q, 0), percent(q, 2), q.Word)
 	}
 	t.Print(w)
-	fmt.Fprintln(w, "\np: the probability that ranks of the truth are so far from uniform by chance, for all quantities together. in 50 %: truths in the central interval.")
+	fmt.Fprintln(w, "\np: the probability that ranks of the truth are so far from uniform by chance, for all quantities together. in 50 %: truths in the central interval, ± what chance makes of the share.")
+	fmt.Fprintln(w, "ties are ranked by chance. too high: the posterior lies above the truth; too narrow: it is surer than it may be.")
 	if len(list) < len(c.Quantities) {
 		fmt.Fprintf(w, "the worst %d of %d quantities; --json has all\n", len(list), len(c.Quantities))
 	}
+}
+
+// undecided is a number of data sets, if there are any.
+func undecided(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return text.Thousands(uint64(n))
 }
 
 func percent(q Ranks, i int) string {

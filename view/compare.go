@@ -107,6 +107,8 @@ func noBayesFactor(a, b *jobs.Outcome, x, y *Posterior) string {
 	}{{a, x}, {b, y}} {
 		m := r.o.Manifest
 		switch {
+		case m.Chains != nil:
+			return fmt.Sprintf("%s is of chains, which have no evidence", r.o.Dir)
 		case !m.Conditioned:
 			return fmt.Sprintf("%s is of the prior", r.o.Dir)
 		case r.p.LikelihoodImportance != 1:
@@ -168,7 +170,11 @@ func (c *Comparison) Text(w io.Writer) {
 		if r.NoBayesFactor != "" {
 			fmt.Fprintf(w, "    no Bayes factor: %s\n", ppx.Printable(r.NoBayesFactor))
 		} else {
-			fmt.Fprintf(w, "    log Bayes factor of (1) over (%d): %s\n", i+1, WithError(float64(r.LogBayesFactor), float64(r.LogBayesFactorSE)))
+			doubt := ""
+			if r.Verdict == posterior.Doubtful || c.Runs[0].Verdict == posterior.Doubtful {
+				doubt = " (of results that are doubtful: its error may be too small)"
+			}
+			fmt.Fprintf(w, "    log Bayes factor of (1) over (%d): %s%s\n", i+1, WithError(float64(r.LogBayesFactor), float64(r.LogBayesFactorSE)), doubt)
 		}
 	}
 	if len(models) > 1 {
@@ -206,7 +212,9 @@ func (c *Comparison) Text(w io.Writer) {
 		t.Add(row...)
 	}
 	t.Print(w)
-	fmt.Fprintln(w, "\napart: Wasserstein distance from (1), in standard deviations; noise: what chance makes of it. It differs above three times the noise.")
+	if len(c.Runs) > 1 {
+		fmt.Fprintln(w, "\napart: Wasserstein distance from (1), in standard deviations; noise: what chance makes of it. It differs above three times the noise.")
+	}
 	if partly {
 		fmt.Fprintln(w, "(%): the share of traces that have the variable.")
 	}

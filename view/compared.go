@@ -14,6 +14,7 @@ import (
 // Powers is how a posterior moves when its prior or its likelihood is raised to a power.
 type Powers struct {
 	Run       string          `json:"run"`
+	Varies    bool            `json:"latents_vary"` // between traces: then there are no powers of the prior
 	Variables []PowerVariable `json:"variables"`
 }
 
@@ -25,7 +26,9 @@ type PowerVariable struct {
 	Prior           [2]Number `json:"prior"`
 	Likelihood      [2]Number `json:"likelihood"`
 	PriorMoves      Number    `json:"prior_moves"`
+	PriorSE         Number    `json:"prior_moves_se"`
 	LikelihoodMoves Number    `json:"likelihood_moves"`
+	LikelihoodSE    Number    `json:"likelihood_moves_se"`
 	Word            string    `json:"word"`
 }
 
@@ -57,6 +60,7 @@ type C2ST struct {
 	SE        Number   `json:"se"` // of chance
 	Draws     int      `json:"draws"`
 	Variables []string `json:"variables"`
+	Why       string   `json:"why,omitempty"` // there is no accuracy
 }
 
 // moves is how far a mean has to move, in standard deviations, to be called sensitive.
@@ -65,7 +69,7 @@ const moves = 0.1
 // AddPowers adds the table of a run; its own posterior stands in the Comparison already.
 func (c *Comparison) AddPowers(i int, x *jobs.PowerScaled) {
 	p := c.results[i]
-	out := Powers{Run: p.Run, Variables: []PowerVariable{}}
+	out := Powers{Run: p.Run, Varies: x.Varies, Variables: []PowerVariable{}}
 	means := func(of [2]*posterior.Summary) (m [2]map[string]float64) {
 		for k, sum := range of {
 			m[k] = map[string]float64{}
@@ -85,7 +89,15 @@ func (c *Comparison) AddPowers(i int, x *jobs.PowerScaled) {
 			r.Prior[k], r.Likelihood[k] = Number(prior[k][v.Name]), Number(likelihood[k][v.Name])
 		}
 		r.PriorMoves, r.LikelihoodMoves = (r.Prior[1]-r.Prior[0])/v.SD, (r.Likelihood[1]-r.Likelihood[0])/v.SD
-		a, b := math.Abs(float64(r.PriorMoves)) > moves, math.Abs(float64(r.LikelihoodMoves)) > moves
+		// d mean / d power is the covariance of the variable with the log density, whose error is √2 σ σ'/√ESS at most, nearly.
+		se := (jobs.Powers[1] - jobs.Powers[0]) * math.Sqrt(2/min(x.ESS, float64(v.ESS)))
+		r.PriorSE, r.LikelihoodSE = Number(se*x.PriorSD), Number(se*x.LikelihoodSD)
+		if x.Varies {
+			nan := Number(math.NaN())
+			r.Prior, r.PriorMoves, r.PriorSE = [2]Number{nan, nan}, nan, nan
+		}
+		significant := func(m, se Number) bool { return math.Abs(float64(m)) > max(moves, 3*float64(se)) }
+		a, b := significant(r.PriorMoves, r.PriorSE), significant(r.LikelihoodMoves, r.LikelihoodSE)
 		switch {
 		case a && b && r.PriorMoves*r.LikelihoodMoves < 0:
 			r.Word = "prior and data disagree"
@@ -130,6 +142,12 @@ func (c *Comparison) AddLeaveOneOut(i int, list []jobs.LeftOut) {
 // sumWithError is a sum of n terms, and √n times their standard deviation.
 func sumWithError(x []float64) (sum, se Number) {
 	n := float64(len(x))
+	if n < 2 {
+		for _, v := range x {
+			sum += Number(v)
+		}
+		return sum, 0
+	}
 	total, squares := 0.0, 0.0
 	for _, v := range x {
 		total += v
@@ -142,7 +160,13 @@ func sumWithError(x []float64) (sum, se Number) {
 
 // AddC2ST adds what a classifier made of the first run and run i.
 func (c *Comparison) AddC2ST(i int, x *jobs.C2ST) {
-	c.C2ST = append(c.C2ST, C2ST{c.results[i].Run, Number(x.Accuracy), Number(x.SE), x.Draws, x.Variables})
+	c.C2ST = append(c.C2ST, C2ST{Run: c.results[i].Run, Accuracy: Number(x.Accuracy), SE: Number(x.SE), Draws: x.Draws, Variables: x.Variables})
+}
+
+// AddNoC2ST adds why there is none.
+func (c *Comparison) AddNoC2ST(i int, why error) {
+	nan := Number(math.NaN())
+	c.C2ST = append(c.C2ST, C2ST{Run: c.results[i].Run, Accuracy: nan, SE: nan, Variables: []string{}, Why: why.Error()})
 }
 
 // judged writes what was asked for besides.
@@ -154,10 +178,16 @@ func (c *Comparison) judged(w io.Writer, s Style) {
 			if k == maxListed {
 				break
 			}
-			t.Add(text.Clip(v.Name, 40), Figure(float64(v.Mean)), Figure(float64(v.Prior[0])), Figure(float64(v.Prior[1])), Figure(digits2(float64(v.PriorMoves))),
-				Figure(float64(v.Likelihood[0])), Figure(float64(v.Likelihood[1])), Figure(digits2(float64(v.LikelihoodMoves))), v.Word)
+			t.Add(text.Clip(v.Name, 40), Figure(float64(v.Mean)), Figure(float64(v.Prior[0])), Figure(float64(v.Prior[1])), WithError(float64(v.PriorMoves), float64(v.PriorSE)),
+				Figure(float64(v.Likelihood[0])), Figure(float64(v.Likelihood[1])), WithError(float64(v.LikelihoodMoves), float64(v.LikelihoodSE)), v.Word)
 		}
 		t.Print(w)
+		if p.Varies {
+			fmt.Fprintln(w, "the number of latents varies between traces: a power of their density would depend on units, and is not shown")
+		}
+		if c.results[i].Trust.Verdict == posterior.None {
+			fmt.Fprintln(w, "the run cannot be trusted, nor what follows from it")
+		}
 	}
 	if len(c.Powers) > 0 {
 		fmt.Fprintln(w, "\nmoves: of the mean between the two powers, in standard deviations of the posterior.")
@@ -172,11 +202,18 @@ func (c *Comparison) judged(w io.Writer, s Style) {
 			} else if i > 0 {
 				better = "other data"
 			}
+			if l.Bad > 0 {
+				better += " (not to be relied on: k̂)"
+			}
 			t.Add(fmt.Sprintf("(%d)", i+1), WithError(float64(l.ELPD), float64(l.SE)), Figure(digits2(float64(l.PLOO))), fmt.Sprintf("%d of %d", l.Bad, len(l.Data)), better)
 		}
 		t.Print(w)
 	}
 	for i, x := range c.C2ST {
+		if x.Why != "" {
+			fmt.Fprintf(w, "\nno classifier for (1) and (%d): %s\n", i+2, ppx.Printable(x.Why))
+			continue
+		}
 		what := "they are not told apart"
 		if d := float64(x.Accuracy) - 0.5; d > 4*float64(x.SE) {
 			what = "they differ"

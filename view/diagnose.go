@@ -43,6 +43,8 @@ var advice = map[string][2]string{
 	posterior.UnseenAddress: {"the network has not been trained where these traces went, and the prior proposed there", "train with more traces, or with --prior-inflation, so that it sees rare paths"},
 	posterior.CutOff:        {"runs that take long are missing: if they are long for a reason, so are the values that make them long", "give the job more time, or limit runs (--run-timeout), which counts them as failed"},
 	posterior.Unfamiliar:    {"a network answers for data like those of its training; for others its proposals may be anything, and what they miss has no weight", "see whether the model can make such data at all: ppx predict RUN; compare with a run without the network; train one on a wider prior (--prior-inflation)"},
+	posterior.HighRhat:      {"each chain has seen another part of the posterior, or is still on its way: figures of all together are of neither", "run the chains longer (--warmup, -n), start more of them (--chains); if they stay apart the posterior has modes that single steps do not connect: compare with importance sampling"},
+	posterior.OneChain:      {"one chain that has missed a mode looks as good as one that has not", "run several: --chains 8"},
 	posterior.UnusedData:    {"the posterior is not conditioned on it", "compare names: ppx trace show RUN 0; a name must be that of an Observe, or of a Sample"},
 	posterior.PartlyUsed:    {"traces that do not come to the Observe are not scored against the datum, and have an advantage", "that is right only if the datum would not exist there; else observe it on every path"},
 	posterior.DigitsLost:    {"densities are so large that differences between traces are lost in rounding", "rescale the data, or the distribution's parameters"},
@@ -62,11 +64,19 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 		add(r.Verdict, r.Code, r.Text, a[0], a[1])
 	}
 	w := p.Sum.Weights
-	if p.Conditioned && w.N > 0 && !math.IsNaN(w.Largest()) {
+	if p.Rhat != nil && w.N > 0 {
+		add(posterior.Good, "chains", p.figures(), "the smallest effective sample size of all variables, the log joint density and the number of statements; R̂ compares variances between and within chains: above 1.01 they do not agree", "")
+		for base, a := range o.Manifest.Chains.Acceptance {
+			if a.Steps >= 200 && float64(a.Accepted) < 0.02*float64(a.Steps) {
+				add(posterior.Good, "acceptance", fmt.Sprintf("of %s steps at %s %s were taken", text.Thousands(a.Steps), ppx.Quote(base), text.Thousands(a.Accepted)), "that site hardly moves", "run longer, or use --method rmh")
+			}
+		}
+	}
+	if p.Rhat == nil && p.Conditioned && w.N > 0 && !math.IsNaN(w.Largest()) {
 		add(posterior.Good, "weights", fmt.Sprintf("effective sample size %s of %s traces, k̂ %s, the largest weight %.2g %%", Figure(w.ESS()), text.Thousands(w.N), khat(w.Khat()), 100*w.Largest()),
 			"the effective sample size is how many independent draws of the posterior would do as much; k̂ below 0.7 says that their errors can be believed", "")
 	}
-	if z, se := halves[0].LogEvidence()-halves[1].LogEvidence(), math.Hypot(halves[0].LogEvidenceSE(), halves[1].LogEvidenceSE()); p.Conditioned && o.Manifest.Resampled == nil && halves[0].N > 10 && !math.IsNaN(z) {
+	if z, se := halves[0].LogEvidence()-halves[1].LogEvidence(), math.Hypot(halves[0].LogEvidenceSE(), halves[1].LogEvidenceSE()); p.Conditioned && p.Rhat == nil && o.Manifest.Resampled == nil && halves[0].N > 10 && !math.IsNaN(z) {
 		what := fmt.Sprintf("the evidence of even and odd draws differs by %s nats, %.1f standard errors", WithError(math.Abs(z), se), math.Abs(z)/se)
 		if !(math.Abs(z) <= 4*se) {
 			add(posterior.Doubtful, "halves-differ", what, "halves of one run are two runs: they differ by more than their errors allow, so these are too small", "draw more")

@@ -76,11 +76,18 @@ func (e *Each) Finish(o *jobs.Outcome) {
 	slices.SortFunc(e.Rows, func(a, b EachRow) int { return cmp.Compare(a.Set, b.Set) })
 }
 
+// failed stands in Verdicts for data sets without a result.
+const failed posterior.Verdict = "failed"
+
 // Verdicts counts them.
 func (e *Each) Verdicts() map[posterior.Verdict]int {
 	out := map[posterior.Verdict]int{}
 	for _, r := range e.Rows {
-		out[r.Trust.Verdict]++
+		if r.Error != "" {
+			out[failed]++
+		} else {
+			out[r.Trust.Verdict]++
+		}
 	}
 	return out
 }
@@ -91,9 +98,12 @@ const eachColumns = 4
 // Text writes the table.
 func (e *Each) Text(w io.Writer) {
 	s := Styled(w)
-	v := e.Verdicts()
-	fmt.Fprintf(w, "%s: %s of %s data sets: %d good, %d doubtful, %d none\n", s.Bold(ppx.Printable(e.Run)), text.Thousands(uint64(len(e.Rows))), text.Thousands(uint64(e.Sets)),
-		v[posterior.Good], v[posterior.Doubtful], v[posterior.None])
+	v, failures := e.Verdicts(), ""
+	if n := v[failed]; n > 0 {
+		failures = fmt.Sprintf(", %d failed", n)
+	}
+	fmt.Fprintf(w, "%s: %s of %s data sets: %d good, %d doubtful, %d none%s\n", s.Bold(ppx.Printable(e.Run)), text.Thousands(uint64(len(e.Rows))), text.Thousands(uint64(e.Sets)),
+		v[posterior.Good], v[posterior.Doubtful], v[posterior.None], failures)
 	if e.Seconds > 0 {
 		fmt.Fprintf(w, "%s data sets a second, %s traces a second\n", Figure(Round(float64(e.SetsPerSecond))), Figure(Round(float64(e.TracesPerSecond))))
 	}

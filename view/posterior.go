@@ -19,22 +19,24 @@ import (
 // Posterior is what prior, infer, summary and merge print. Other programs read the JSON: fields may be added, none
 // changes or goes away within a Schema Number.
 type Posterior struct {
-	Schema          int    `json:"schema"`
-	Run             string `json:"run"`
-	Method          string `json:"method"`
-	Seed            uint64 `json:"seed"`
-	N               uint64 `json:"n"`
-	Traces          uint64 `json:"traces"`
-	Failed          uint64 `json:"failed"`
-	BadWeights      uint64 `json:"bad_weights"`
-	ESS             Number `json:"ess"`
-	Khat            Number `json:"khat"`
-	LogEvidence     Number `json:"log_evidence"`
-	LogEvidenceSE   Number `json:"log_evidence_se"`
-	Success         Number `json:"success"` // probability that a run of the prior succeeds
-	SuccessSE       Number `json:"success_se"`
-	Seconds         Number `json:"seconds"`
-	TracesPerSecond Number `json:"traces_per_second"`
+	Schema          int     `json:"schema"`
+	Run             string  `json:"run"`
+	Method          string  `json:"method"`
+	Seed            uint64  `json:"seed"`
+	N               uint64  `json:"n"`
+	Traces          uint64  `json:"traces"`
+	Failed          uint64  `json:"failed"`
+	BadWeights      uint64  `json:"bad_weights"`
+	ESS             Number  `json:"ess"`
+	Rhat            *Number `json:"rhat,omitempty"` // of chains
+	Chains          int     `json:"chains,omitempty"`
+	Khat            Number  `json:"khat"`
+	LogEvidence     Number  `json:"log_evidence"`
+	LogEvidenceSE   Number  `json:"log_evidence_se"`
+	Success         Number  `json:"success"` // probability that a run of the prior succeeds
+	SuccessSE       Number  `json:"success_se"`
+	Seconds         Number  `json:"seconds"`
+	TracesPerSecond Number  `json:"traces_per_second"`
 	// LikelihoodImportance is the exponent of the likelihood: 1 is the posterior.
 	LikelihoodImportance Number     `json:"likelihood_importance"`
 	Trust                Trust      `json:"trust"`
@@ -90,6 +92,7 @@ type Variable struct {
 	Q50SE   Number      `json:"q50_se"`
 	Q95SE   Number      `json:"q95_se"`
 	ESS     Number      `json:"ess"`
+	Rhat    *Number     `json:"rhat,omitempty"` // of chains
 	Trust   Trust       `json:"trust"`
 	Mode    *Number     `json:"mode,omitempty"`
 	Values  [][3]Number `json:"values,omitempty"` // value, probability, standard error
@@ -126,7 +129,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	}
 	t := sum.Judge(facts)
 	r := &Posterior{Schema: Schema, Run: o.Dir, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
-		ESS: Number(w.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(w.LogEvidenceSE()),
+		ESS: Number(sum.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(w.LogEvidenceSE()),
 		Seconds: Number(m.Seconds), LikelihoodImportance: Number(cmp.Or(m.LikelihoodImportance, 1)), Trust: trustOf(t), Warnings: []string{},
 		Variables: []Variable{}, Model: m.Model, Conditioned: m.Conditioned, Sum: sum}
 	r.Reasons = t.Reasons
@@ -144,6 +147,10 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	if t.Verdict == posterior.None {
 		r.LogEvidenceSE = nan
 	}
+	if sum.Chained != nil {
+		rhat := Number(sum.ChainFigures().Rhat)
+		r.Rhat, r.Chains, r.Khat, r.LogEvidence, r.LogEvidenceSE = &rhat, m.Chains.Chains, nan, nan, nan
+	}
 	if m.Seconds > 0 {
 		r.TracesPerSecond = Number(float64(w.N) / m.Seconds)
 	}
@@ -151,6 +158,10 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		x := Variable{Name: v.Name, Kind: v.Kind, Present: Number(v.Present), Finite: Number(v.Finite), Mean: Number(v.Mean), MeanSE: Number(v.MeanSE), SD: Number(v.SD),
 			Q05: Number(v.Q05), Q50: Number(v.Q50), Q95: Number(v.Q95), Q05SE: Number(v.Q05SE), Q50SE: Number(v.Q50SE), Q95SE: Number(v.Q95SE),
 			ESS: Number(v.ESS), Shape: v.Shape}
+		if sum.Chained != nil {
+			rhat := Number(v.Rhat)
+			x.Rhat = &rhat
+		}
 		own := t.Of(&v)
 		if x.Trust = trustOf(own); own.Verdict == posterior.None {
 			x.MeanSE, x.Q05SE, x.Q50SE, x.Q95SE = nan, nan, nan, nan
@@ -188,6 +199,13 @@ func (r *Posterior) figures() string {
 	evidence := WithError(float64(r.LogEvidence), float64(r.LogEvidenceSE))
 	if r.Trust.Verdict == posterior.None && !math.IsNaN(float64(r.LogEvidence)) && !math.IsInf(float64(r.LogEvidence), 0) {
 		evidence += " (error unknown)"
+	}
+	if r.Rhat != nil {
+		text := fmt.Sprintf("effective sample size %s   R̂ %s   %d chains", Figure(Round(float64(r.ESS))), Figure(float64(*r.Rhat)), r.Chains)
+		if r.LikelihoodImportance != 1 {
+			text += fmt.Sprintf("   (of the likelihood to the power of %g)", float64(r.LikelihoodImportance))
+		}
+		return text
 	}
 	text := fmt.Sprintf("effective sample size %s   k̂ %s   log evidence %s", Figure(float64(r.ESS)), khat(float64(r.Khat)), evidence)
 	if r.LikelihoodImportance != 1 {

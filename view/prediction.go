@@ -71,11 +71,13 @@ func NewPrediction(dir string, x *jobs.Predictive) *Prediction {
 		out.Statistics = append(out.Statistics, Statistic{s.Data, s.Name, Number(s.Observed), Number(s.Mean), Number(s.SD), Number(s.Q05), Number(s.Q50), Number(s.Q95),
 			Number(s.P), Number(s.PSE), Number(s.Adjusted), s.Blind, s.Outside})
 	}
-	var outside, odd []string
+	var outside, odd, beyond []string
 	for i := range out.Statistics {
 		switch s := &out.Statistics[i]; {
 		case s.Outside:
 			outside = append(outside, s.label())
+		case x.Statistics[i].Beyond:
+			beyond = append(beyond, s.label())
 		case s.PAdjusted < 0.01:
 			odd = append(odd, s.label())
 		}
@@ -84,6 +86,14 @@ func NewPrediction(dir string, x *jobs.Predictive) *Prediction {
 	if len(outside) > 0 {
 		out.Verdict = posterior.None
 		say("no replicate of %s comes up to the observed data in: %s. This model does not make such data, and what its posterior says of them means little", text.Thousands(uint64(x.Replicates)), ppx.List(outside, 5))
+	}
+	if len(beyond) > 0 {
+		out.Verdict = out.Verdict.Worse(posterior.Doubtful)
+		say("no replicate comes up to the observed data in %s, and %s replicates are too few to tell what that means: make more (-n 1000)", ppx.List(beyond, 5), text.Thousands(uint64(x.Replicates)))
+	}
+	if len(out.Statistics) == 0 {
+		out.Verdict = out.Verdict.Worse(posterior.Doubtful)
+		say("nothing was compared: no Observe that has data and a name is in the replicates (data of Samples are not made anew)")
 	}
 	if len(odd) > 0 {
 		out.Verdict = out.Verdict.Worse(posterior.Doubtful)
@@ -94,6 +104,14 @@ func NewPrediction(dir string, x *jobs.Predictive) *Prediction {
 		say("the latents have an effective sample size of only %s: p-values are hardly better than guesses", Figure(Round(x.ESS)))
 	}
 	return out
+}
+
+// From takes what there is to say of the posterior that the latents come from.
+func (p *Prediction) From(parent *Posterior) {
+	if parent.Trust.Verdict == posterior.None {
+		p.Verdict = posterior.None
+		p.Findings = append([]string{"the latents are of a result that cannot be trusted: " + parent.Reasons[0].Text}, p.Findings...)
+	}
 }
 
 // share is the p-value; that none was above does not make it 0.

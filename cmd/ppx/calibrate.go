@@ -37,13 +37,13 @@ func newManySets(quiet bool) *manySets {
 // show is a jobs.Options.Sets.
 func (m *manySets) show(done, n int, perSecond float64, s engine.Stats) {
 	if m.first < 0 {
-		m.first, m.begun = done-1, time.Now()
+		m.first, m.begun = done, time.Now()
 	}
 	if m.stats = s; !m.say() {
 		return
 	}
 	line := fmt.Sprintf("%s/%s data sets  %s traces/s", text.Thousands(uint64(done)), text.Thousands(uint64(n)), view.Figure(view.Round(perSecond)))
-	if made := done - m.first; made > 1 && done < n {
+	if made := done - m.first; made >= 10 && done < n { // the first to be done are the easy ones
 		line += "  " + view.Short(time.Duration(float64(time.Since(m.begun))/float64(made)*float64(n-done))) + " left"
 	}
 	m.p.line(float64(done)/float64(n), line+"  "+m.p.stats())
@@ -61,7 +61,7 @@ func (m *manySets) options(o jobs.Options, quiet bool) jobs.Options {
 			fmt.Fprintf(os.Stderr, "ppx: model %s, seed %d, folder %s\n", ppx.Quote(model), s.Seed, s.Out)
 		}
 	}
-	o.Sets = m.show
+	o.Sets, o.Every = m.show, m.p.every()
 	return o
 }
 
@@ -165,15 +165,20 @@ func (k *calibrateCommand) show(c *cobra.Command, r *view.Calibration) error {
 		return 0
 	})
 	var drawn []report.Ranks
-	for _, q := range list[:min(len(list), drawnQuantities)] {
-		if q.Sets == 0 {
+	special := []string{jobs.RankDistance, jobs.RankLikelihood, jobs.RankJoint} // which see what no variable does
+	for _, q := range list {
+		if of := slices.Contains(special, q.Name); q.Sets == 0 || !of && len(drawn) >= drawnQuantities-len(special) {
 			continue
 		}
 		low, high := posterior.BinomialBand(q.Sets, len(q.Bins), 0.99)
 		drawn = append(drawn, report.Ranks{Name: q.Name, Bins: q.Bins, Low: low, High: high})
 	}
+	title := fmt.Sprintf("Ranks of the truth: %s on %s", r.Method, r.Model)
+	if len(drawn) < len(list) {
+		title += fmt.Sprintf(" (%d of %d quantities)", len(drawn), len(list))
+	}
 	if len(drawn) > 0 {
-		if err := report.RankHistograms(filepath.Join(r.Run, "ranks.png"), fmt.Sprintf("Ranks of the truth: %s on %s", r.Method, r.Model), drawn); err != nil {
+		if err := report.RankHistograms(filepath.Join(r.Run, "ranks.png"), title, drawn); err != nil {
 			return err
 		}
 	}

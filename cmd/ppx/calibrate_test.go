@@ -6,6 +6,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,42 @@ func TestCalibrate(t *testing.T) {
 	}
 }
 
+// What only some traces have is judged too; a simulator that fails now and then can be; a rank that is none is no rank.
+func TestCalibrateWhatIsSometimesThere(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("prior --quiet --seed 9 -n 300 --out shifted"), model("rare", "V=shifted"))...)
+	out, _ := s.run(0, args(words("calibrate --json --quiet --seed 5 -n 300 --truths shifted --out wrong"), model("rare"))...)
+	if c := s.calibration(out); c.Trust.Verdict != posterior.None || c.Trust.Reasons[0].Variable == nil || *c.Trust.Reasons[0].Variable != "x" {
+		t.Error(out)
+	}
+	out, _ = s.run(0, args(words("calibrate --json --quiet --seed 5 -n 300 --out right"), model("rare"))...)
+	c := s.calibration(out)
+	for _, q := range c.Quantities {
+		if q.Name == "x" && (q.Sets < 100 || q.Undecided > 20) {
+			t.Errorf("%+v", q)
+		}
+	}
+	if c.Trust.Verdict != posterior.Good {
+		t.Errorf("%+v", c.Trust)
+	}
+	out, _ = s.run(0, args(words("calibrate --json --quiet --max-failed 1 --seed 4 -n 12 --max-draws 128 --out failing"), model("failing"))...)
+	if c := s.calibration(out); c.Failed < 1 || c.Decided+c.Failed+c.Undecided != 12 {
+		t.Error(out)
+	}
+	path := filepath.Join(s.dir, "right", "sets.jsonl")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := regexp.MustCompile(`"b":[0-9.e-]+`).ReplaceAllString(string(b), `"b":-7`)
+	if err := os.WriteFile(path, []byte(bad), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, e := s.run(2, words("calibrate --resume --quiet --out right")...); !strings.Contains(e, "line 1: the rank of b is -7") {
+		t.Error(e)
+	}
+}
+
 func TestCalibrateBadInput(t *testing.T) {
 	s := newSession(t)
 	s.run(0, args(words("infer --quiet --seed 1 -n 50 --observe y=1 --out posterior"), model("pair"))...)
@@ -112,6 +149,7 @@ func TestCalibrateBadInput(t *testing.T) {
 	for command, want := range map[string]string{
 		"-n 0":                           "-n must be at least 1",
 		"--min-ess 1":                    "--min-ess 1 must be at least 10",
+		"--min-ess inf":                  "--min-ess +Inf",
 		"--max-draws 5":                  "--max-draws 5 must be at least 128",
 		"--out posterior":                "posterior is not empty",
 		"--data nope":                    "--data nope: no Observe or Sample of that name",

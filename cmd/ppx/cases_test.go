@@ -26,6 +26,42 @@ import (
 // models are simulators for the tests: the test binary is one of them where PPX_TEST_SIM names it.
 var models = map[string]gosim.Model{
 	"families": enginetest.Families,
+	"quiet":    func(r *gosim.Run) gosim.Tensor { return gosim.Scalar(r.Sample("x", gosim.Normal(0, 1))) },
+	"six": func(r *gosim.Run) gosim.Tensor { // numbers around mu
+		mu := r.Sample("mu", gosim.Normal(0, 2))
+		r.ObserveTensor(gosim.Site{}, "v", gosim.Tensors(dist.Normal, gosim.Vector(mu, mu, mu, mu, mu, mu), gosim.Scalar(1)), gosim.Vector(0, 0, 0, 0, 0, 0))
+		return gosim.Scalar(mu)
+	},
+	"rare": func(r *gosim.Run) gosim.Tensor { // x is in half of the traces, and V moves it
+		low := 0.0
+		if os.Getenv("V") == "shifted" {
+			low = 3
+		}
+		b := r.SampleAt(gosim.Site{Address: "b"}, "b", gosim.Bernoulli(0.5))
+		if b == 1 {
+			r.SampleAt(gosim.Site{Address: "x"}, "x", gosim.Uniform(low, low+1))
+		}
+		r.ObserveAt(gosim.Site{Address: "y"}, "y", gosim.Normal(b, 1))
+		return gosim.Tensor{}
+	},
+	"failing": func(r *gosim.Run) gosim.Tensor { // one run in seven
+		x := r.Sample("x", gosim.Normal(0, 1))
+		if x > 1.07 {
+			panic("too large")
+		}
+		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
+	"two-modes": func(r *gosim.Run) gosim.Tensor { // ±8, with a valley that single steps do not cross
+		x := r.Sample("x", gosim.Normal(0, 10))
+		r.Observe("y", gosim.Normal(math.Abs(x)-8, 0.01))
+		return gosim.Scalar(x)
+	},
+	"nowhere": func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.Observe("y", gosim.Uniform(x*x+2, x*x+3))
+		return gosim.Scalar(x)
+	},
 	"pair": func(r *gosim.Run) gosim.Tensor { // V tells versions apart
 		mean := 0.0
 		site := gosim.Site{Address: "x"}

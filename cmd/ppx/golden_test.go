@@ -71,6 +71,7 @@ func TestGolden(t *testing.T) {
 		"compare":         {args: words("compare --json run prior")},
 		"calibrate":       {args: args(words("calibrate --json --quiet --seed 1 -n 20 --max-draws 500 --data y --out cc"), sim)},
 		"each":            {args: args(words("infer --json --quiet --seed 1 -n 100 --each sets.jsonl --out ee"), sim)},
+		"infer-chains":    {args: args(words("infer --json --quiet --method rmh --chains 2 --warmup 50 --seed 1 -n 100 --observe y=2 --out ch"), sim)},
 		"predict":         {args: words("predict --json --quiet --seed 1 -n 200 run --out pj")},
 		"derive":          {args: words("derive --json run -o dd --let s=a^2 --thin 2")},
 	} {

@@ -26,6 +26,7 @@ type job struct {
 	o       jobs.Options
 	network string
 	each    string
+	mcmc    jobs.MCMC
 	observe []string
 	files   []string
 	strict  bool
@@ -105,7 +106,8 @@ is given is fixed at the value and scored.
 
 The method "is" is importance sampling from the prior: exact in the limit, good where the data are not too
 surprising under the prior. "ic" is importance sampling from the proposals of a network that "ppx train" has made
-(--network): a few hundred traces then do for millions. The table comes with the effective sample size (ESS) and k̂, and says in
+(--network): a few hundred traces then do for millions. "lmh" and "rmh" are Markov chains, which take small steps where independent draws hardly ever
+hit: -n draws of all --chains together are kept after --warmup. The table comes with the effective sample size (ESS) and k̂ or R̂, and says in
 words when they are bad.`,
 		Example: `  ppx infer --observe obs0=8 --observe obs1=9 -n 20000 -- ./gum {endpoint}
   ppx infer --observe 'image=@event.npy' --observe-file data.json --target-ess 400 -n 1000000 -- ./sim --port {endpoint}
@@ -125,6 +127,10 @@ words when they are bad.`,
 	f.StringVar(&s.Method, "method", s.Method, "inference method: "+strings.Join(list, ", or "))
 	f.StringVar(&j.network, "network", "", "network file for ic, from ppx train")
 	f.Float64Var(&s.Defensive, "defensive", s.Defensive, "ic: probability of a trace that is drawn from the prior, which bounds the weights")
+	j.mcmc = jobs.DefaultMCMC()
+	f.IntVar(&j.mcmc.Chains, "chains", j.mcmc.Chains, "lmh, rmh: number of chains; -n counts the draws of all together")
+	f.Uint64Var(&j.mcmc.Warmup, "warmup", j.mcmc.Warmup, "lmh, rmh: first steps of each chain, which are not kept")
+	f.Uint64Var(&j.mcmc.Thin, "thin", j.mcmc.Thin, "lmh, rmh: keep every so many-th step")
 	j.register(c)
 	f.BoolVar(&j.strict, "strict", false, "exit with 1 unless the result can be trusted: the verdict \"good\"")
 	f.Float64Var(&s.LikelihoodImportance, "likelihood-importance", s.LikelihoodImportance, "exponent of the likelihood: below 1 for a tempered posterior")
@@ -248,6 +254,9 @@ func (j *job) job(c *cobra.Command, args []string) (*jobs.Spec, error) {
 		if s.Network = (&jobs.Ref{File: j.network}); !f.Changed("method") {
 			s.Method = "ic"
 		}
+	}
+	if m := jobs.Lookup(s.Verb, s.Method); m != nil && m.Chains {
+		s.MCMC = &j.mcmc
 	}
 	if (j.o.RetryFailed || j.o.Force) && !j.resume {
 		name := "force"

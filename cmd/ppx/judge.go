@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -134,10 +135,14 @@ all others (--loo), and how well a network tells the draws of two runs apart (--
 				}
 				if classify && i > 0 {
 					x, err := jobs.TellApart(ctx, runs[0], runs[i], 1)
-					if err != nil {
+					switch {
+					case errors.As(err, new(jobs.Misuse)): // the rest is there all the same
+						v.AddNoC2ST(i, err)
+					case err != nil:
 						return err
+					default:
+						v.AddC2ST(i, x)
 					}
-					v.AddC2ST(i, x)
 				}
 			}
 			return print(c, v, asJSON)

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -58,7 +59,12 @@ func run() int {
 	go func() {
 		<-signals
 		cancel(errInterrupted)
-		<-signals
+		first := time.Now()
+		for range signals { // what tells a whole group tells us twice
+			if time.Since(first) > time.Second {
+				break
+			}
+		}
 		os.Exit(130) // launched simulators die with their parent
 	}()
 	err := newRoot().ExecuteContext(ctx)

@@ -119,7 +119,7 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 		if model == "" {
 			model = r.Model
 		}
-		ess := "ESS " + view.Figure(math.Round(r.Sum.Weights.ESS()*10)/10)
+		ess := "ESS " + view.Figure(math.Round(r.Sum.ESS()*10)/10)
 		label := map[string]string{"is": "importance sampling", "ic": "with the network"}[r.Method]
 		if label == "" {
 			label = r.Method

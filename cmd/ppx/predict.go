@@ -94,6 +94,9 @@ func (k *predictCommand) execute(c *cobra.Command, args []string) error {
 	if err != nil || spec == nil {
 		return err
 	}
+	if err := jobs.CheckStats(c.Context(), spec.Prediction.Run, stats); err != nil {
+		return err
+	}
 	var last engine.Stats
 	p := newProgress(k.quiet, false, func() string { return simulators(last) })
 	o := k.o
@@ -119,6 +122,13 @@ func (k *predictCommand) execute(c *cobra.Command, args []string) error {
 		return err
 	}
 	r := view.NewPrediction(outcome.Dir, predictive)
+	if !spec.Prediction.Prior && len(spec.Prediction.LeaveOut) == 0 { // else it is of other weights
+		parent, e := jobs.Summarise(c.Context(), spec.Prediction.Run, false)
+		if e != nil {
+			return e
+		}
+		r.From(view.NewPosterior(parent))
+	}
 	if e := k.show(c, r, predictive); e != nil && err == nil {
 		return e
 	}

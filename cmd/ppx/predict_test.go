@@ -127,6 +127,43 @@ func TestPredictWhatDoesNotFit(t *testing.T) {
 			t.Errorf("%q: %q, want %q", command, e, want.says)
 		}
 	}
+	// Elements that are missing are neither scored nor predicted: without all of the others the prior is left.
+	s.run(0, args(words("infer --quiet --seed 1 -n 20000 --missing ok --observe v=[1,null,3,null,2,2] --out holes"), model("six"))...)
+	out, _ := s.run(0, words("predict --json --quiet --seed 1 holes --leave-out v --out o5")...)
+	p := s.prediction(out)
+	if x := statistic(t, p, "v", "mean"); math.Abs(float64(p.ESS)-20000) > 1 || x.Observed != 2 || math.Abs(float64(x.SD)-math.Sqrt(4+0.25)) > 0.25 {
+		t.Errorf("%+v, ESS %g", x, p.ESS)
+	}
+	out, _ = s.run(0, words("compare holes --loo --json")...)
+	var c view.Comparison
+	if err := json.Unmarshal([]byte(out), &c); err != nil {
+		t.Fatal(err)
+	}
+	exact := 0.0
+	for i, y := range []float64{1, 3, 2, 2} {
+		sum := 0.0
+		for k, z := range []float64{1, 3, 2, 2} {
+			if k != i {
+				sum += z
+			}
+		}
+		variance := 1 / (0.25 + 3)
+		d := y - sum*variance
+		exact += -d*d/2/(variance+1) - math.Log(2*math.Pi*(variance+1))/2
+	}
+	if l := c.LeftOut[0]; len(l.Data) != 4 || math.Abs(float64(l.ELPD)-exact) > 4*float64(l.MonteCarlo) || l.MonteCarlo > 0.1 {
+		t.Errorf("%+v, exact %g", l, exact)
+	}
+	// Few replicates cannot tell; nothing compared is nothing good.
+	s.run(0, args(words("infer --quiet --seed 1 -n 20000 --observe v=[0.5,1,-1,2,0.3,9] --out far"), model("six"))...)
+	out, _ = s.run(0, words("predict --json --quiet --seed 1 -n 100 far --out o6")...)
+	if p := s.prediction(out); p.Verdict == posterior.Good || !strings.Contains(p.Findings[0], "too few to tell") {
+		t.Error(out)
+	}
+	s.run(0, args(words("infer --quiet --seed 1 -n 100 --observe x=1 --out sample"), model("quiet"))...)
+	if _, e := s.run(2, words("predict sample")...); !strings.Contains(e, "has no data") {
+		t.Error(e)
+	}
 	// Another simulator; one that is not deterministic.
 	if _, e := s.run(2, args(words("predict --quiet run --out o2"), model("pair", "V=moved"))...); !strings.Contains(e, "this is not the simulator that") || !strings.Contains(e, "at statement 0: Sample at x2") {
 		t.Error(e)

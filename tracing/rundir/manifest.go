@@ -64,6 +64,7 @@ type Manifest struct {
 	Cut                  *Cut             `json:"cut,omitempty"` // of a run that ended early
 	Lineage              *Lineage         `json:"lineage,omitempty"`
 	Job                  json.RawMessage  `json:"job,omitempty"`      // that has made it (package jobs), but for its data
+	Chains               *Chains          `json:"chains,omitempty"`   // of a method that makes chains; weights are 1
 	LeftOut              uint64           `json:"left_out,omitempty"` // draws without a row: those for which the condition of a derived run is false; their weight is zero
 	Resampled            *Resampled       `json:"resampled,omitempty"`
 	Seeds                []uint64         `json:"seeds,omitempty"` // of joined runs, in the order of rows
@@ -76,6 +77,21 @@ type Cut struct {
 	Last    uint64  `json:"last,omitempty"` // it is one of the draws from draw to this one
 	Running float64 `json:"running"`        // seconds
 	Mean    float64 `json:"mean"`           // seconds that a run takes
+}
+
+// Chains are what a run's rows are: row r is a draw of chain r mod Chains, from 0; the column chain has its number, from 1.
+type Chains struct {
+	Chains int    `json:"chains"`
+	Warmup uint64 `json:"warmup"` // steps that were not kept
+	Thin   uint64 `json:"thin"`   // every so many-th step was
+	// Acceptance counts the steps behind the draws of the last session, by the address base of the site that was to move.
+	Acceptance map[string]*Acceptance `json:"acceptance,omitempty"`
+}
+
+// Acceptance is how many steps there were, and how many of them were taken.
+type Acceptance struct {
+	Steps    uint64 `json:"steps"`
+	Accepted uint64 `json:"accepted"`
 }
 
 // Lineage says that a run was made from the traces of another: row r from the other's row of parent in draws.

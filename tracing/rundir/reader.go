@@ -29,7 +29,7 @@ type Reader struct {
 	b     tracing.Builder
 	d     ppx.Dist
 	room  [dist.MaxRank + 1]int32
-	same  *tracing.Trace // the last one that another row shares statements with
+	same  map[int64]*tracing.Trace // by chain, the last one with statements of its own: others may share them
 }
 
 var _ tracing.Reader = (*Reader)(nil)
@@ -402,7 +402,7 @@ func (r *Reader) assemble(d *drawColumns, i int, s *siteColumns, at, l int) (*tr
 	var shared *tracing.Trace
 	if same := d.same.intsAt(i); len(same) > 0 {
 		var err error
-		if shared, err = r.shared(row, same[0]); err != nil {
+		if shared, err = r.shared(row, same[0], d.chain.ints[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -438,6 +438,9 @@ func (r *Reader) assemble(d *drawColumns, i int, s *siteColumns, at, l int) (*tr
 		}
 		t.From = &l
 	}
+	if chain := d.chain.ints[i]; chain > 0 && shared == nil {
+		r.keep(chain, t)
+	}
 	var ok bool
 	if t.Status, ok = tracing.StatusByName(d.status.str(i)); !ok {
 		return nil, fmt.Errorf("row %d: status %q", row, d.status.str(i))
@@ -449,9 +452,9 @@ func (r *Reader) assemble(d *drawColumns, i int, s *siteColumns, at, l int) (*tr
 }
 
 // shared is the trace of an earlier row, whose statements another row has too.
-func (r *Reader) shared(row, same int64) (*tracing.Trace, error) {
-	if r.same != nil && r.same.Row == same {
-		return r.same, nil
+func (r *Reader) shared(row, same, chain int64) (*tracing.Trace, error) {
+	if t := r.same[chain]; t != nil && t.Row == same {
+		return t, nil
 	}
 	if same < 0 || same >= row {
 		return nil, fmt.Errorf("row %d is the same as row %d, which is no earlier one", row, same)
@@ -464,8 +467,17 @@ func (r *Reader) shared(row, same int64) (*tracing.Trace, error) {
 	case t.Lineage().SameAs != tracing.NoRow:
 		return nil, fmt.Errorf("row %d is the same as row %d, which is the same as another", row, same)
 	}
-	r.same = t
+	r.keep(chain, t)
 	return t, nil
+}
+
+// keep keeps a trace for those that share its statements.
+func (r *Reader) keep(chain int64, t *tracing.Trace) {
+	const most = 1024 // chains
+	if r.same == nil || len(r.same) > most {
+		r.same = map[int64]*tracing.Trace{}
+	}
+	r.same[chain] = t
 }
 
 func (r *Reader) entry(b *tracing.Builder, s *siteColumns, row int) error {

@@ -1,0 +1,224 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/importance"
+	"github.com/ppx-engine/ppx-engine/internal/text"
+	"github.com/ppx-engine/ppx-engine/mcmc"
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// MCMC is what only jobs have whose method is chains; N is then the number of draws that are kept of all of them together.
+type MCMC struct {
+	Chains int    `json:"chains"`
+	Warmup uint64 `json:"warmup"` // steps of each chain that are not kept, and during which it adapts
+	Thin   uint64 `json:"thin"`   // every so many-th step is kept
+}
+
+// DefaultMCMC are the settings of chains that are not given.
+func DefaultMCMC() MCMC { return MCMC{Chains: 8, Warmup: 1000, Thin: 1} }
+
+const maxChains = 1000
+
+// checkMCMC refuses settings of chains that make no sense.
+func (s *Spec) checkMCMC() error {
+	c := s.MCMC
+	switch {
+	case c == nil:
+		return nil
+	case c.Chains < 1 || c.Chains > maxChains:
+		return misuse("--chains %d: want a number from 1 to %d", c.Chains, maxChains)
+	case c.Thin < 1:
+		return misuse("--thin %d must be at least 1", c.Thin)
+	case c.Warmup > math.MaxInt32 || c.Thin > math.MaxInt32:
+		return misuse("--warmup %d --thin %d: too large", c.Warmup, c.Thin)
+	case s.N < 4*uint64(c.Chains):
+		return misuse("-n %d is less than four draws of each of %d chains", s.N, c.Chains)
+	case s.First > 0:
+		return misuse("--first goes with independent draws: chains are not shared out")
+	}
+	return nil
+}
+
+// chained is a job whose method is chains: walk is the probability of a step from the neighbourhood.
+func chained(walk float64) func(context.Context, *Method, *Spec, Options) (*Outcome, error) {
+	return func(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, error) {
+		if o.RetryFailed {
+			return nil, misuse("--retry-failed goes with independent draws: a run that fails is a step that is not taken")
+		}
+		if spec.MCMC == nil {
+			c := DefaultMCMC()
+			spec.MCMC = &c
+		}
+		r := &run{spec: spec, o: o, method: m, sum: posterior.NewChainSummary(), last: map[uint32]*tracing.Trace{}}
+		r.draws = func(ctx context.Context, sink tracing.Writer) (importance.Outcome, error) {
+			return r.chains(ctx, walk, sink)
+		}
+		return r.do(ctx)
+	}
+}
+
+// chains runs the chains, all at a time, and takes what they keep in turns: row r is a draw of chain r mod Chains. What is random in a step is a function of
+// chain and step, so that the rows are the same whatever the number of simulators.
+func (r *run) chains(ctx context.Context, walk float64, sink tracing.Writer) (out importance.Outcome, err error) {
+	c := r.spec.MCMC
+	k := mcmc.NewKernel(mcmc.Kernel{Seed: r.cfg.Seed, Data: r.cfg.Data, Condition: r.cfg.Condition, Walk: walk, Beta: r.cfg.LikelihoodImportance})
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if t := r.cfg.MaxTime; t > 0 {
+		timer := time.AfterFunc(t, func() { cancel(errTime) })
+		defer timer.Stop()
+	}
+	kept := make([]chan *tracing.Trace, c.Chains)
+	var wg sync.WaitGroup
+	for i := range kept {
+		kept[i] = make(chan *tracing.Trace, 64)
+		wg.Go(func() {
+			if err := r.chain(ctx, k, i, kept[i]); err != nil {
+				cancel(fmt.Errorf("chain %d: %w", i+1, err))
+			}
+		})
+	}
+	defer wg.Wait()
+	defer cancel(nil)
+	start, last := time.Now(), time.Now()
+	for row := r.cfg.From; row < r.cfg.N; row++ {
+		var t *tracing.Trace
+		select {
+		case t = <-kept[row%uint64(c.Chains)]:
+		case <-ctx.Done():
+			if err := context.Cause(ctx); errors.Is(err, errTime) && parent.Err() == nil {
+				out.Stopped = "time limit"
+				return out, r.names.Final()
+			} else if err != nil {
+				return out, err
+			}
+		}
+		if err := errors.Join(sink.Write(ctx, t), r.sum.Write(ctx, t)); err != nil {
+			return out, err
+		}
+		out.Drawn++
+		if err := r.names.Add(t); err != nil {
+			return out, err
+		}
+		// Effective sample sizes cost more the more draws there are.
+		if wait := max(r.o.Every, min(5*time.Second, time.Duration(out.Drawn)*50*time.Microsecond)); r.cfg.Progress != nil && time.Since(last) > wait {
+			last = time.Now()
+			p := importance.Progress{Done: row + 1, N: r.cfg.N, Elapsed: time.Since(start), ESS: r.sum.ESS()}
+			p.PerSecond = float64(out.Drawn) / time.Since(start).Seconds()
+			p.Left = time.Duration(float64(p.N-p.Done) / p.PerSecond * float64(time.Second))
+			r.cfg.Progress(p)
+		}
+	}
+	return out, r.names.Final()
+}
+
+var errTime = errors.New("time limit")
+
+// chain runs one chain and hands on what it keeps. A chain that goes on makes its warm-up again, which is the same to the bit, for the scales that it has
+// learned, and then goes on from its last recorded draw.
+func (r *run) chain(ctx context.Context, k *mcmc.Kernel, index int, kept chan<- *tracing.Trace) error {
+	c, chain := r.spec.MCMC, uint32(index)+1
+	s, err := k.Start(ctx, r.pool, chain)
+	if err != nil {
+		return err
+	}
+	step := uint64(0)
+	one := func(adapt bool) error {
+		var info mcmc.Info
+		if s, info, err = k.Step(ctx, r.pool, chain, step, s, adapt); err != nil {
+			return err
+		}
+		step++
+		if !adapt {
+			r.accept.add(info)
+		}
+		return nil
+	}
+	for step < c.Warmup {
+		if err := one(true); err != nil {
+			return err
+		}
+	}
+	row := uint64(index)
+	var before, own *tracing.Trace // the last draw, and the last one with statements of its own
+	var state *tracing.Trace       // what that one was
+	if last := r.last[chain]; last != nil {
+		s = k.Resume(last, s.Scales)
+		step, row = last.Lineage().Step+1, uint64(last.Row)+uint64(c.Chains)
+		before, own, state = last, last, last
+		if same := last.Lineage().SameAs; same != tracing.NoRow {
+			original := *last
+			original.Row = same
+			own = &original
+		}
+	}
+	for ; row < r.cfg.N; row += uint64(c.Chains) {
+		for range c.Thin {
+			if err := one(false); err != nil {
+				return err
+			}
+		}
+		t := *s.Trace
+		t.Row, t.Chain, t.LogWeight, t.LogWeightRest = int64(row), chain, 0, 0
+		t.From = &tracing.Lineage{Step: step - 1, Parent: tracing.NoRow, SameAs: tracing.NoRow}
+		if before != nil {
+			t.From.Parent = before.Row
+		}
+		if own != nil && s.Trace == state {
+			t.Share(own)
+		} else {
+			own, state = &t, s.Trace
+		}
+		before = &t
+		select {
+		case kept <- &t:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// acceptance counts the steps of chains by address.
+type acceptance struct {
+	mu sync.Mutex
+	by map[string]*rundir.Acceptance
+}
+
+func (a *acceptance) add(i mcmc.Info) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.by == nil {
+		a.by = map[string]*rundir.Acceptance{}
+	}
+	x := a.by[i.Base]
+	if x == nil {
+		x = &rundir.Acceptance{}
+		a.by[i.Base] = x
+	}
+	x.Steps++
+	if i.Accepted {
+		x.Accepted++
+	}
+}
+
+// stuck names the address whose steps are hardly ever taken, "" if there is none.
+func (a *acceptance) stuck() string {
+	for base, x := range a.by {
+		if x.Steps >= 200 && float64(x.Accepted) < 0.01*float64(x.Steps) {
+			return fmt.Sprintf("of %s steps at %s %s were taken: that site hardly moves", text.Thousands(x.Steps), ppx.Quote(base), text.Thousands(x.Accepted))
+		}
+	}
+	return ""
+}
