@@ -124,8 +124,8 @@ func TestCalibrateWhatIsSometimesThere(t *testing.T) {
 	if c.Trust.Verdict != posterior.Good {
 		t.Errorf("%+v", c.Trust)
 	}
-	out, _ = s.run(0, args(words("calibrate --json --quiet --max-failed 1 --seed 4 -n 12 --max-draws 128 --out failing"), model("failing"))...)
-	if c := s.calibration(out); c.Failed < 1 || c.Decided+c.Failed+c.Undecided != 12 {
+	out, _ = s.run(0, args(words("calibrate --json --quiet --max-failed 1 --seed 4 -n 6 --max-draws 128 --out failing"), model("failing"))...)
+	if c := s.calibration(out); c.Failed < 1 || c.Decided+c.Failed+c.Undecided != 6 {
 		t.Error(out)
 	}
 	path := filepath.Join(s.dir, "right", "sets.jsonl")
