@@ -112,7 +112,7 @@ func (r *run) chains(ctx context.Context, walk float64, sink tracing.Writer) (ou
 			return out, err
 		}
 		// Effective sample sizes cost more the more draws there are.
-		if wait := max(r.o.Every, min(5*time.Second, time.Duration(out.Drawn)*50*time.Microsecond)); r.cfg.Progress != nil && time.Since(last) > wait {
+		if wait := max(r.o.Every, time.Duration(out.Drawn)*100*time.Microsecond); r.cfg.Progress != nil && time.Since(last) > wait {
 			last = time.Now()
 			p := importance.Progress{Done: row + 1, N: r.cfg.N, Elapsed: time.Since(start), ESS: r.sum.ESS()}
 			p.PerSecond = float64(out.Drawn) / time.Since(start).Seconds()

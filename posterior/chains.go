@@ -217,6 +217,9 @@ type Chained struct {
 type sequence struct {
 	chains [][]float32
 	absent bool // some draw has none
+
+	figures ChainFigures
+	at      uint64 // draws of all chains when they were computed
 }
 
 // maxSequences is how many numbers are kept; above, the variables that came last lose theirs.
@@ -275,13 +278,22 @@ func (c *Chained) put(q *sequence, i int, x float64) {
 
 // of are the figures of a sequence; of one that some draws have not, those of whether they have it.
 func (c *Chained) of(q *sequence) ChainFigures {
-	least := math.MaxInt
+	least, total := math.MaxInt, uint64(0)
 	for _, n := range c.count {
 		least = min(least, n)
+		total += uint64(n)
 	}
 	if q == nil || q.chains == nil || least == math.MaxInt {
 		return Chains(nil)
 	}
+	if q.at != total {
+		q.at, q.figures = total, c.compute(q, least)
+	}
+	return q.figures
+}
+
+// compute are the figures of the first draws of a sequence, as many of each chain.
+func (c *Chained) compute(q *sequence, least int) ChainFigures {
 	absent := q.absent
 	for i := range c.count {
 		absent = absent || i >= len(q.chains) || len(q.chains[i]) < c.count[i]

@@ -27,7 +27,7 @@ func (s *Summary) Distance(o *Summary, name string) (d Distance, ok bool) {
 	if !ok1 || !ok2 || a.m.w == 0 || b.m.w == 0 {
 		return d, false
 	}
-	n, m := s.finish(a).ESS, o.finish(b).ESS
+	n, m := s.essOf(a), o.essOf(b)
 	between := a.m.mean - b.m.mean
 	sd := math.Sqrt((a.m.sd()*a.m.sd()+b.m.sd()*b.m.sd())/2 + between*between/4)
 	if !(sd > 0) {

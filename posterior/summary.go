@@ -436,16 +436,10 @@ func (s *Summary) finish(a named) Variable {
 	if v.Kind == Discrete {
 		a.discrete(&v)
 	}
-	share := s.Weights.share()
 	if s.Chained != nil {
-		f := s.Chained.of(a.chains)
-		v.Rhat = f.Rhat
-		share = math.Min(1, f.Bulk/v.ESS)
-		if math.IsNaN(f.Bulk) { // not kept: as the worst of those that are
-			share = math.Min(1, s.ESS()/v.ESS)
-		}
+		v.Rhat = s.Chained.of(a.chains).Rhat
 	}
-	if share < 1 {
+	if share := s.essOf(a) / v.ESS; share < 1 {
 		v.ESS *= share
 		more := 1 / math.Sqrt(share)
 		for _, se := range []*float64{&v.MeanSE, &v.Q05SE, &v.Q50SE, &v.Q95SE} {
@@ -456,6 +450,18 @@ func (s *Summary) finish(a named) Variable {
 		}
 	}
 	return v
+}
+
+// essOf is the effective sample size of a variable: of the weights of its draws; of chains the bulk one, or, where it was not kept, that of the result.
+func (s *Summary) essOf(a named) float64 {
+	n := a.m.ess()
+	if s.Chained == nil {
+		return n * s.Weights.share()
+	}
+	if f := s.Chained.of(a.chains); !math.IsNaN(f.Bulk) {
+		return math.Min(n, f.Bulk)
+	}
+	return math.Min(n, s.ESS())
 }
 
 // discrete fills in the mode and the distribution.
