@@ -50,6 +50,8 @@ type CalibratedSet struct {
 	Ranks     map[string]float64 `json:"ranks"`
 	Undecided []string           `json:"undecided"`
 	Error     string             `json:"error,omitempty"` // why there is no inference
+
+	bulk []float64 // of chains: the effective sample size of each quantity
 }
 
 // line is what sets.jsonl has of it.
@@ -129,8 +131,8 @@ type Calibrated struct {
 
 // calibrated is a job that judges a method.
 func calibrated(ctx context.Context, m *Method, spec *Spec, o Options) (_ *Outcome, err error) {
-	if m.Chains {
-		return nil, misuse("--method %s: calibrate judges methods of weighted draws; ranks of chains would have to be thinned", m.Name)
+	if m.Chains && spec.MCMC == nil {
+		spec.MCMC = &MCMC{Chains: 4, Warmup: 500, Thin: 1}
 	}
 	if spec.Out == "" {
 		spec.Out = FreshDirectory(spec.Verb)
@@ -419,14 +421,22 @@ func (c *calibration) set(ctx context.Context, k uint64) (*CalibratedSet, error)
 	if c.broken != nil {
 		c.broken(&r.cfg)
 	}
-	weights, ranks, err := c.draw(ctx, k, &r.cfg, x, out)
+	out.LogLikelihood = rundir.Number(x.logLikelihood)
+	draw := c.draw
+	if c.method.Chains {
+		draw = c.drawChains
+	}
+	ranks, err := draw(ctx, k, &r.cfg, x, out)
 	if err != nil {
 		return nil, err
 	}
-	out.ESS, out.Khat, out.LogEvidence, out.LogLikelihood = rundir.Number(weights.ESS()), rundir.Number(weights.Khat()), rundir.Number(weights.LogEvidence()), rundir.Number(x.logLikelihood)
 	ties := dist.NewStream(c.spec.Seed, dist.StreamCalibration.Stream(uint32(k)+1), dist.StatementResample, tieDraw, dist.PurposeAccept)
 	for i, name := range c.table.names {
-		switch rank, ess := ranks.Of(i, ties.Float64()); {
+		rank, ess := ranks.Of(i, ties.Float64())
+		if out.bulk != nil {
+			ess = out.bulk[i]
+		}
+		switch {
 		case !ranks.Known(i):
 		case ess < c.spec.Calibration.MinESS:
 			out.Undecided = append(out.Undecided, name)
@@ -439,14 +449,11 @@ func (c *calibration) set(ctx context.Context, k uint64) (*CalibratedSet, error)
 
 // draw draws from the posterior of a data set until the effective sample size is enough, or there are too many draws: first a few, then as many
 // as seem to lack, so that a set stops at one of few places and not when its luck is best.
-func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config, x *truth, out *CalibratedSet) (*posterior.Weights, *posterior.Ranks, error) {
-	want := slices.Clone(x.values)
-	distance, likelihood, joint := c.table.extra()
-	ref := c.ref.of(x.data, k)
-	want[distance], want[likelihood], want[joint] = c.ref.distance(ref, x.values), x.logLikelihood, x.logJoint
+func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config, x *truth, out *CalibratedSet) (*posterior.Ranks, error) {
+	q := c.quantities(x, k)
+	want := q.truth()
 	ranks, weights := posterior.NewRanks(want), posterior.NewWeights()
 	stack := cfg.Stack()
-	values, reader := make([]float64, len(want)), c.table.reader()
 	var rel tracing.Relative
 	enough := uint64(0) // draws, but for what only some have
 	for end := uint64(firstDraws); ; {
@@ -461,7 +468,7 @@ func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config
 		}
 		for t, err := range c.x.Stream(ctx, source, nil) {
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			out.Draws++
 			c.drawn.Add(1)
@@ -472,9 +479,7 @@ func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config
 			}
 			t = cfg.Temper(t)
 			weights.Add(t.LogWeight, t.LogWeightRest)
-			reader.read(t, values)
-			values[distance], values[likelihood], values[joint] = c.ref.distance(ref, values), t.LogLikelihood, logJoint(t)
-			ranks.Add(rel.Of(t), values)
+			ranks.Add(rel.Of(t), q.of(t))
 		}
 		ess := weights.ESS()
 		if ess >= c.spec.Calibration.MinESS { // what only some draws have takes longer
@@ -488,11 +493,41 @@ func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config
 			}
 		}
 		if ess >= c.spec.Calibration.MinESS || end >= c.spec.Calibration.MaxDraws {
-			return weights, ranks, nil
+			out.ESS, out.Khat, out.LogEvidence = rundir.Number(weights.ESS()), rundir.Number(weights.Khat()), rundir.Number(weights.LogEvidence())
+			return ranks, nil
 		}
 		lack := 1.1 * float64(end) * c.spec.Calibration.MinESS / max(ess, 1)
 		end = uint64(min(max(lack, 1.25*float64(end)), 4*float64(end)))
 	}
+}
+
+// quantities are what is ranked of a data set.
+type quantities struct {
+	c      *calibration
+	x      *truth
+	ref    []float64
+	reader *columnReader
+	values []float64
+}
+
+func (c *calibration) quantities(x *truth, k uint64) *quantities {
+	return &quantities{c: c, x: x, ref: c.ref.of(x.data, k), reader: c.table.reader(), values: make([]float64, len(c.table.names))}
+}
+
+// truth is their true values.
+func (q *quantities) truth() []float64 {
+	out := slices.Clone(q.x.values)
+	distance, likelihood, joint := q.c.table.extra()
+	out[distance], out[likelihood], out[joint] = q.c.ref.distance(q.ref, q.x.values), q.x.logLikelihood, q.x.logJoint
+	return out
+}
+
+// of is their values in a trace, until the next call.
+func (q *quantities) of(t *tracing.Trace) []float64 {
+	q.reader.read(t, q.values)
+	distance, likelihood, joint := q.c.table.extra()
+	q.values[distance], q.values[likelihood], q.values[joint] = q.c.ref.distance(q.ref, q.values), t.LogLikelihood, logJoint(t)
+	return q.values
 }
 
 // logJoint is the log density of all that a trace has drawn and scored.

@@ -144,6 +144,30 @@ func TestCalibrationDoesNotDependOnWorkers(t *testing.T) {
 	}
 }
 
+// Chains are calibrated, and those of another posterior are not.
+func TestCalibratedChains(t *testing.T) {
+	testbed.WithoutRace(t)
+	chains := func(method string, change func(*calibration)) func(*calibration) {
+		return func(c *calibration) {
+			c.method, c.spec.Method, c.spec.MCMC = Lookup(Infer, method), method, &MCMC{Chains: 4, Warmup: 200, Thin: 1}
+			c.spec.Calibration.MaxDraws = 20000
+			if change != nil {
+				change(c)
+			}
+		}
+	}
+	for _, method := range []string{"lmh", "rmh"} {
+		c, _ := judge(t, branching.Model, 120, 4, chains(method, nil))
+		if c.Trust.Verdict != posterior.Good || c.Decided < 110 || !math.IsNaN(c.Gain) {
+			t.Errorf("%s: %+v, %d decided", method, c.Trust, c.Decided)
+		}
+	}
+	c, _ := judge(t, gum.Model, 200, 4, chains("rmh", func(c *calibration) { c.spec.LikelihoodImportance = 4 }))
+	if c.Trust.Verdict != posterior.None || c.Trust.Reasons[0].Code != posterior.NotCalibrated {
+		t.Errorf("a likelihood that is too sharp: %+v", c.Trust)
+	}
+}
+
 // What cannot be calibrated is refused with a reason.
 func TestUncalibratable(t *testing.T) {
 	for want, model := range map[string]func(*gosim.Run) gosim.Tensor{

@@ -49,29 +49,33 @@ func (s *Spec) checkMCMC() error {
 	return nil
 }
 
-// chained is a job whose method is chains: walk is the probability of a step from the neighbourhood.
-func chained(walk float64) func(context.Context, *Method, *Spec, Options) (*Outcome, error) {
-	return func(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, error) {
-		if o.RetryFailed {
-			return nil, misuse("--retry-failed goes with independent draws: a run that fails is a step that is not taken")
-		}
-		if spec.MCMC == nil {
-			c := DefaultMCMC()
-			spec.MCMC = &c
-		}
-		r := &run{spec: spec, o: o, method: m, sum: posterior.NewChainSummary(), last: map[uint32]*tracing.Trace{}}
-		r.draws = func(ctx context.Context, sink tracing.Writer) (importance.Outcome, error) {
-			return r.chains(ctx, walk, sink)
-		}
-		return r.do(ctx)
+// chained is a job whose method is chains.
+func chained(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, error) {
+	if o.RetryFailed {
+		return nil, misuse("--retry-failed goes with independent draws: a run that fails is a step that is not taken")
 	}
+	if spec.MCMC == nil {
+		c := DefaultMCMC()
+		spec.MCMC = &c
+	}
+	if err := spec.checkMCMC(); err != nil {
+		return nil, err
+	}
+	r := &run{spec: spec, o: o, method: m, sum: posterior.NewChainSummary(), last: map[uint32]*tracing.Trace{}}
+	r.draws = r.chains
+	return r.do(ctx)
+}
+
+// kernel is that of a method of chains.
+func (m *Method) kernel(c *importance.Config) *mcmc.Kernel {
+	return mcmc.NewKernel(mcmc.Kernel{Seed: c.Seed, Kind: c.Kind, Data: c.Data, Condition: c.Condition, Walk: m.walk, Beta: c.LikelihoodImportance})
 }
 
 // chains runs the chains, all at a time, and takes what they keep in turns: row r is a draw of chain r mod Chains. What is random in a step is a function of
 // chain and step, so that the rows are the same whatever the number of simulators.
-func (r *run) chains(ctx context.Context, walk float64, sink tracing.Writer) (out importance.Outcome, err error) {
+func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.Outcome, err error) {
 	c := r.spec.MCMC
-	k := mcmc.NewKernel(mcmc.Kernel{Seed: r.cfg.Seed, Data: r.cfg.Data, Condition: r.cfg.Condition, Walk: walk, Beta: r.cfg.LikelihoodImportance})
+	k := r.method.kernel(&r.cfg)
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

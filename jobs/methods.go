@@ -21,6 +21,7 @@ type Method struct {
 	Settings []string
 	// Chains tells that its draws are those of chains.
 	Chains bool
+	walk   float64 // of chains: the probability of a step from the neighbourhood
 	// run does the job.
 	run func(context.Context, *Method, *Spec, Options) (*Outcome, error)
 	// guide prepares what proposes values; nil: they are drawn from the prior.
@@ -41,8 +42,8 @@ var Methods = []Method{
 			}
 			return ""
 		}},
-	{Name: "lmh", Doc: "chains of single-site Metropolis-Hastings, new values from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained(0)},
-	{Name: "rmh", Doc: "the same, half of the steps from the neighbourhood of the present value", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained(0.5)},
+	{Name: "lmh", Doc: "chains of single-site Metropolis-Hastings, new values from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained},
+	{Name: "rmh", Doc: "the same, half of the steps from the neighbourhood of the present value", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, walk: 0.5, run: chained},
 	{Name: "predict", Doc: "data from the latents of a run", Verb: Predict, run: sampling, guide: replayRun},
 	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: trained},
 }

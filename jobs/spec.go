@@ -666,6 +666,9 @@ func (s *Spec) Check() error {
 			return err
 		}
 	}
+	if s.Verb == Calibrate { // there N counts data sets
+		return nil
+	}
 	return s.checkMCMC()
 }
 

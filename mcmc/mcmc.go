@@ -29,6 +29,7 @@ var (
 // Kernel is a chain's settings: what it conditions on, and how it moves. Safe for concurrent use by several chains.
 type Kernel struct {
 	Seed uint64
+	Kind dist.StreamKind // of random numbers
 	Data control.Data
 	// Condition scores Observes that bring their own value, and are not in Data, at that value.
 	Condition bool
@@ -128,7 +129,7 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 
 // draw names the runs of a chain.
 func (k *Kernel) draw(chain uint32, index uint64) engine.Draw {
-	return engine.Draw{Seed: k.Seed, Kind: dist.StreamInference, Chain: chain, Index: index}
+	return engine.Draw{Seed: k.Seed, Kind: k.Kind, Chain: chain, Index: index}
 }
 
 // beta is the exponent of the likelihood.

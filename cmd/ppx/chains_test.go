@@ -111,10 +111,9 @@ func TestChainsThatAreNotTrusted(t *testing.T) {
 		"infer --method lmh -n 10 --observe y=1":                 "-n 10 is less than four draws of each of 8 chains",
 		"infer --method lmh --first 5 --observe y=1":             "--first goes with independent draws",
 		"infer --method lmh --prior-inflation 0.5 --observe y=1": "--prior-inflation does not go with --method lmh",
-		"calibrate --method lmh":                                 "calibrate judges methods of weighted draws",
 	} {
 		list := words(command)
-		if strings.HasPrefix(command, "infer --method") || strings.HasPrefix(command, "calibrate") {
+		if strings.HasPrefix(command, "infer --method") {
 			list = args(list, model("pair"))
 		}
 		if _, e := s.run(2, list...); !strings.Contains(e, want) || strings.Count(e, "\n") != 1 {
