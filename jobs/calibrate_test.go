@@ -20,8 +20,8 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
-// judge calibrates importance sampling on a model in this process.
-func judge(t *testing.T, model func(*gosim.Run) gosim.Tensor, sets uint64, workers int, change func(*calibration)) (*posterior.Calibration, []CalibratedSet) {
+// ranksOf calibrates importance sampling on a model in this process.
+func ranksOf(t *testing.T, model func(*gosim.Run) gosim.Tensor, sets uint64, workers int, change func(*calibration)) (*posterior.Calibration, []CalibratedSet) {
 	t.Helper()
 	x := engine.NewLocal(gosim.Wrap(model), workers)
 	defer x.Close()
@@ -56,7 +56,7 @@ func TestCalibrated(t *testing.T) {
 		if testbed.Raced {
 			sets = 60
 		}
-		c, _ := judge(t, model, sets, 4, nil)
+		c, _ := ranksOf(t, model, sets, 4, nil)
 		for _, r := range c.Trust.Reasons {
 			if r.Code == posterior.NotCalibrated {
 				t.Errorf("%s: %s", name, r.Text)
@@ -71,7 +71,7 @@ func TestCalibrated(t *testing.T) {
 // The gain of gum is the mutual information of mu and two observations: ½·log(1 + 2·5/2).
 func TestGainIsTheMutualInformation(t *testing.T) {
 	testbed.WithoutRace(t)
-	c, _ := judge(t, gum.Model, 400, 4, nil)
+	c, _ := ranksOf(t, gum.Model, 400, 4, nil)
 	if want := 0.5 * math.Log(6); math.Abs(c.Gain-want) > 4*c.GainSE {
 		t.Errorf("gain %g ± %g, exact %g", c.Gain, c.GainSE, want)
 	}
@@ -113,7 +113,7 @@ func TestBrokenTwinsAreCaught(t *testing.T) {
 		"sharp":   func(c *calibration) { c.spec.LikelihoodImportance = 2 },
 		"prior":   func(c *calibration) { c.broken = func(cfg *importance.Config) { cfg.LikelihoodImportance = 1e-9 } },
 	} {
-		c, _ := judge(t, gum.Model, 300, 4, change)
+		c, _ := ranksOf(t, gum.Model, 300, 4, change)
 		if c.Trust.Verdict != posterior.None || c.Trust.Reasons[0].Code != posterior.NotCalibrated {
 			t.Errorf("%s: %+v", name, c.Trust)
 		}
@@ -132,7 +132,7 @@ func TestBrokenTwinsAreCaught(t *testing.T) {
 func TestCalibrationDoesNotDependOnWorkers(t *testing.T) {
 	var want []CalibratedSet
 	for _, workers := range []int{1, 8} {
-		_, got := judge(t, branching.Model, 30, workers, func(c *calibration) { c.spec.Calibration.MaxDraws = 2000 })
+		_, got := ranksOf(t, branching.Model, 30, workers, func(c *calibration) { c.spec.Calibration.MaxDraws = 2000 })
 		if want == nil {
 			want = got
 		}
@@ -157,12 +157,12 @@ func TestCalibratedChains(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"lmh", "rmh"} {
-		c, _ := judge(t, branching.Model, 120, 4, chains(method, nil))
+		c, _ := ranksOf(t, branching.Model, 120, 4, chains(method, nil))
 		if c.Trust.Verdict != posterior.Good || c.Decided < 110 || !math.IsNaN(c.Gain) {
 			t.Errorf("%s: %+v, %d decided", method, c.Trust, c.Decided)
 		}
 	}
-	c, _ := judge(t, gum.Model, 200, 4, chains("rmh", func(c *calibration) { c.spec.LikelihoodImportance = 4 }))
+	c, _ := ranksOf(t, gum.Model, 200, 4, chains("rmh", func(c *calibration) { c.spec.LikelihoodImportance = 4 }))
 	if c.Trust.Verdict != posterior.None || c.Trust.Reasons[0].Code != posterior.NotCalibrated {
 		t.Errorf("a likelihood that is too sharp: %+v", c.Trust)
 	}

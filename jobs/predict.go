@@ -10,6 +10,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -84,7 +85,7 @@ func replayRun(r *run) (func(engine.Draw) engine.Layer, error) {
 
 // hasData tells whether any Observe of a run was scored.
 func hasData(dir string) bool {
-	data, err := observedData(context.Background(), dir)
+	data, err := judge.ObservedData(context.Background(), dir)
 	return err != nil || len(data) > 0 // an error is told by who reads it next
 }
 
@@ -177,29 +178,11 @@ func observed(t *tracing.Trace, names []string, f func(site int, name string)) {
 	if len(names) == 0 {
 		return
 	}
-	statements(t, func(i int, name string) {
-		if e := &t.Sites[i]; e.Op == ppx.Observe && e.Origin.Scored() && named(names, name) {
+	judge.Statements(t, func(i int, name string) {
+		if e := &t.Sites[i]; e.Op == ppx.Observe && e.Origin.Scored() && judge.Named(names, name) {
 			f(i, name)
 		}
 	})
-}
-
-// named tells whether a name, or that of all its occurrences, is in the list.
-func named(list []string, name string) bool {
-	base, _ := ppx.SplitOccurrence(name)
-	return slices.Contains(list, name) || slices.Contains(list, base)
-}
-
-// statements calls f for the named statements of a trace.
-func statements(t *tracing.Trace, f func(site int, name string)) {
-	var occ tracing.Occurrences
-	var vars tracing.Variables
-	vars.Each(t, func(int, tracing.Quantity, ppx.Tensor) {})
-	for i := range t.Sites {
-		if e := &t.Sites[i]; e.Name != 0 {
-			f(i, vars.Name(tracing.Quantity{Name: e.Name, Occurrence: occ.Next(e)}))
-		}
-	}
 }
 
 // sameAsParent makes a trace of the run again, data and all: the latents must mean what they meant there.
@@ -223,4 +206,17 @@ func (s *Spec) checkPrediction() error {
 		return misuse("-n %d: too many replicates", s.N)
 	}
 	return nil
+}
+
+// Predicted compares the replicates in a run directory that ppx predict has made with the data of the run that they were made from.
+func Predicted(ctx context.Context, dir string, stats []judge.Stat) (*judge.Predictive, error) {
+	spec, err := Recorded(dir)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Verb != Predict {
+		return nil, misuse("%s was made by ppx %s", dir, spec.Verb)
+	}
+	p := spec.Prediction
+	return judge.Predict(ctx, dir, judge.Question{Run: p.Run, Prior: p.Prior, LeftOut: p.LeaveOut}, stats)
 }

@@ -6,7 +6,7 @@ import (
 	"math"
 
 	"github.com/ppx-engine/ppx-engine/internal/text"
-	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
@@ -67,7 +67,7 @@ type C2ST struct {
 const moves = 0.1
 
 // AddPowers adds the table of a run; its own posterior stands in the Comparison already.
-func (c *Comparison) AddPowers(i int, x *jobs.PowerScaled) {
+func (c *Comparison) AddPowers(i int, x *judge.PowerScaled) {
 	p := c.results[i]
 	out := Powers{Run: p.Run, Varies: x.Varies, Variables: []PowerVariable{}}
 	means := func(of [2]*posterior.Summary) (m [2]map[string]float64) {
@@ -90,7 +90,7 @@ func (c *Comparison) AddPowers(i int, x *jobs.PowerScaled) {
 		}
 		r.PriorMoves, r.LikelihoodMoves = (r.Prior[1]-r.Prior[0])/v.SD, (r.Likelihood[1]-r.Likelihood[0])/v.SD
 		// d mean / d power is the covariance of the variable with the log density, whose error is √2 σ σ'/√ESS at most, nearly.
-		se := (jobs.Powers[1] - jobs.Powers[0]) * math.Sqrt(2/min(x.ESS, float64(v.ESS)))
+		se := (judge.Powers[1] - judge.Powers[0]) * math.Sqrt(2/min(x.ESS, float64(v.ESS)))
 		r.PriorSE, r.LikelihoodSE = Number(se*x.PriorSD), Number(se*x.LikelihoodSD)
 		if x.Varies {
 			nan := Number(math.NaN())
@@ -110,7 +110,7 @@ func (c *Comparison) AddPowers(i int, x *jobs.PowerScaled) {
 }
 
 // AddLeaveOneOut adds the data of a run.
-func (c *Comparison) AddLeaveOneOut(i int, list []jobs.LeftOut) {
+func (c *Comparison) AddLeaveOneOut(i int, list []judge.LeftOut) {
 	out := LeaveOneOut{Run: c.results[i].Run, Data: []LeftOutDatum{}, Better: Number(math.NaN()), BetterSE: Number(math.NaN())}
 	var elpd []float64
 	for _, x := range list {
@@ -159,7 +159,7 @@ func sumWithError(x []float64) (sum, se Number) {
 }
 
 // AddC2ST adds what a classifier made of the first run and run i.
-func (c *Comparison) AddC2ST(i int, x *jobs.C2ST) {
+func (c *Comparison) AddC2ST(i int, x *judge.C2ST) {
 	c.C2ST = append(c.C2ST, C2ST{Run: c.results[i].Run, Accuracy: Number(x.Accuracy), SE: Number(x.SE), Draws: x.Draws, Variables: x.Variables})
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/internal/text"
-	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
@@ -54,7 +54,7 @@ func (s *Statistic) label() string {
 }
 
 // NewPrediction judges the statistics.
-func NewPrediction(dir string, x *jobs.Predictive) *Prediction {
+func NewPrediction(dir string, x *judge.Predictive) *Prediction {
 	out := &Prediction{Schema: Schema, Run: dir, Parent: x.Run, Kind: "posterior", LeftOut: append([]string{}, x.LeftOut...), Replicates: x.Replicates, ESS: Number(x.ESS),
 		Verdict: posterior.Good, Findings: []string{}, Statistics: []Statistic{}}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/view"
@@ -113,30 +114,30 @@ all others (--loo), and how well a network tells the draws of two runs apart (--
 				case filepath.Ext(logLikelihood) != ".npz":
 					return usagef("--log-likelihood %s: want a file that ends in .npz", ppx.Quote(logLikelihood))
 				}
-				if err := jobs.WriteLogLikelihood(ctx, args[0], logLikelihood); err != nil {
+				if err := judge.WriteLogLikelihood(ctx, args[0], logLikelihood); err != nil {
 					return err
 				}
 			}
 			v := view.NewComparison(runs)
 			for i, path := range args {
 				if powers {
-					x, err := jobs.ScalePowers(ctx, path)
+					x, err := judge.ScalePowers(ctx, path)
 					if err != nil {
 						return err
 					}
 					v.AddPowers(i, x)
 				}
 				if loo {
-					x, err := jobs.LeaveOneOut(ctx, path)
+					x, err := judge.LeaveOneOut(ctx, path)
 					if err != nil {
 						return err
 					}
 					v.AddLeaveOneOut(i, x)
 				}
 				if classify && i > 0 {
-					x, err := jobs.TellApart(ctx, runs[0], runs[i], 1)
+					x, err := judge.TellApart(ctx, side(runs[0]), side(runs[i]), 1)
 					switch {
-					case errors.As(err, new(jobs.Misuse)): // the rest is there all the same
+					case errors.Is(err, judge.ErrUse): // the rest is there all the same
 						v.AddNoC2ST(i, err)
 					case err != nil:
 						return err
@@ -155,4 +156,9 @@ all others (--loo), and how well a network tells the draws of two runs apart (--
 	f.StringVar(&logLikelihood, "log-likelihood", "", "write the log density of each number of the data in each trace to this .npz file (one run)")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
+}
+
+// side is a run as package judge takes it.
+func side(o *jobs.Outcome) judge.Run {
+	return judge.Run{Dir: o.Dir, Manifest: o.Manifest, Summary: o.Summary}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 	"github.com/ppx-engine/ppx-engine/view"
@@ -88,7 +89,7 @@ func exitCode(err error) int {
 		return 130
 	case strings.HasPrefix(err.Error(), "unknown command"): // cobra's own
 		return 2
-	case errors.As(err, &usage), errors.As(err, &misuse), errors.Is(err, engine.ErrUsage), errors.Is(err, rundir.ErrExists),
+	case errors.As(err, &usage), errors.As(err, &misuse), errors.Is(err, judge.ErrUse), errors.Is(err, engine.ErrUsage), errors.Is(err, rundir.ErrExists),
 		errors.Is(err, rundir.ErrNotARun), errors.Is(err, rundir.ErrDamaged), errors.Is(err, rundir.ErrFormat):
 		return 2
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/report"
@@ -82,19 +83,19 @@ func (k *predictCommand) execute(c *cobra.Command, args []string) error {
 	case !k.resume && k.file == "":
 		return usagef("which run? Give a run directory")
 	}
-	var stats []jobs.Stat
+	var stats []judge.Stat
 	for _, s := range k.stats {
 		name, value, ok := strings.Cut(s, "=")
 		if !ok || name == "" {
 			return usagef("--stat %s: want NAME=EXPRESSION", ppx.Quote(s))
 		}
-		stats = append(stats, jobs.Stat{Name: name, Value: value})
+		stats = append(stats, judge.Stat{Name: name, Value: value})
 	}
 	spec, err := k.askFor(c, command)
 	if err != nil || spec == nil {
 		return err
 	}
-	if err := jobs.CheckStats(c.Context(), spec.Prediction.Run, stats); err != nil {
+	if err := judge.CheckStats(c.Context(), spec.Prediction.Run, stats); err != nil {
 		return err
 	}
 	var last engine.Stats
@@ -145,13 +146,13 @@ const (
 )
 
 // show prints the judgement, and draws it.
-func (k *predictCommand) show(c *cobra.Command, r *view.Prediction, x *jobs.Predictive) error {
+func (k *predictCommand) show(c *cobra.Command, r *view.Prediction, x *judge.Predictive) error {
 	var fans []report.Fan
 	for _, s := range x.Series[:min(len(x.Series), drawnSeries)] {
 		fans = append(fans, report.Fan{Name: s.Name, Bands: s.Bands, Observed: s.Observed})
 	}
 	list := slices.Clone(x.Statistics)
-	slices.SortStableFunc(list, func(a, b jobs.Statistic) int { // the oddest first
+	slices.SortStableFunc(list, func(a, b judge.Statistic) int { // the oddest first
 		switch {
 		case a.Adjusted < b.Adjusted:
 			return -1

@@ -1,4 +1,6 @@
-package jobs
+// Package judge says of recorded runs what follows from their stored densities and draws: how a posterior moves with the powers of its parts, how well it
+// predicts each datum, whether two can be told apart, and whether replicated data look like observed ones.
+package judge
 
 import (
 	"cmp"
@@ -21,6 +23,13 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
+
+// ErrUse says that what was asked for cannot be said of this run.
+var ErrUse = errors.New("cannot be judged")
+
+func unusable(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrUse, fmt.Errorf(format, args...))
+}
 
 // Powers are those that prior and likelihood are raised to, to see how the posterior moves (N. Kallioinen, T. Paananen, P. Bürkner and A. Vehtari,
 // "Detecting and diagnosing prior and likelihood sensitivity with power-scaling", 2024).
@@ -110,11 +119,11 @@ func ScalePowers(ctx context.Context, dir string) (*PowerScaled, error) {
 	case err != nil:
 		return nil, err
 	case !m.Conditioned:
-		return nil, misuse("%s is of the prior: it has no likelihood to scale", dir)
+		return nil, unusable("%s is of the prior: it has no likelihood to scale", dir)
 	case m.Resampled != nil:
-		return nil, misuse("%s has been resampled: its weights are gone; take the run that it was made from", dir)
+		return nil, unusable("%s has been resampled: its weights are gone; take the run that it was made from", dir)
 	case m.LikelihoodImportance != 0 && m.LikelihoodImportance != 1:
-		return nil, misuse("%s has a likelihood to the power of %g already", dir, m.LikelihoodImportance)
+		return nil, unusable("%s has a likelihood to the power of %g already", dir, m.LikelihoodImportance)
 	}
 	out.PriorSD, out.LikelihoodSD, out.ESS = ofPrior.sd(), ofLikelihood.sd(), weights.ESS()
 	return out, nil
@@ -186,7 +195,7 @@ func LeaveOneOut(ctx context.Context, dir string) ([]LeftOut, error) {
 	var out []LeftOut
 	for _, x := range list {
 		if x.without.N != all.N {
-			return nil, misuse("only some traces of %s have the datum %s: what it is to leave it out is not defined", dir, ppx.Quote(x.Label))
+			return nil, unusable("only some traces of %s have the datum %s: what it is to leave it out is not defined", dir, ppx.Quote(x.Label))
 		}
 		x.ELPD, x.LPPD, x.Khat = all.LogSum()-x.without.LogSum(), x.with.LogSum()-all.LogSum(), x.without.Khat()
 		x.SE = math.Sqrt(1/x.without.ESS() + 1/all.ESS())
@@ -209,13 +218,13 @@ func elementwise(ctx context.Context, dir string, f func(*tracing.Trace, element
 	}
 	switch m := r.Manifest; {
 	case !m.Conditioned:
-		return misuse("%s is of the prior: it has no data", dir)
+		return unusable("%s is of the prior: it has no data", dir)
 	case m.NoParameters:
-		return misuse("%s was recorded with --no-parameters: the densities of single numbers are not known", dir)
+		return unusable("%s was recorded with --no-parameters: the densities of single numbers are not known", dir)
 	case m.Resampled != nil:
-		return misuse("%s has been resampled: its weights are gone; take the run that it was made from", dir)
+		return unusable("%s has been resampled: its weights are gone; take the run that it was made from", dir)
 	case m.LikelihoodImportance != 0 && m.LikelihoodImportance != 1:
-		return misuse("%s has a likelihood to the power of %g", dir, m.LikelihoodImportance)
+		return unusable("%s has a likelihood to the power of %g", dir, m.LikelihoodImportance)
 	}
 	given, err := r.Manifest.Tensors(dir)
 	if err != nil {
@@ -230,7 +239,7 @@ func elementwise(ctx context.Context, dir string, f func(*tracing.Trace, element
 		}
 		var e elements
 		var failed error
-		statements(t, func(i int, name string) {
+		Statements(t, func(i int, name string) {
 			if s := &t.Sites[i]; s.Op != ppx.Observe || !s.Origin.Scored() {
 				return
 			}
@@ -297,10 +306,10 @@ func WriteLogLikelihood(ctx context.Context, dir, path string) error {
 			}
 		}
 		if !maps.Equal(count, width) {
-			return misuse("draw %d of %s has other data than the draws before: there is no table of them", t.Draw, dir)
+			return unusable("draw %d of %s has other data than the draws before: there is no table of them", t.Draw, dir)
 		}
 		if total > maxLogLikelihood {
-			return misuse("%s has too many numbers for a file of log likelihoods (above %d)", dir, maxLogLikelihood)
+			return unusable("%s has too many numbers for a file of log likelihoods (above %d)", dir, maxLogLikelihood)
 		}
 		return nil
 	})
@@ -328,12 +337,19 @@ const (
 	mostVariables = 50
 )
 
+// Run is a recorded run and its summary.
+type Run struct {
+	Dir      string
+	Manifest *rundir.Manifest
+	Summary  *posterior.Summary
+}
+
 // TellApart trains a network to tell draws of two posteriors apart, by the variables that all draws of both have. Draws are sampled without replacement, a
-// fifth of the effective sample size at most, as no draw may occur twice. Errors: Misuse where that is too few.
-func TellApart(ctx context.Context, a, b *Outcome, seed uint64) (*C2ST, error) {
+// fifth of the effective sample size at most, as no draw may occur twice. Errors: ErrUse where that is too few.
+func TellApart(ctx context.Context, a, b Run, seed uint64) (*C2ST, error) {
 	out := &C2ST{}
 	have := map[string]int{}
-	for _, o := range []*Outcome{a, b} {
+	for _, o := range []Run{a, b} {
 		for _, v := range o.Summary.Variables() {
 			if v.Kind != posterior.TensorKind && v.Present == 1 && v.Finite == 1 {
 				if have[v.Name]++; have[v.Name] == 2 && len(out.Variables) < mostVariables {
@@ -344,21 +360,21 @@ func TellApart(ctx context.Context, a, b *Outcome, seed uint64) (*C2ST, error) {
 	}
 	var sets [2][][]float64
 	n := mostC2ST
-	for _, o := range []*Outcome{a, b} {
+	for _, o := range []Run{a, b} {
 		w := o.Summary.Weights
 		ess := w.ESS()
 		if !o.Manifest.Conditioned {
 			ess *= 5 // equal weights: no draw stands for others
 		}
 		if o.Manifest.Chains != nil {
-			return nil, misuse("%s is of chains: its draws depend on each other and repeat, which a classifier would learn", o.Dir)
+			return nil, unusable("%s is of chains: its draws depend on each other and repeat, which a classifier would learn", o.Dir)
 		}
 		if w.Before != nil {
-			return nil, misuse("%s has been resampled: copies of one draw are told apart by nothing but themselves; take the run that it was made from", o.Dir)
+			return nil, unusable("%s has been resampled: copies of one draw are told apart by nothing but themselves; take the run that it was made from", o.Dir)
 		}
 		n = min(n, int(ess/5))
 	}
-	for i, o := range []*Outcome{a, b} {
+	for i, o := range []Run{a, b} {
 		var err error
 		if sets[i], err = distinct(ctx, o.Dir, out.Variables, n, seed+uint64(i)); err != nil {
 			return nil, err
@@ -366,7 +382,7 @@ func TellApart(ctx context.Context, a, b *Outcome, seed uint64) (*C2ST, error) {
 	}
 	var err error
 	if out.Result, err = c2st.Accuracy(sets[0], sets[1], seed); err != nil {
-		return nil, misuse("%w: a fifth of the smaller effective sample size, as none may occur twice", err)
+		return nil, unusable("%w: a fifth of the smaller effective sample size, as none may occur twice", err)
 	}
 	return out, nil
 }

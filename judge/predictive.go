@@ -1,4 +1,4 @@
-package jobs
+package judge
 
 import (
 	"cmp"
@@ -116,23 +116,22 @@ var tests = []struct {
 	{"max", slices.Max[[]float64]},
 }
 
-// Predicted compares the replicates in a run directory that ppx predict has made with the data of the run that they were made from.
-func Predicted(ctx context.Context, dir string, stats []Stat) (*Predictive, error) {
-	spec, err := Recorded(dir)
-	if err != nil {
-		return nil, err
-	}
-	if spec.Verb != Predict {
-		return nil, misuse("%s was made by ppx %s", dir, spec.Verb)
-	}
-	p := spec.Prediction
-	out := &Predictive{Run: shortened(p.Run), Prior: p.Prior, LeftOut: p.LeaveOut}
-	data, err := observedData(ctx, p.Run)
+// Question is what replicates were made for: of which run, from the prior or without which data.
+type Question struct {
+	Run     string
+	Prior   bool
+	LeftOut []string
+}
+
+// Predict compares the replicates in a run directory with the data of the run that they were made from.
+func Predict(ctx context.Context, dir string, q Question, stats []Stat) (*Predictive, error) {
+	out := &Predictive{Run: shortened(q.Run), Prior: q.Prior, LeftOut: q.LeftOut}
+	data, err := ObservedData(ctx, q.Run)
 	if err != nil {
 		return nil, err
 	}
 	for label := range data {
-		if len(p.LeaveOut) > 0 && !named(p.LeaveOut, label) {
+		if len(q.LeftOut) > 0 && !Named(q.LeftOut, label) {
 			delete(data, label)
 		}
 	}
@@ -153,7 +152,7 @@ func Predicted(ctx context.Context, dir string, stats []Stat) (*Predictive, erro
 		}
 	}
 	if out.Replicates == 0 {
-		return nil, misuse("%s has no replicate", dir)
+		return nil, unusable("%s has no replicate", dir)
 	}
 	if m := r.Manifest; m.Lineage != nil {
 		out.ESS = float64(m.Lineage.ESS)
@@ -174,8 +173,8 @@ func shortened(path string) string {
 	return path
 }
 
-// observedData are the data of a run, by the name of the variable that they would be; elements that were missing are NaN.
-func observedData(ctx context.Context, dir string) (map[string][]float64, error) {
+// ObservedData are the data of a run, by the name of the variable that they would be; elements that were missing are NaN.
+func ObservedData(ctx context.Context, dir string) (map[string][]float64, error) {
 	r, err := rundir.Open(dir, nil)
 	if err != nil {
 		return nil, err
@@ -193,7 +192,7 @@ func observedData(ctx context.Context, dir string) (map[string][]float64, error)
 		if t.Status != tracing.OK {
 			continue
 		}
-		statements(t, func(i int, name string) {
+		Statements(t, func(i int, name string) {
 			if e := &t.Sites[i]; e.Op != ppx.Observe || !e.Origin.Scored() || out[name] != nil {
 				return
 			}
@@ -257,7 +256,7 @@ func (c *comparison) compile(ctx context.Context, r *rundir.Reader, stats []Stat
 					known[c.vars.Label(q, v.Shape, i)] = true
 				}
 			})
-			statements(t, func(i int, name string) { // of the run itself, whose data are no variables
+			Statements(t, func(i int, name string) { // of the run itself, whose data are no variables
 				if v := t.Value(i); t.Sites[i].Op == ppx.Observe {
 					for k := range v.Data {
 						if label := name; len(v.Data) == 1 {
@@ -273,11 +272,11 @@ func (c *comparison) compile(ctx context.Context, r *rundir.Reader, stats []Stat
 	names := slices.Sorted(maps.Keys(known))
 	for i, s := range stats {
 		if slices.ContainsFunc(stats[:i], func(x Stat) bool { return x.Name == s.Name }) {
-			return misuse("--stat %s is given twice", ppx.Quote(s.Name))
+			return unusable("--stat %s is given twice", ppx.Quote(s.Name))
 		}
 		e, err := expression.Compile(s.Value, names)
 		if err != nil {
-			return Misuse{fmt.Errorf("--stat %s: %w", ppx.Quote(s.Name), err)}
+			return unusable("--stat %s: %w", ppx.Quote(s.Name), err)
 		}
 		c.custom = append(c.custom, custom{s, e})
 		c.out.Statistics = append(c.out.Statistics, Statistic{Data: "", Name: s.Name})
@@ -290,7 +289,7 @@ func (c *comparison) add(t *tracing.Trace) {
 	c.out.Replicates++
 	values, truths := map[string]float64{}, map[string]float64{}
 	statement := map[int]string{}
-	statements(t, func(i int, name string) { statement[i] = name })
+	Statements(t, func(i int, name string) { statement[i] = name })
 	c.vars.Each(t, func(entry int, q tracing.Quantity, v ppx.Tensor) {
 		name := statement[entry]
 		isData := entry >= 0 && t.Sites[entry].Op == ppx.Observe
