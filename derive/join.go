@@ -3,10 +3,13 @@ package derive
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -83,6 +86,9 @@ func Join(ctx context.Context, dirs []string, out, version string, progress func
 			m.Error = fmt.Sprintf("%s was %s", r.Path, r.Manifest.State)
 		}
 	}
+	if err := alike(ctx, runs); err != nil {
+		return nil, err
+	}
 	seconds := 0.0
 	m.Lineage = &rundir.Lineage{Run: strings.Join(paths, ", "), Change: fmt.Sprintf("%d runs joined", len(runs))}
 	w, err := rundir.Create(out, m, data)
@@ -123,4 +129,56 @@ func shareSeed(a, b *rundir.Manifest) bool {
 		return false
 	}
 	return slices.ContainsFunc(of(a), func(s uint64) bool { return slices.Contains(of(b), s) })
+}
+
+// alike refuses runs that cannot be of one job: their evidences are farther apart than seeds can make them, or their simulators bring other values of their own.
+func alike(ctx context.Context, runs []*rundir.Reader) error {
+	var z, se []float64
+	var own [][]float64
+	for _, r := range runs {
+		w := posterior.NewWeights()
+		var values []float64
+		for t, err := range r.All(ctx) {
+			switch {
+			case err != nil:
+				return err
+			case t.Status == tracing.Failed:
+				w.AddFailed()
+			case t.Status == tracing.OK:
+				w.Add(t.LogWeight, t.LogWeightRest)
+				if values == nil {
+					values = []float64{}
+					for i := range t.Sites {
+						if e := &t.Sites[i]; e.Op == ppx.Observe && e.Origin.Scored() {
+							values = append(values, t.Value(i).Data...)
+						}
+					}
+				}
+			}
+		}
+		w.LeftOut = r.Manifest.LeftOut
+		z, se, own = append(z, w.LogEvidence()), append(se, w.LogEvidenceSE()), append(own, values)
+		i := len(z) - 1
+		if len(own[i]) == len(own[0]) && !slices.EqualFunc(own[i], own[0], func(a, b float64) bool { return a == b || a != a && b != b }) && !drawn(r) {
+			return unusable("%s and %s are not of one job: their simulators bring other data", runs[0].Path, r.Path)
+		}
+		if d, e := math.Abs(z[i]-z[0]), math.Hypot(se[i], se[0]); r.Manifest.Conditioned && w.ESS() >= 10 && d > 6*e {
+			return unusable("%s and %s are not of one job: their log evidences, %.4g ± %.1g and %.4g ± %.1g, are %.0f standard errors apart", runs[0].Path, r.Path, z[0], se[0], z[i], se[i], d/e)
+		}
+	}
+	return nil
+}
+
+// drawn tells that data have missing elements, which are drawn anew in each trace.
+func drawn(r *rundir.Reader) bool {
+	data, err := r.Manifest.Tensors(r.Path)
+	if err != nil {
+		return true
+	}
+	for _, v := range data {
+		if slices.ContainsFunc(v.Data, math.IsNaN) {
+			return true
+		}
+	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/mcmc"
@@ -144,10 +145,7 @@ func (r *run) chain(ctx context.Context, k *mcmc.Kernel, index int, kept chan<- 
 			return err
 		}
 		step++
-		if !adapt {
-			r.accept.add(info)
-		}
-		return nil
+		return r.accept.add(info, adapt, r.spec.Simulator.MaxFailed)
 	}
 	for step < c.Warmup {
 		if err := one(true); err != nil {
@@ -196,13 +194,25 @@ func (r *run) chain(ctx context.Context, k *mcmc.Kernel, index int, kept chan<- 
 
 // acceptance counts the steps of chains by address.
 type acceptance struct {
-	mu sync.Mutex
-	by map[string]*rundir.Acceptance
+	mu            sync.Mutex
+	by            map[string]*rundir.Acceptance
+	steps, failed uint64 // of all chains, with their warm-up
 }
 
-func (a *acceptance) add(i mcmc.Info) {
+// add counts a step; an error if too many fail.
+func (a *acceptance) add(i mcmc.Info, adapt bool, allowed float64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.steps++
+	if i.Failed {
+		a.failed++
+		if expected := float64(a.steps) * allowed; a.failed > 10 && float64(a.failed) > expected+4*math.Sqrt(expected) {
+			return fmt.Errorf("%w: the runs of %d of %d steps failed, clearly more than %g %% (--max-failed %g)", engine.ErrGivenUp, a.failed, a.steps, 100*allowed, allowed)
+		}
+	}
+	if adapt {
+		return nil
+	}
 	if a.by == nil {
 		a.by = map[string]*rundir.Acceptance{}
 	}
@@ -215,6 +225,7 @@ func (a *acceptance) add(i mcmc.Info) {
 	if i.Accepted {
 		x.Accepted++
 	}
+	return nil
 }
 
 // stuck names the address whose steps are hardly ever taken, "" if there is none.

@@ -52,7 +52,7 @@ func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Tr
 	if m.Chains != nil {
 		sum = posterior.NewChainSummary()
 	}
-	o := &Outcome{Dir: dir, Manifest: m, Summary: sum, Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, State: m.State,
+	o := &Outcome{Dir: dir, Manifest: m, Summary: sum, Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, Scored: &Scored{}, State: m.State,
 		Done: m.Counts.Traces + m.Counts.Failed}
 	o.Summary.Full = full
 	o.Summary.Weights.LeftOut = m.LeftOut
@@ -67,6 +67,7 @@ func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Tr
 			return nil, err
 		}
 		_ = o.Names.Add(t) // the judgement will say so
+		o.Scored.add(t)
 		each(t)
 		if m.Network != nil {
 			_ = o.Unseen.Write(ctx, t) // it has no errors

@@ -57,6 +57,7 @@ type Outcome struct {
 	Summary  *posterior.Summary
 	Names    *control.Names
 	Unseen   *Unseen
+	Scored   *Scored  // of a recorded run
 	Remarks  []string // besides those of the others
 	Stopped  string   // why it ended before N, "" if it did not
 	State    string   // as in the manifest
@@ -390,6 +391,7 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 		}
 		if m.Chains != nil {
 			m.Chains.Acceptance = r.accept.by
+			m.Chains.Steps, m.Chains.Failed = m.Chains.Steps+r.accept.steps, m.Chains.Failed+r.accept.failed
 		}
 	})
 	var reason error

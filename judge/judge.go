@@ -75,7 +75,7 @@ func ScalePowers(ctx context.Context, dir string) (*PowerScaled, error) {
 		out.Prior[i], out.Likelihood[i] = posterior.NewSummary(), posterior.NewSummary()
 	}
 	var ofPrior, ofLikelihood spread
-	var rel tracing.Relative
+	var rel, relPrior, relLikelihood tracing.Relative
 	weights, latents := posterior.NewWeights(), -1
 	m, err := eachOK(ctx, dir, func(t *tracing.Trace) error {
 		var prior, likelihood tracing.Sum
@@ -91,8 +91,9 @@ func ScalePowers(ctx context.Context, dir string) (*PowerScaled, error) {
 		}
 		lw := rel.Of(t)
 		weights.Add(t.LogWeight, t.LogWeightRest)
-		ofPrior.add(prior.Kept().High, lw)
-		ofLikelihood.add(likelihood.Kept().High, lw)
+		p, l := prior.Kept(), likelihood.Kept()
+		ofPrior.add(relPrior.Log(p.High, p.Rest), lw)
+		ofLikelihood.add(relLikelihood.Log(l.High, l.Rest), lw)
 		out.Varies = out.Varies || latents >= 0 && n != latents
 		latents = n
 		for i, power := range Powers {
@@ -167,8 +168,9 @@ func LeaveOneOut(ctx context.Context, dir string) ([]LeftOut, error) {
 	var list []*one
 	at := map[string]*one{}
 	all := posterior.NewWeights()
+	var rel tracing.Relative // one for all sums, so that large constants cancel
 	err := elementwise(ctx, dir, func(t *tracing.Trace, e elements) error {
-		all.Add(t.LogWeight, t.LogWeightRest)
+		all.Add(rel.Log(t.LogWeight, t.LogWeightRest), 0)
 		for i, label := range e.labels {
 			x := at[label]
 			if x == nil {
@@ -182,7 +184,7 @@ func LeaveOneOut(ctx context.Context, dir string) ([]LeftOut, error) {
 					w.AddProduct(sign, e.logP[i])
 					w = w.Kept()
 				}
-				to.Add(w.High, w.Rest)
+				to.Add(rel.Log(w.High, w.Rest), 0)
 			}
 			add(x.without, -1)
 			add(x.with, 1)

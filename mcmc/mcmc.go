@@ -57,6 +57,7 @@ const (
 	firstScale = 0.5
 	wanted     = 0.35 // acceptance of walks in one dimension
 	maxTries   = 10_000
+	maxFailed  = 10      // of those: more of them, if they are the half, are no bad luck
 	firstStep  = 1 << 32 // the draw of step 0: before it are those that look for a start
 )
 
@@ -73,6 +74,7 @@ type Info struct {
 	Base     string // address of the site that was to move
 	Walked   bool   // whether it was a walk
 	Accepted bool
+	Failed   bool // the run did
 	LogRatio float64
 }
 
@@ -108,10 +110,14 @@ func (k *Kernel) Resume(t *tracing.Trace, scales Scales) *State {
 // Start draws from the prior until a trace has a finite weight. Errors: ErrStart, ErrFixed, those of the executor.
 func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*State, error) {
 	stack := engine.Stack{k.condition, control.Prior{}}
+	failed := 0
 	for i := range uint64(maxTries) {
 		t, err := x.Execute(ctx, engine.Task{Draw: k.draw(chain, i), Stack: func(engine.Draw) engine.Stack { return stack }})
 		switch {
 		case errors.Is(err, engine.ErrGivenUp):
+			if failed++; failed > 2 && failed == int(i)+1 || failed > maxFailed && 2*failed > int(i) {
+				return nil, fmt.Errorf("%d of the first %d runs failed: %w", failed, i+1, err)
+			}
 			continue
 		case err != nil:
 			return nil, err
@@ -170,6 +176,7 @@ func (k *Kernel) Step(ctx context.Context, x engine.Executor, chain uint32, step
 	t, err := x.Execute(ctx, engine.Task{Draw: d, Stack: func(engine.Draw) engine.Stack { return stack }})
 	switch {
 	case errors.Is(err, engine.ErrGivenUp):
+		info.Failed = true
 		return s, k.learn(s, &p, info, adapt, 0), nil
 	case err != nil:
 		return s, info, err
@@ -235,8 +242,11 @@ func (k *Kernel) logRatio(s, next *State, site int, forward, backward float64) (
 		return math.Inf(-1), nil
 	}
 	var sum tracing.Sum
-	sum.AddProduct(k.beta(), t.LogLikelihood)
-	sum.AddProduct(-k.beta(), old.LogLikelihood)
+	// With what rounding has taken from both: a constant that all traces have must not hide what tells them apart.
+	for _, x := range []struct{ sign, high, rest float64 }{{1, t.LogLikelihood, t.LogLikelihoodRest}, {-1, old.LogLikelihood, old.LogLikelihoodRest}} {
+		sum.AddProduct(x.sign*k.beta(), x.high)
+		sum.AddProduct(x.sign*k.beta(), x.rest)
+	}
 	for i := range t.Sites {
 		e := &t.Sites[i]
 		if e.Op != ppx.Sample || e.Origin != tracing.Reused && e.Origin != tracing.FromProposal {

@@ -209,8 +209,8 @@ const (
 const (
 	doubtfulP = 0.01
 	noneP     = 0.001
-	leastSets = 100
-	leastP    = 8 // data sets that a p-value can be computed of
+	leastSets = 500 // made, decided or not
+	leastP    = 8   // data sets that a p-value can be computed of
 )
 
 // Calibrate judges the ranks of quantities, by data set. A data set is undecided if the quantity that every draw has is. gains are those of the data
@@ -294,8 +294,8 @@ func Calibrate(names []string, every string, ranks []map[string]float64, undecid
 	switch {
 	case c.Decided < leastP:
 		add(None, FewSets, "", "so few data sets were ranked (%d) that it says nothing", c.Decided)
-	case c.Decided < leastSets:
-		add(Doubtful, FewSets, "", "%d data sets were ranked: only gross errors show (500 show most)", c.Decided)
+	case all < leastSets:
+		add(Doubtful, FewSets, "", "%d data sets show only gross errors; make %d", all, leastSets)
 	}
 	slices.SortStableFunc(c.Trust.Reasons, func(a, b Reason) int {
 		return slices.Index([]Verdict{None, Doubtful, Good}, a.Verdict) - slices.Index([]Verdict{None, Doubtful, Good}, b.Verdict)

@@ -215,7 +215,7 @@ type Chained struct {
 
 // sequence is one number of each draw, by chain; NaN where the draw has none.
 type sequence struct {
-	chains [][]float32
+	chains [][]float64
 	absent bool // some draw has none
 
 	figures ChainFigures
@@ -260,11 +260,11 @@ func (c *Chained) put(q *sequence, i int, x float64) {
 		q.chains = append(q.chains, nil)
 	}
 	for len(q.chains[i]) < c.count[i]-1 {
-		q.chains[i] = append(q.chains[i], float32(math.NaN()))
+		q.chains[i] = append(q.chains[i], math.NaN())
 		q.absent = true
 	}
 	if len(q.chains[i]) < c.count[i] {
-		q.chains[i] = append(q.chains[i], float32(x))
+		q.chains[i] = append(q.chains[i], x)
 		c.numbers++
 	}
 	if c.numbers > maxSequences && len(c.tracked) > 1 {
@@ -276,7 +276,7 @@ func (c *Chained) put(q *sequence, i int, x float64) {
 	}
 }
 
-// of are the figures of a sequence; of one that some draws have not, those of whether they have it.
+// of are the figures of a sequence; of one that some draws have not, the worse of those of whether they have it, and of the values that there are.
 func (c *Chained) of(q *sequence) ChainFigures {
 	least, total := math.MaxInt, uint64(0)
 	for _, n := range c.count {
@@ -304,7 +304,7 @@ func (c *Chained) compute(q *sequence, least int) ChainFigures {
 		for k := range x {
 			v := math.NaN()
 			if i < len(q.chains) && k < len(q.chains[i]) {
-				v = float64(q.chains[i][k])
+				v = q.chains[i][k]
 			}
 			switch {
 			case !absent:
@@ -315,7 +315,33 @@ func (c *Chained) compute(q *sequence, least int) ChainFigures {
 		}
 		chains = append(chains, x)
 	}
-	return Chains(chains)
+	f := Chains(chains)
+	if !absent {
+		return f
+	}
+	var there [][]float64
+	fewest := math.MaxInt
+	for i := range c.count {
+		var x []float64
+		if i < len(q.chains) {
+			x = slices.DeleteFunc(slices.Clone(q.chains[i]), isBad)
+		}
+		there = append(there, x)
+		fewest = min(fewest, len(x))
+	}
+	for i := range there {
+		there[i] = there[i][:fewest]
+	}
+	if v := Chains(there); !math.IsNaN(v.Bulk) {
+		worse := func(a, b float64) float64 {
+			if math.IsNaN(a) {
+				return b
+			}
+			return min(a, b)
+		}
+		f = ChainFigures{math.Max(nanless(f.Rhat), nanless(v.Rhat)), worse(f.Bulk, v.Bulk), worse(f.Tail, v.Tail), worse(f.Mean, v.Mean), v.MCSE}
+	}
+	return f
 }
 
 // ChainFigures are those of all variables, the log joint density and the number of statements together: the largest R̂, and the smallest effective sample

@@ -173,6 +173,8 @@ func (s *Summary) Success() (p, se float64) {
 	switch {
 	case s.Weights.N > 0 && s.Weights.Failed == 0:
 		return 1, 0
+	case s.Weights.LeftOut > 0: // which have succeeded, with weights that are not known any more
+		return math.NaN(), math.NaN()
 	case s.success.w == 0:
 		return 0 / n, math.NaN()
 	}
@@ -518,9 +520,11 @@ func (s *Summary) Warnings() []string {
 			s.Invalid, w.N, strings.Join(s.InvalidAt, ", ")))
 	}
 	if w.Failed > 0 {
-		p, se := s.Success()
-		out = append(out, fmt.Sprintf("%s given up, the simulator failed there: figures and evidence are those of \"the run succeeds, and the data\"; under the prior a run succeeds with probability %.3g ± %.1g",
-			draws(w.Failed), p, se))
+		text := fmt.Sprintf("%s given up, the simulator failed there: figures and evidence are those of \"the run succeeds, and the data\"", draws(w.Failed))
+		if p, se := s.Success(); !math.IsNaN(p) {
+			text += fmt.Sprintf("; under the prior a run succeeds with probability %.3g ± %.1g", p, se)
+		}
+		out = append(out, text)
 	}
 	for _, a := range s.list() {
 		if a.lost.w == 0 {

@@ -98,6 +98,7 @@ type Facts struct {
 	Unused      []string // names in the data that no trace has used
 	Partly      []Partly
 	Mixed       []uint64 // draws from which on another simulator has answered
+	FailedSteps float64  // share of the steps of chains whose runs failed
 	Familiar    float64  // probability that data of the prior are so far from those that the network was trained on; 0: not known
 }
 
@@ -183,7 +184,7 @@ func (s *Summary) judgeChains(t *Trust) {
 	case len(s.Chained.count) == 1:
 		t.add(None, OneChain, "", "one chain cannot tell whether it has seen all: run several (--chains)")
 	case c.Rhat > noRhat:
-		t.add(None, HighRhat, "", "R̂ = %.2f is above %.1f: the chains have not found the same distribution; run them longer (--warmup, -n), or use a method that finds all modes", c.Rhat, noRhat)
+		t.add(None, HighRhat, "", "R̂ = %.3g is above %.1f: the chains have not found the same distribution; run them longer (--warmup, -n), or use a method that finds all modes", c.Rhat, noRhat)
 	case c.Rhat > highRhat:
 		t.add(Doubtful, HighRhat, "", "R̂ = %.3f is above %.2f: the chains do not agree yet; run them longer (-n)", c.Rhat, highRhat)
 	}
@@ -208,6 +209,9 @@ func (s *Summary) judgeFacts(t *Trust, f Facts) {
 	}
 	if lost := s.digits.lost(w.max); len(lost) > 0 && f.Conditioned {
 		t.add(None, DigitsLost, "", "digits lost at %s: log densities there are so large that what tells traces apart is rounded away; rescale the data", strings.Join(lost, ", "))
+	}
+	if f.FailedSteps > smallShare {
+		t.add(Doubtful, FailedDraws, "", "%.3g %% of the steps failed, and were not taken: the result is that of \"the run succeeds, and the data\"", 100*f.FailedSteps)
 	}
 	if share := float64(w.Failed) / w.draws(); share > smallShare {
 		t.add(Doubtful, FailedDraws, "", "%.3g %% of the draws failed: the result is that of the draws that the simulator survives", 100*share)

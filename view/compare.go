@@ -138,6 +138,9 @@ func noBayesFactor(a, b *jobs.Outcome, x, y *Posterior) string {
 			return "their data for " + ppx.Quote(name) + " differ"
 		}
 	}
+	if name := a.Scored.Differs(b.Scored); name != "" {
+		return "only one of them is scored against " + ppx.Quote(name) + ", or against another value"
+	}
 	if m, n := a.Manifest, b.Manifest; m.Model == n.Model && m.Seed == n.Seed && m.Method == n.Method && m.Network == nil && slices.Equal(m.Command, n.Command) {
 		return "they are made of the same draws"
 	}

@@ -61,6 +61,9 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 	verdict := p.Trust.Verdict
 	for _, r := range p.Reasons {
 		a := advice[r.Code]
+		if r.Code == posterior.LowESS && p.Rhat != nil {
+			a = [2]string{"draws of a chain depend on each other: so many independent ones would tell as much", "run the chains longer (--resume -n), or use --method rmh"}
+		}
 		add(r.Verdict, r.Code, r.Text, a[0], a[1])
 	}
 	w := p.Sum.Weights

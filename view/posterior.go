@@ -127,6 +127,9 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	if c := m.Cut; c != nil {
 		facts.Cut = posterior.Cut{Draw: c.Draw, Last: c.Last, Running: seconds(c.Running), Mean: seconds(c.Mean)}
 	}
+	if c := m.Chains; c != nil && c.Steps > 0 {
+		facts.FailedSteps = float64(c.Failed) / float64(c.Steps)
+	}
 	t := sum.Judge(facts)
 	r := &Posterior{Schema: Schema, Run: o.Dir, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
 		ESS: Number(sum.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(w.LogEvidenceSE()),
@@ -149,6 +152,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	}
 	if sum.Chained != nil {
 		rhat := Number(sum.ChainFigures().Rhat)
+		r.Success, r.SuccessSE = nan, nan // steps are no draws of the prior
 		r.Rhat, r.Chains, r.Khat, r.LogEvidence, r.LogEvidenceSE = &rhat, m.Chains.Chains, nan, nan, nan
 	}
 	if m.Seconds > 0 {

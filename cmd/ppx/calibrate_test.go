@@ -121,7 +121,7 @@ func TestCalibrateWhatIsSometimesThere(t *testing.T) {
 			t.Errorf("%+v", q)
 		}
 	}
-	if c.Trust.Verdict != posterior.Good {
+	if c.Trust.Verdict != posterior.Doubtful || c.Trust.Reasons[0].Code != posterior.FewSets {
 		t.Errorf("%+v", c.Trust)
 	}
 	out, _ = s.run(0, args(words("calibrate --json --quiet --max-failed 1 --seed 4 -n 6 --max-draws 128 --out failing"), model("failing"))...)

@@ -27,6 +27,40 @@ import (
 var models = map[string]gosim.Model{
 	"families": enginetest.Families,
 	"quiet":    func(r *gosim.Run) gosim.Tensor { return gosim.Scalar(r.Sample("x", gosim.Normal(0, 1))) },
+	"pinned": func(r *gosim.Run) gosim.Tensor { // a datum that all traces have, with a density of −5e17
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.Observe("c", gosim.Normal(0, 1e-9))
+		r.Observe("y", gosim.Normal(x, 0.5))
+		return gosim.Scalar(x)
+	},
+	"own": func(r *gosim.Run) gosim.Tensor { // and a value of its own
+		own, sd := 0.3, 1.0
+		switch os.Getenv("V") {
+		case "other":
+			own = 1.3
+		case "noise":
+			sd = 0.3
+		}
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.Observe("y", gosim.Normal(x, sd))
+		r.ObserveTensor(gosim.Site{}, "own", gosim.Normal(x, 1), gosim.Scalar(own))
+		return gosim.Scalar(x)
+	},
+	"stamp": func(r *gosim.Run) gosim.Tensor { // two modes, on top of a large number
+		t := r.Sample("t", gosim.Normal(1.7e9, 3))
+		r.Observe("y", gosim.Normal(math.Abs(t-1.7e9), 0.03))
+		return gosim.Tensor{}
+	},
+	"sometimes-modes": func(r *gosim.Run) gosim.Tensor { // two modes of what some traces lack
+		n := r.Sample("n", gosim.Poisson(4))
+		t := r.Sample("", gosim.Normal(0, 3))
+		if n > 0 {
+			r.Tag("t", t)
+		}
+		r.Observe("y", gosim.Normal(math.Abs(t), 0.03))
+		return gosim.Tensor{}
+	},
+	"broken": func(*gosim.Run) gosim.Tensor { panic("it always fails") },
 	"six": func(r *gosim.Run) gosim.Tensor { // numbers around mu
 		mu := r.Sample("mu", gosim.Normal(0, 2))
 		r.ObserveTensor(gosim.Site{}, "v", gosim.Tensors(dist.Normal, gosim.Vector(mu, mu, mu, mu, mu, mu), gosim.Scalar(1)), gosim.Vector(0, 0, 0, 0, 0, 0))

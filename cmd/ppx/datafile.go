@@ -89,7 +89,7 @@ func utf8Text(in io.Reader) (*bufio.Reader, error) {
 // readJSON decodes token by token: a name given twice is an error, not the last one wins, and an array takes no more
 // memory than its numbers.
 func readJSON(in io.Reader) (out []namedValue, err error) {
-	where := &lines{in: in}
+	where := &lines{in: &nanReader{in: bufio.NewReader(in)}}
 	d := json.NewDecoder(where)
 	if tok, err := d.Token(); err != nil || tok != json.Delim('{') {
 		return nil, errors.New("want a JSON object of names and values, {\"x\": 8, \"y\": [1, 2]} (or a .csv file)")
@@ -113,6 +113,51 @@ func readJSON(in io.Reader) (out []namedValue, err error) {
 }
 
 // lines counts the lines of what is read through it, so that an offset can be named as line and column.
+// nanReader reads JSON in which NaN stands for a missing number, as Python's json module writes it, as if it were null.
+type nanReader struct {
+	in     *bufio.Reader
+	text   bool // within a string
+	escape bool
+	rest   string
+}
+
+func (r *nanReader) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		if r.rest != "" {
+			k := copy(p[n:], r.rest)
+			r.rest, n = r.rest[k:], n+k
+			continue
+		}
+		if n > 0 && r.in.Buffered() == 0 { // rather than wait for a pipe
+			return n, nil
+		}
+		b, err := r.in.ReadByte()
+		if err != nil {
+			return n, err
+		}
+		if !r.text && b == 'N' {
+			if next, err := r.in.Peek(2); err == nil && string(next) == "aN" {
+				if _, err := r.in.Discard(2); err != nil {
+					return n, err
+				}
+				r.rest = "null"
+				continue
+			}
+		}
+		switch {
+		case r.escape:
+			r.escape = false
+		case r.text && b == '\\':
+			r.escape = true
+		case b == '"':
+			r.text = !r.text
+		}
+		p[n] = b
+		n++
+	}
+	return n, nil
+}
+
 type lines struct {
 	in     io.Reader
 	at     int64

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -108,6 +109,64 @@ func TestDiagnose(t *testing.T) {
 	}
 	s.run(2, words("diagnose")...)
 	s.run(2, words("diagnose nosuch")...)
+}
+
+// Large constants hide nothing: not from chains, nor from what is computed of a run.
+func TestDigitsOfChainsAndJudgements(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("infer --quiet --seed 1 -n 20000 --observe c=1 --observe y=2 --out is"), model("pinned"))...)
+	s.run(0, args(words("infer --quiet --seed 1 -n 8000 --method rmh --observe c=1 --observe y=2 --out rmh"), model("pinned"))...)
+	for _, run := range []string{"is", "rmh"} {
+		if x := s.posteriorOf(t, run).Variable("x"); math.Abs(float64(x.Mean)-1.6) > 4*float64(x.MeanSE) || math.Abs(float64(x.SD)-0.447) > 0.05 {
+			t.Errorf("%s: %g ± %g, exact 1.6; sd %g, exact .447", run, x.Mean, x.MeanSE, x.SD)
+		}
+		out, _ := s.run(0, words("compare --json --loo --powers "+run)...)
+		var c view.Comparison
+		if err := json.Unmarshal([]byte(out), &c); err != nil {
+			t.Fatal(err)
+		}
+		if y := c.LeftOut[0].Data[1]; run == "is" && math.Abs(float64(y.ELPD)-(-4/2.5-math.Log(2*math.Pi*1.25)/2)) > 0.15 {
+			t.Errorf("%s: %+v", run, y)
+		}
+		if x := c.Powers[0].Variables[0]; x.LikelihoodSE < 1e-3 || x.LikelihoodSE > 0.1 {
+			t.Errorf("%s: %+v", run, x)
+		}
+	}
+}
+
+// Runs of two models are neither joined nor weighed against each other on data that only one of them has.
+func TestDataOfTheSimulator(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("infer --quiet --seed 1 -n 2000 --observe y=1 --out pair"), model("pair"))...)
+	s.run(0, args(words("infer --quiet --seed 2 -n 2000 --observe y=1 --out own"), model("own"))...)
+	s.run(0, args(words("infer --quiet --seed 3 -n 2000 --observe y=1 --out other"), model("own", "V=other"))...)
+	s.run(0, args(words("infer --quiet --seed 4 -n 4000 --observe y=3 --out far"), model("own"))...)
+	s.run(0, args(words("infer --quiet --seed 5 -n 4000 --observe y=3 --out noise"), model("own", "V=noise"))...)
+	text, _ := s.run(0, words("compare pair own")...)
+	if !strings.Contains(text, "no Bayes factor: only one of them is scored against own") {
+		t.Error(text)
+	}
+	for runs, want := range map[string]string{"own other": "bring other data", "far noise": "standard errors apart"} {
+		if _, e := s.run(2, words("join "+runs+" -o no")...); !strings.Contains(e, want) || strings.Count(e, "\n") != 1 {
+			t.Errorf("%s: %s", runs, e)
+		}
+	}
+	// A filter says nothing of how many runs succeed.
+	s.run(0, args(words("infer --quiet --seed 1 --max-failed 1 -n 150 --observe y=0 --out failing"), model("failing"))...)
+	s.run(0, words("derive --quiet failing -o some --where x<0")...)
+	text, e := s.run(0, words("summary some")...)
+	if strings.Contains(text+e, "succeeds with probability") || !strings.Contains(text+e, "given up") {
+		t.Error(text, e)
+	}
+	// NaN as Python writes it is a missing element.
+	if err := os.WriteFile(filepath.Join(s.dir, "nan.json"), []byte(`{"v": [1, NaN, 3, NaN, 2, 2]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := s.run(0, args(words("infer --quiet --json --seed 1 -n 500 --missing ok --observe-file nan.json --out n1"), model("six"))...)
+	b, _ := s.run(0, args(words("infer --quiet --json --seed 1 -n 500 --missing ok --observe v=[1,NaN,3,null,2,2] --out n2"), model("six"))...)
+	if decoded(t, a)["ess"] != decoded(t, b)["ess"] {
+		t.Error(a, b)
+	}
 }
 
 // Powers of prior and likelihood, and data that are left out, are exact for gum; a classifier cannot tell two runs of one posterior apart, and can those

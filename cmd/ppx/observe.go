@@ -110,7 +110,7 @@ func parseValue(ctx context.Context, text string) (ppx.Tensor, error) {
 	if v, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil && !strings.ContainsAny(text, "_xX") { // Go's numbers, which are no one else's
 		return dist.Scalar(v), nil
 	}
-	where := &lines{in: strings.NewReader(text)}
+	where := &lines{in: strings.NewReader(strings.ReplaceAll(text, "NaN", "null"))} // there are no strings in an array of numbers
 	d := json.NewDecoder(where)
 	t, err := decodeTensor(d)
 	if len(t.Shape) == 0 && len(t.Data) == 0 || err != nil && strings.TrimSpace(text) != "" && !strings.HasPrefix(strings.TrimSpace(text), "[") {

@@ -84,6 +84,8 @@ type Chains struct {
 	Chains int    `json:"chains"`
 	Warmup uint64 `json:"warmup"` // steps that were not kept
 	Thin   uint64 `json:"thin"`   // every so many-th step was
+	Steps  uint64 `json:"steps"`  // in all sessions
+	Failed uint64 `json:"failed"` // of these: the run failed, and the step was not taken
 	// Acceptance counts the steps behind the draws of the last session, by the address base of the site that was to move.
 	Acceptance map[string]*Acceptance `json:"acceptance,omitempty"`
 }
