@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -176,7 +177,7 @@ func drawn(r *rundir.Reader) bool {
 		return true
 	}
 	for _, v := range data {
-		if slices.ContainsFunc(v.Data, math.IsNaN) {
+		if control.Partial(v) {
 			return true
 		}
 	}

@@ -378,7 +378,7 @@ func (q *queue) stream(ctx context.Context, next Source, early func(*tracing.Tra
 			if !yield(r.trace, nil) {
 				return
 			}
-			if share := cmp.Or(q.allowed, MaxFailed); limit && tooMany(givenUp, delivered, share) {
+			if share := cmp.Or(q.allowed, MaxFailed); limit && TooMany(givenUp, delivered, share) {
 				yield(nil, fmt.Errorf("%w: %d of %d draws were given up, more than %d and clearly more than %g %% (--max-failed %g); the last: %w",
 					ErrGivenUp, givenUp, delivered, maxGivenUp, 100*share, share, lastCause))
 				return
@@ -387,8 +387,8 @@ func (q *queue) stream(ctx context.Context, next Source, early func(*tracing.Tra
 	}
 }
 
-// tooMany tells whether a stream is to end: not for bad luck among its first draws.
-func tooMany(givenUp, delivered int, share float64) bool {
+// TooMany tells whether a stream is to end: not for bad luck among its first draws.
+func TooMany(givenUp, delivered int, share float64) bool {
 	expected := float64(delivered) * share
 	return givenUp > maxGivenUp && float64(givenUp) > expected+4*math.Sqrt(expected)
 }

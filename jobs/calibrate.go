@@ -526,16 +526,8 @@ func (q *quantities) truth() []float64 {
 func (q *quantities) of(t *tracing.Trace) []float64 {
 	q.reader.read(t, q.values)
 	distance, likelihood, joint := q.c.table.extra()
-	q.values[distance], q.values[likelihood], q.values[joint] = q.c.ref.distance(q.ref, q.values), t.LogLikelihood, logJoint(t)
+	q.values[distance], q.values[likelihood], q.values[joint] = q.c.ref.distance(q.ref, q.values), t.LogLikelihood, t.LogJoint()
 	return q.values
-}
-
-// logJoint is the log density of all that a trace has drawn and scored.
-func logJoint(t *tracing.Trace) (sum float64) {
-	for i := range t.Sites {
-		sum += t.Sites[i].LogP
-	}
-	return sum
 }
 
 // unused refuses a folder that is taken.

@@ -206,7 +206,7 @@ func (a *acceptance) add(i mcmc.Info, adapt bool, allowed float64) error {
 	a.steps++
 	if i.Failed {
 		a.failed++
-		if expected := float64(a.steps) * allowed; a.failed > 10 && float64(a.failed) > expected+4*math.Sqrt(expected) {
+		if engine.TooMany(int(a.failed), int(a.steps), allowed) {
 			return fmt.Errorf("%w: the runs of %d of %d steps failed, clearly more than %g %% (--max-failed %g)", engine.ErrGivenUp, a.failed, a.steps, 100*allowed, allowed)
 		}
 	}

@@ -104,7 +104,7 @@ func (c *columns) truth(t *tracing.Trace) *truth {
 			likelihood.Add(t.Sites[entry].LogP)
 		}
 	})
-	x.logLikelihood, x.logJoint = likelihood.Kept().High, logJoint(t)
+	x.logLikelihood, x.logJoint = likelihood.Kept().High, t.LogJoint()
 	return x
 }
 

@@ -78,16 +78,9 @@ type Info struct {
 	LogRatio float64
 }
 
-// Begin prepares the kernel.
-func (k *Kernel) begin() {
-	if k.condition == nil {
-		k.condition = control.NewCondition(k.Data, k.Condition)
-	}
-}
-
 // NewKernel returns a kernel that is ready.
 func NewKernel(k Kernel) *Kernel {
-	k.begin()
+	k.condition = control.NewCondition(k.Data, k.Condition)
 	return &k
 }
 

@@ -137,7 +137,7 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 	chain := 0
 	if c := s.Chained; c != nil {
 		chain = c.next(t.Chain)
-		c.put(c.joint, chain, logJoint(t))
+		c.put(c.joint, chain, t.LogJoint())
 		c.put(c.length, chain, float64(len(t.Sites)))
 	}
 	s.vars.Each(t, func(entry int, id tracing.Quantity, v ppx.Tensor) {
@@ -256,14 +256,6 @@ func (s *Summary) add(q *quantity, v ppx.Tensor, lw float64, chain int) {
 			s.Chained.put(a.chains, chain, v.Data[i])
 		}
 	}
-}
-
-// logJoint is the log density of all that a trace has drawn and scored.
-func logJoint(t *tracing.Trace) (sum float64) {
-	for i := range t.Sites {
-		sum += t.Sites[i].LogP
-	}
-	return sum
 }
 
 // sketchLimit keeps all sketches together below some 64 MiB.

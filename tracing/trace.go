@@ -183,6 +183,14 @@ func (t *Trace) Share(from *Trace) {
 	t.Sites, t.slab, t.shapes, t.spans = from.Sites, from.slab, from.shapes, from.spans
 }
 
+// LogJoint is the log density of all that the trace has drawn and scored, in nats.
+func (t *Trace) LogJoint() (sum float64) {
+	for i := range t.Sites {
+		sum += t.Sites[i].LogP
+	}
+	return sum
+}
+
 // AnyNaN tells whether some value or parameter is no number.
 func (t *Trace) AnyNaN() bool {
 	for _, x := range t.slab {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -119,15 +120,7 @@ func (c *Calibration) Text(w io.Writer) {
 	fmt.Fprintln(w)
 	list := slices.Clone(c.Quantities)
 	if len(list) > maxListed {
-		slices.SortStableFunc(list, func(a, b Ranks) int {
-			switch {
-			case float64(a.P) < float64(b.P):
-				return -1
-			case float64(a.P) > float64(b.P):
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(list, func(a, b Ranks) int { return Rarer(float64(a.P), float64(b.P)) })
 		list = list[:maxListed]
 	}
 	t := &Table{Header: []string{"quantity", "0 ← rank of the truth → 1", ">sets", ">undecided", ">p", ">in 50 %", ">in 90 %", ""}}
@@ -148,6 +141,14 @@ func undecided(n int) string {
 		return ""
 	}
 	return text.Thousands(uint64(n))
+}
+
+// Rarer orders p-values, the smallest first; those that are not known come last.
+func Rarer(p, q float64) int {
+	if math.IsNaN(p) || math.IsNaN(q) {
+		return -cmp.Compare(p, q)
+	}
+	return cmp.Compare(p, q)
 }
 
 func percent(q Ranks, i int) string {

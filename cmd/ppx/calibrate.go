@@ -51,17 +51,13 @@ func (m *manySets) show(done, n int, perSecond float64, s engine.Stats) {
 
 // options are those of a job over many data sets.
 func (m *manySets) options(o jobs.Options, quiet bool) jobs.Options {
-	o.Version, o.System = versionString(), "ppx-engine "+versionString()
-	o.Remark = func(text string) {
-		m.p.done()
-		remark(text)
-	}
+	o = m.p.options(o)
 	o.Begun = func(model string, s *jobs.Spec) {
 		if !quiet {
 			fmt.Fprintf(os.Stderr, "ppx: model %s, seed %d, folder %s\n", ppx.Quote(model), s.Seed, s.Out)
 		}
 	}
-	o.Sets, o.Every = m.show, m.p.every()
+	o.Sets = m.show
 	return o
 }
 
@@ -155,15 +151,7 @@ const drawnQuantities = 12
 // show prints the judgement, and draws it.
 func (k *calibrateCommand) show(c *cobra.Command, r *view.Calibration) error {
 	list := slices.Clone(r.Quantities)
-	slices.SortStableFunc(list, func(a, b view.Ranks) int { // those that matter most first
-		switch {
-		case a.P < b.P:
-			return -1
-		case a.P > b.P:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b view.Ranks) int { return view.Rarer(float64(a.P), float64(b.P)) })
 	var drawn []report.Ranks
 	special := []string{jobs.RankDistance, jobs.RankLikelihood, jobs.RankJoint} // which see what no variable does
 	for _, q := range list {

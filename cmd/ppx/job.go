@@ -149,22 +149,15 @@ func (j *job) execute(c *cobra.Command, args []string) error {
 	if spec.Each != nil {
 		return j.executeEach(c, spec)
 	}
-	var p *progress
-	o := j.o
-	o.Resume = j.resume
-	o.Version, o.System, o.Full = versionString(), "ppx-engine "+versionString(), j.show.full
 	var stats engine.Stats
-	p = newProgress(j.show.quiet, spec.Verb == jobs.Infer, func() string { return simulators(stats) })
-	o.Remark = func(text string) {
-		p.done() // the line that moves
-		remark(text)
-	}
+	p := newProgress(j.show.quiet, spec.Verb == jobs.Infer, func() string { return simulators(stats) })
+	o := p.options(j.o)
+	o.Resume, o.Full = j.resume, j.show.full
 	o.Begun = func(model string, s *jobs.Spec) {
 		if !j.show.quiet && !j.show.json {
 			fmt.Fprintf(os.Stderr, "ppx: model %s, seed %d, run directory %s\n", ppx.Quote(model), s.Seed, s.Out)
 		}
 	}
-	o.Every = p.every()
 	o.Progress = func(x importance.Progress, s engine.Stats) {
 		stats = s
 		p.show(x)

@@ -100,12 +100,8 @@ func (k *predictCommand) execute(c *cobra.Command, args []string) error {
 	}
 	var last engine.Stats
 	p := newProgress(k.quiet, false, func() string { return simulators(last) })
-	o := k.o
-	o.Resume, o.Version, o.System, o.Every = k.resume, versionString(), "ppx-engine "+versionString(), p.every()
-	o.Remark = func(text string) {
-		p.done()
-		remark(text)
-	}
+	o := p.options(k.o)
+	o.Resume = k.resume
 	o.Progress = func(x importance.Progress, s engine.Stats) {
 		last = s
 		p.show(x)
@@ -152,15 +148,7 @@ func (k *predictCommand) show(c *cobra.Command, r *view.Prediction, x *judge.Pre
 		fans = append(fans, report.Fan{Name: s.Name, Bands: s.Bands, Observed: s.Observed})
 	}
 	list := slices.Clone(x.Statistics)
-	slices.SortStableFunc(list, func(a, b judge.Statistic) int { // the oddest first
-		switch {
-		case a.Adjusted < b.Adjusted:
-			return -1
-		case a.Adjusted > b.Adjusted:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b judge.Statistic) int { return view.Rarer(a.Adjusted, b.Adjusted) }) // the oddest first
 	var marginals []report.Marginal
 	for i := range list {
 		s := &list[i]

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/internal/text"
+	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/view"
 )
 
@@ -31,6 +32,16 @@ func (p *progress) every() time.Duration {
 		return 100 * time.Millisecond
 	}
 	return 5 * time.Second
+}
+
+// options are those of a job that is watched so.
+func (p *progress) options(o jobs.Options) jobs.Options {
+	o.Version, o.System, o.Every = versionString(), "ppx-engine "+versionString(), p.every()
+	o.Remark = func(text string) {
+		p.done() // the line that moves
+		remark(text)
+	}
+	return o
 }
 
 func newProgress(quiet, conditioned bool, stats func() string) *progress {
