@@ -78,6 +78,14 @@ func (p *present) set(todo []task, began time.Time) {
 	p.draw, p.last, p.began = todo[0].job.Draw, todo[len(todo)-1].job.Draw.Index, began
 }
 
+// lose notes elsewhere how long the run has lasted, in one step with its end here: who looks sees it in one of the two places, and never shorter than before.
+func (p *present) lose(note func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	note()
+	p.began = time.Time{}
+}
+
 // late is by how much the end of the run before may have been reported late.
 func (m *member) late() time.Duration {
 	if m.at == 0 {
@@ -373,7 +381,7 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 	}
 	todo := m.todo[m.at:]
 	j := todo[0].job
-	l.p.q.lostAfter(j, time.Since(m.began))
+	m.present.lose(func() { l.p.q.lostAfter(j, time.Since(m.began)) })
 	blame := true
 	if gone && m.plan.Mode == ppx.Delegate && !j.careful {
 		blame = false
