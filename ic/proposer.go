@@ -164,8 +164,19 @@ func (p *Proposer) observable(c *tableCache, t *tracing.Table, name uint32) int 
 // ForRun returns the guide of one run.
 func (p *Proposer) ForRun() control.Proposer { return &pilot{p: p} }
 
-// pilot is the state of one run.
+// proposal is that for one site.
+type proposal struct {
+	here    *compiled
+	site    site
+	numbers []float64
+	rows    []float64 // a row for each element
+}
+
+var _ control.Proposal = (*proposal)(nil)
+
+// pilot is the state of one run: the proposal is for the present site.
 type pilot struct {
+	proposal
 	p       *Proposer
 	tracker *tracker
 	cache   *tableCache
@@ -173,22 +184,19 @@ type pilot struct {
 	seen    int // entries that were looked at
 	occ     tracing.Occurrences
 
-	last, here *compiled
-	lastEntry  int
-	site       site // the present one, or the one before
-	numbers    []float64
-	shape      []int32
+	last      *compiled
+	lastEntry int
+	shape     []int32
 
 	x      []float32 // [f, v]
 	h, c   [][]float32
 	steps  int
-	rows   []float64 // the proposal: a row for each element
-	answer int       // the statement whose proposal is in rows, plus 1
+	answer int // the statement whose proposal is in rows, plus 1
 }
 
 var _ control.Proposer = (*pilot)(nil)
 
-// Propose implements control.Pilot.
+// Propose implements control.Proposer.
 func (s *pilot) Propose(r *engine.Run, at *engine.Site) (control.Proposal, bool, error) {
 	return s.ask(r, at, s.p)
 }
@@ -198,15 +206,23 @@ func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.P
 	if s.answer == at.Index+1 {
 		return s, true, nil
 	}
+	if !s.arrive(r.Sofar, at) {
+		return nil, false, nil
+	}
+	return nil, false, r.Later(b, s)
+}
+
+// arrive takes the run to its present site, for which Flush then computes the proposal; false if the network does not know the address.
+func (s *pilot) arrive(sofar *tracing.Trace, at *engine.Site) bool {
 	if s.tracker == nil {
 		s.tracker = s.p.n.collector.tracker()
-		s.table = r.Sofar.Table
+		s.table = sofar.Table
 		s.cache = s.p.table(s.table)
 	}
-	s.observe(r.Sofar)
+	s.observe(sofar)
 	here := s.p.place(s.cache, s.table, at.Key.Address)
 	if here == nil {
-		return nil, false, nil
+		return false
 	}
 	n := s.p.n
 	f := n.collector.features()
@@ -216,7 +232,7 @@ func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.P
 	v := s.x[f:]
 	clear(v)
 	if s.last = s.here; s.last != nil { // the value before, of s.site
-		s.last.value(&s.site, r.Sofar.Value(s.lastEntry).Data, v)
+		s.last.value(&s.site, sofar.Value(s.lastEntry).Data, v)
 	}
 	s.here, s.lastEntry = here, at.Index
 	s.shape = append(s.shape[:0], at.Shape...)
@@ -225,7 +241,7 @@ func (s *pilot) ask(r *engine.Run, at *engine.Site, b engine.Batcher) (control.P
 	s.tracker.visit(here.p, &s.site, s.p.next, s.x[:f])
 	here.p.priorInto(&s.site, s.x[:f])
 	s.answer = -at.Index - 1
-	return nil, false, r.Later(b, s)
+	return true
 }
 
 // next is the value of a slot of an observable in the data.
@@ -280,8 +296,8 @@ func dense(l *nn.Linear[float32], in []float64, o int) float64 {
 	return sum
 }
 
-// Sample implements control.Density.
-func (s *pilot) Sample(st *dist.Stream, out []float64) error {
+// Sample implements control.Proposal.
+func (s *proposal) Sample(st *dist.Stream, out []float64) error {
 	f := s.here.p.family
 	for i := range out {
 		prior := s.site.prior(i)
@@ -290,8 +306,8 @@ func (s *pilot) Sample(st *dist.Stream, out []float64) error {
 	return nil
 }
 
-// LogProb implements control.Density.
-func (s *pilot) LogProb(v []float64) (sum float64) {
+// LogProb implements control.Proposal.
+func (s *proposal) LogProb(v []float64) (sum float64) {
 	f := s.here.p.family
 	for i, x := range v {
 		prior := s.site.prior(i)
@@ -300,7 +316,7 @@ func (s *pilot) LogProb(v []float64) (sum float64) {
 	return sum
 }
 
-func (s *pilot) row(i int) []float64 {
+func (s *proposal) row(i int) []float64 {
 	n := s.here.p.family.Outputs()
 	return s.rows[i*n : (i+1)*n]
 }

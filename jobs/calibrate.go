@@ -426,7 +426,7 @@ func (c *calibration) set(ctx context.Context, k uint64) (*CalibratedSet, error)
 	if c.method.Chains {
 		draw = c.drawChains
 	}
-	ranks, err := draw(ctx, k, &r.cfg, x, out)
+	ranks, err := draw(ctx, k, r, x, out)
 	if err != nil {
 		return nil, err
 	}
@@ -449,10 +449,11 @@ func (c *calibration) set(ctx context.Context, k uint64) (*CalibratedSet, error)
 
 // draw draws from the posterior of a data set until the effective sample size is enough, or there are too many draws: first a few, then as many
 // as seem to lack, so that a set stops at one of few places and not when its luck is best.
-func (c *calibration) draw(ctx context.Context, k uint64, cfg *importance.Config, x *truth, out *CalibratedSet) (*posterior.Ranks, error) {
+func (c *calibration) draw(ctx context.Context, k uint64, r *run, x *truth, out *CalibratedSet) (*posterior.Ranks, error) {
 	q := c.quantities(x, k)
 	want := q.truth()
 	ranks, weights := posterior.NewRanks(want), posterior.NewWeights()
+	cfg := &r.cfg
 	stack := cfg.Stack()
 	var rel tracing.Relative
 	enough := uint64(0) // draws, but for what only some have

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 
-	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/mcmc"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -16,8 +15,8 @@ const thinned = 99
 
 // drawChains runs chains for a data set until every quantity has the effective sample size, or there are too many steps, and ranks the truth among so few
 // of their draws, evenly spaced, that these are nearly independent: autocorrelated ranks are not uniform, even of right chains.
-func (c *calibration) drawChains(ctx context.Context, set uint64, cfg *importance.Config, x *truth, out *CalibratedSet) (*posterior.Ranks, error) {
-	m, k, q := c.spec.MCMC, c.method.kernel(cfg), c.quantities(x, set)
+func (c *calibration) drawChains(ctx context.Context, set uint64, r *run, x *truth, out *CalibratedSet) (*posterior.Ranks, error) {
+	m, k, q := c.spec.MCMC, mcmc.NewKernel(r.kernel()), c.quantities(x, set)
 	want := q.truth()
 	ranks := posterior.NewRanks(want)
 	out.ESS, out.bulk = 0, make([]float64, len(want))

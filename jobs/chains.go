@@ -67,16 +67,21 @@ func chained(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, e
 	return r.do(ctx)
 }
 
-// kernel is that of a method of chains.
-func (m *Method) kernel(c *importance.Config) *mcmc.Kernel {
-	return mcmc.NewKernel(mcmc.Kernel{Seed: c.Seed, Kind: c.Kind, Data: c.Data, Condition: c.Condition, Walk: m.walk, Beta: c.LikelihoodImportance})
+// kernel is that of the job's method.
+func (r *run) kernel() mcmc.Kernel {
+	m, c := r.method, &r.cfg
+	k := mcmc.Kernel{Seed: c.Seed, Kind: c.Kind, Data: c.Data, Condition: c.Condition, Walk: m.walk, Beta: c.LikelihoodImportance, Unchecked: r.o.Force}
+	if r.proposer != nil {
+		k.Guide, k.Alpha, k.Whole, k.Guided = r.proposer, r.spec.Defensive, m.whole, m.guided
+	}
+	return k
 }
 
 // chains runs the chains, all at a time, and takes what they keep in turns: row r is a draw of chain r mod Chains. What is random in a step is a function of
 // chain and step, so that the rows are the same whatever the number of simulators.
 func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.Outcome, err error) {
 	c := r.spec.MCMC
-	k := r.method.kernel(&r.cfg)
+	k := mcmc.NewKernel(r.kernel())
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -90,6 +95,9 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 		kept[i] = make(chan *tracing.Trace, 64)
 		wg.Go(func() {
 			if err := r.chain(ctx, k, i, kept[i]); err != nil {
+				if errors.Is(err, mcmc.ErrPath) {
+					err = Misuse{fmt.Errorf("%w; chains need one that does the same with the same values (--force goes on, for what it is worth)", err)}
+				}
 				cancel(fmt.Errorf("chain %d: %w", i+1, err))
 			}
 		})

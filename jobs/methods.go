@@ -21,7 +21,9 @@ type Method struct {
 	Settings []string
 	// Chains tells that its draws are those of chains.
 	Chains bool
-	walk   float64 // of chains: the probability of a step from the neighbourhood
+	// Of chains: the probability that a step of one site is from the neighbourhood; that a step draws a whole trace from the network; that the network proposes
+	// for one site.
+	walk, whole, guided float64
 	// run does the job.
 	run func(context.Context, *Method, *Spec, Options) (*Outcome, error)
 	// guide prepares what proposes values; nil: they are drawn from the prior.
@@ -36,14 +38,11 @@ var Methods = []Method{
 	{Name: "is", Doc: "importance sampling from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"prior-inflation"}), run: sampling},
 	{Name: "ic", Doc: "the same, guided by a network (--network)", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"network", "defensive"}), run: sampling,
 		guide: loadNetwork,
-		needs: func(s *Spec) string {
-			if s.Network == nil {
-				return "a network: --network FILE, made by ppx train"
-			}
-			return ""
-		}},
+		needs: aNetwork},
 	{Name: "lmh", Doc: "chains of single-site Metropolis-Hastings, new values from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained},
 	{Name: "rmh", Doc: "the same, half of the steps from the neighbourhood of the present value", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, walk: 0.5, run: chained},
+	{Name: "ic-mh", Doc: "the same, a quarter of the steps whole traces from a network (--network), a quarter single sites by it", Verb: Infer, Conditioned: true,
+		Settings: slices.Concat(chainSettings, data, []string{"network", "defensive"}), Chains: true, walk: 0.5, whole: 0.25, guided: 0.25, run: chained, guide: loadNetwork, needs: aNetwork},
 	{Name: "predict", Doc: "data from the latents of a run", Verb: Predict, run: sampling, guide: replayRun},
 	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: trained},
 }
@@ -54,6 +53,14 @@ var (
 	conditioned   = slices.Concat(data, []string{"target-ess"})
 	chainSettings = []string{"chains", "warmup", "thin"}
 )
+
+// aNetwork is what methods with a network need.
+func aNetwork(s *Spec) string {
+	if s.Network == nil {
+		return "a network: --network FILE, made by ppx train"
+	}
+	return ""
+}
 
 // Lookup finds a method of a verb by its name; nil if there is none.
 func Lookup(verb, name string) *Method {

@@ -9,6 +9,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -82,6 +83,64 @@ func TestDetailedBalanceByEnumeration(t *testing.T) {
 	})
 	x := engine.NewLocal(model, 1)
 	defer x.Close()
+	data := control.Data{"d": dist.Scalar(1)}
+	guide := untrained(t, x, data)
+	for _, c := range []struct {
+		name string
+		k    Kernel
+	}{
+		{"lmh", Kernel{}}, {"lmh, β = .3", Kernel{Beta: 0.3}}, {"rmh", Kernel{Walk: 0.5}}, {"rmh, β = .3", Kernel{Walk: 0.5, Beta: 0.3}},
+		{"one site by the network", Kernel{Walk: 0.5, Guided: 1}},
+		{"whole traces by the network", Kernel{Walk: 0.5, Whole: 1}},
+		{"all of them", Kernel{Walk: 0.5, Guided: 0.25, Whole: 0.25}},
+		{"all of them, between network and posterior", Kernel{Walk: 0.5, Guided: 0.25, Whole: 0.25, Beta: 0.4, Path: 0.6}},
+		{"under a condition", Kernel{Walk: 0.5, Guided: 0.25, Whole: 0.25, Allowed: func(t *tracing.Trace) bool { return len(t.Sites) > 2 || t.Value(1).Float() > 1 }}},
+	} {
+		c.k.Data, c.k.Guide, c.k.Alpha = data, guide, 0.2
+		balance(t, c.name, x, NewKernel(c.k))
+	}
+}
+
+// untrained is a network with random weights.
+func untrained(t *testing.T, x engine.Executor, data control.Data) Guide {
+	t.Helper()
+	var traces []*tracing.Trace
+	for tr, err := range x.Stream(context.Background(), engine.Draws(1, 0, 200, func(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} }), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		traces = append(traces, tr)
+	}
+	n, _, err := ic.New[float32](ic.Settings{Hidden: 6, Depth: 1, Address: 4, Kind: 2, Value: 2, Components: 2, Trunk: 5}, "enumerated", 3, traces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch []*ic.Example
+	for _, tr := range traces {
+		e, err := n.Example(tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch = append(batch, e)
+	}
+	if _, err := ic.NewPass(n).Gradient(batch, 1); err != nil { // it knows the addresses then
+		t.Fatal(err)
+	}
+	for _, w := range n.Params() { // as they begin, proposals are the priors
+		for i := range w.Value {
+			w.Value[i] += 0.3 * float32(math.Sin(float64(7*i+len(w.Value))))
+		}
+	}
+	p, err := ic.NewProposer(n, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// balance looks at one kernel.
+func balance(t *testing.T, name string, x engine.Executor, k *Kernel) {
+	t.Helper()
 	key := func(tr *tracing.Trace) string {
 		out := ""
 		for i := range tr.Sites {
@@ -91,69 +150,93 @@ func TestDetailedBalanceByEnumeration(t *testing.T) {
 		}
 		return out
 	}
-	for _, walk := range []float64{0, 0.5} {
-		for _, beta := range []float64{1, 0.3} {
-			k := NewKernel(Kernel{Data: control.Data{"d": dist.Scalar(1)}, Walk: walk, Beta: beta})
-			var states []*State
-			index := map[string]int{}
-			var target []float64
-			total := 0.0
-			each(t, x, engine.Stack{k.condition}, func(tr *tracing.Trace, prior float64) {
-				index[key(tr)] = len(states)
-				states = append(states, k.Resume(tr, Scales{}))
-				target = append(target, prior*math.Exp(beta*tr.LogLikelihood))
-				total += target[len(target)-1]
-			})
-			if len(states) != 10 {
-				t.Fatalf("%d states", len(states))
+	var states []*State
+	index := map[string]int{}
+	var target, proposed []float64
+	total, sumQ := 0.0, 0.0
+	each(t, x, engine.Stack{k.condition}, func(tr *tracing.Trace, prior float64) {
+		if k.Allowed != nil && !k.Allowed(tr) {
+			return
+		}
+		s := k.Resume(tr, Scales{})
+		if err := k.Rate(s); err != nil {
+			t.Fatal(err)
+		}
+		index[key(tr)] = len(states)
+		states = append(states, s)
+		target = append(target, prior*math.Exp(k.beta()*tr.LogLikelihood+k.Path*s.logRatio))
+		proposed = append(proposed, prior*math.Exp(s.logRatio))
+		total, sumQ = total+target[len(target)-1], sumQ+proposed[len(proposed)-1]
+	})
+	if k.Allowed == nil && (len(states) != 10 || math.Abs(sumQ-1) > 1e-6) {
+		t.Fatalf("%d states, which the network proposes with a probability of %g in all", len(states), sumQ)
+	}
+	n := len(states)
+	matrix := make([]float64, n*n)
+	for i, s := range states {
+		target[i] /= total
+		left := 1.0
+		taken := func(probability float64, m *Move, next *State) {
+			log, err := k.compare(s, next, m)
+			if err != nil {
+				t.Fatal(err)
 			}
-			n := len(states)
-			matrix := make([]float64, n*n)
-			for i, s := range states {
-				target[i] /= total
-				left := 1.0
-				for _, site := range s.moves {
-					p := k.proposal(s.Trace, site, s.Scales)
-					lo, hi := []float64{0}, []float64{0}
-					if err := p.dist.Support(lo, hi); err != nil {
-						t.Fatal(err)
-					}
-					for v := lo[0]; v <= hi[0]; v++ {
-						value := []float64{v}
-						forward, err1 := p.logProb(p.from, value)
-						backward, err2 := p.logProb(value, p.from)
-						if err1 != nil || err2 != nil {
-							t.Fatal(err1, err2)
-						}
-						each(t, x, engine.Stack{k.condition, control.NewMove(s.Trace, site, value, forward)}, func(tr *tracing.Trace, fresh float64) {
-							next := k.Resume(tr, s.Scales)
-							log, err := k.logRatio(s, next, site, forward, backward)
-							if err != nil {
-								t.Fatal(err)
-							}
-							step := math.Exp(forward) / float64(len(s.moves)) * fresh * math.Exp(math.Min(0, log))
-							matrix[i*n+index[key(tr)]] += step
-							left -= step
-						})
-					}
+			step := probability * math.Exp(math.Min(0, log))
+			if step == 0 {
+				return
+			}
+			matrix[i*n+index[key(next.Trace)]] += step
+			left -= step
+		}
+		for _, guided := range []bool{false, true} {
+			share := k.Guided
+			if !guided {
+				share = 1 - k.Guided - k.Whole
+			}
+			for _, site := range s.moves {
+				p, err := k.proposal(s, site, guided)
+				if err != nil {
+					t.Fatal(err)
 				}
-				matrix[i*n+i] += left
-				if left < -1e-12 {
-					t.Errorf("steps from %s have a probability above 1", key(s.Trace))
+				lo, hi := []float64{0}, []float64{0}
+				if err := p.dist.Support(lo, hi); err != nil {
+					t.Fatal(err)
+				}
+				for v := lo[0]; v <= hi[0]; v++ {
+					value := []float64{v}
+					forward, err1 := p.logProb(p.from, value)
+					backward, err2 := p.logProb(value, p.from)
+					if err1 != nil || err2 != nil {
+						t.Fatal(err1, err2)
+					}
+					m := &Move{changes: map[int]control.Change{site: {Value: value, LogQ: forward}}, info: Info{Sites: 1}}
+					m.back = func(next *State) (float64, error) {
+						return backward - forward + math.Log(float64(len(s.moves))) - math.Log(float64(len(next.moves))), nil
+					}
+					each(t, x, engine.Stack{k.condition, control.NewMove(s.Trace, m.changes)}, func(tr *tracing.Trace, fresh float64) {
+						taken(share*math.Exp(forward)/float64(len(s.moves))*fresh, m, k.Resume(tr, s.Scales))
+					})
 				}
 			}
-			for j := range n {
-				sum := 0.0
-				for i := range n {
-					sum += target[i] * matrix[i*n+j]
-					if a, b := target[i]*matrix[i*n+j], target[j]*matrix[j*n+i]; math.Abs(a-b) > 1e-14 {
-						t.Errorf("walk %g, β %g: %sto %s: %g there, %g back", walk, beta, key(states[i].Trace), key(states[j].Trace), a, b)
-					}
-				}
-				if math.Abs(sum-target[j]) > 1e-14 {
-					t.Errorf("walk %g, β %g: %s: %g after a step, %g before", walk, beta, key(states[j].Trace), sum, target[j])
-				}
+		}
+		for j, next := range states {
+			taken(k.Whole*proposed[j], &Move{whole: true}, next)
+		}
+		matrix[i*n+i] += left
+		if left < -1e-12 {
+			t.Errorf("steps from %s have a probability above 1", key(s.Trace))
+		}
+	}
+	for j := range n {
+		sum := 0.0
+		for i := range n {
+			sum += target[i] * matrix[i*n+j]
+			if a, b := target[i]*matrix[i*n+j], target[j]*matrix[j*n+i]; math.Abs(a-b) > 1e-13 {
+				t.Errorf("%s: %sto %s: %g there, %g back", name, key(states[i].Trace), key(states[j].Trace), a, b)
 			}
+		}
+		if math.Abs(sum-target[j]) > 1e-13 {
+			t.Errorf("%s: %s: %g after a step, %g before", name, key(states[j].Trace), sum, target[j])
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
@@ -33,13 +34,38 @@ type Kernel struct {
 	Data control.Data
 	// Condition scores Observes that bring their own value, and are not in Data, at that value.
 	Condition bool
-	// Walk is the probability of a step from the neighbourhood of the present value, where the family has one: 0 is LMH. Never 1: the prior
-	// connects what walks do not.
+	// Walk is the probability that a step of one site is from the neighbourhood of the present value, where the family has one: 0 is LMH. Never 1: the
+	// prior connects what walks do not.
 	Walk float64
 	// Beta is the exponent of the likelihood; 0 means 1.
 	Beta float64
 
+	// Guide is a trained network with the data; nil: there is none. Alpha is its defensive share.
+	Guide Guide
+	Alpha float64
+	// Whole is the probability of a step that draws a whole trace from the network, Guided that of one in which the network proposes for one site.
+	Whole, Guided float64
+	// Path is the exponent of the network's density: the chain's distribution is that of p·g^Beta·(q_α/p)^Path.
+	Path float64
+
+	// Block, if there is one, moves many sites at once, with the probability BlockShare.
+	Block      *Block
+	BlockShare float64
+
+	// Unchecked takes simulators that are not deterministic too: their chains come to a distribution near the posterior at best.
+	Unchecked bool
+	// Allowed tells which traces there may be; nil: all.
+	Allowed func(*tracing.Trace) bool
+
 	condition *control.Condition
+}
+
+// Guide is a trained network with data.
+type Guide interface {
+	// ForRun is what proposes in one run.
+	ForRun() control.Proposer
+	// Along is what it would have proposed for the sites of recorded traces, given the values before them: by trace and entry, nil where it proposes nothing.
+	Along([]*tracing.Trace) [][]control.Proposal
 }
 
 // Scales are the sizes of walks by address base, in standard deviations of the prior.
@@ -58,7 +84,7 @@ const (
 	wanted     = 0.35 // acceptance of walks in one dimension
 	maxTries   = 10_000
 	maxFailed  = 10      // of those: more of them, if they are the half, are no bad luck
-	firstStep  = 1 << 32 // the draw of step 0: before it are those that look for a start
+	firstStep  = 1 << 32 // the draw of step 0: before it are those that look for a start, and one that repeats it
 )
 
 // State is where a chain stands.
@@ -67,16 +93,29 @@ type State struct {
 	Scales Scales
 	moves  []int // sites that can move
 	at     map[tracing.Key]int
+
+	// What the network says of it, once that was asked.
+	proposals []control.Proposal // by entry
+	logRatio  float64            // log q_α/f
+	rated     bool
 }
 
 // Info is what a step did.
 type Info struct {
-	Base     string // address of the site that was to move
+	Base     string // address of the site that was to move; or WholeTrace, or BlockOfSites
 	Walked   bool   // whether it was a walk
+	Sites    int    // how many sites were to move
 	Accepted bool
-	Failed   bool // the run did
+	Ratio    float64 // probability that it was to be taken with
+	Failed   bool    // the run did
 	LogRatio float64
 }
+
+// Bases of steps that move more than one site.
+const (
+	WholeTrace   = "(whole trace)"
+	BlockOfSites = "(block)"
+)
 
 // NewKernel returns a kernel that is ready.
 func NewKernel(k Kernel) *Kernel {
@@ -120,11 +159,47 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 			if len(s.moves) == 0 {
 				return nil, fmt.Errorf("%w: the run has no Sample that is not fixed by data", ErrFixed)
 			}
-			return s, nil
+			return s, k.repeat(ctx, x, s, k.draw(chain, maxTries))
 		}
 	}
 	return nil, fmt.Errorf("%w: none of %d draws of the prior is possible under the data", ErrStart, maxTries)
 }
+
+// repeat makes a state's run again with the values that it has: all of it must be as it was.
+func (k *Kernel) repeat(ctx context.Context, x engine.Executor, s *State, d engine.Draw) error {
+	if k.Unchecked {
+		return nil
+	}
+	stack := engine.Stack{k.condition, control.NewMove(s.Trace, nil), control.Prior{}}
+	t, err := x.Execute(ctx, engine.Task{Draw: d, Stack: func(engine.Draw) engine.Stack { return stack }})
+	switch {
+	case errors.Is(err, engine.ErrGivenUp): // so are steps
+		return nil
+	case err != nil:
+		return err
+	}
+	old := s.Trace
+	for i := range t.Sites {
+		e := &t.Sites[i]
+		if e.Op != ppx.Sample {
+			continue
+		}
+		at, ok := s.at[e.Key]
+		switch {
+		case !ok:
+			return fmt.Errorf("%w: with the same values, it came to %s, where it has not been before", ErrPath, ppx.Quote(t.Table.Label(e.Key)))
+		case !near(e.LogP, old.Sites[at].LogP):
+			return fmt.Errorf("%w: with the same values, the log density at %s was %g, and then %g", ErrPath, ppx.Quote(t.Table.Label(e.Key)), old.Sites[at].LogP, e.LogP)
+		}
+	}
+	if !near(t.LogLikelihood, old.LogLikelihood) {
+		return fmt.Errorf("%w: with the same values, the log likelihood was %g, and then %g", ErrPath, old.LogLikelihood, t.LogLikelihood)
+	}
+	return nil
+}
+
+// near allows for sums in another order.
+func near(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(a)) }
 
 // draw names the runs of a chain.
 func (k *Kernel) draw(chain uint32, index uint64) engine.Draw {
@@ -142,96 +217,65 @@ func (k *Kernel) beta() float64 {
 // logTarget is the log density of a trace, but for what is drawn from the prior.
 func (k *Kernel) logTarget(t *tracing.Trace) float64 { return k.beta() * t.LogLikelihood }
 
-// Step makes one step of a chain, which is all that is random in it: a site is chosen, takes a new value, the simulator runs, and the new trace is
+// Step makes one step of a chain, which is all that is random in it: some site is chosen, takes a new value, the simulator runs, and the new trace is
 // taken or not. With adapt the scale of the site's address moves towards the acceptance that walks should have: only before what is kept. A run that fails
 // is a step that is not taken.
 func (k *Kernel) Step(ctx context.Context, x engine.Executor, chain uint32, step uint64, s *State, adapt bool) (*State, Info, error) {
-	d := k.draw(chain, firstStep+step)
-	choose := dist.NewStream(k.Seed, d.Stream(), dist.StatementCoin, d.Index, dist.PurposeAccept)
-	site := s.moves[int(choose.Float64()*float64(len(s.moves)))]
-	coin, accept := choose.Float64(), choose.Float64()
-	old := s.Trace
-	p := k.proposal(old, site, s.Scales)
-	info := Info{Base: p.base}
-	value := make([]float64, len(p.from))
-	draw := dist.NewStream(k.Seed, d.Stream(), dist.StatementCoin, d.Index, dist.PurposeProposal)
-	if info.Walked = p.walk != nil && coin < k.Walk; info.Walked {
-		p.walk.sample(&draw, p.from, p.scale, value)
-	} else if err := p.dist.Sample(&draw, value); err != nil {
-		return s, info, err
-	}
-	forward, err := p.logProb(p.from, value)
+	m, err := k.Propose(chain, step, s)
 	if err != nil {
-		return s, info, err
+		return s, Info{}, err
 	}
-	move := control.NewMove(old, site, value, forward)
-	stack := engine.Stack{k.condition, move, control.Prior{}}
-	t, err := x.Execute(ctx, engine.Task{Draw: d, Stack: func(engine.Draw) engine.Stack { return stack }})
-	switch {
-	case errors.Is(err, engine.ErrGivenUp):
+	if m.Task.Stack == nil {
+		return s, m.info, nil
+	}
+	t, err := x.Execute(ctx, m.Task)
+	if err != nil && !errors.Is(err, engine.ErrGivenUp) {
+		return s, m.info, err
+	}
+	return k.Finish(s, m, t, adapt)
+}
+
+// Finish takes the trace of a move's run, nil or a failed one if it was given up, or leaves it.
+func (k *Kernel) Finish(s *State, m *Move, t *tracing.Trace, adapt bool) (*State, Info, error) {
+	info := m.info
+	if t == nil || t.Status == tracing.Failed {
 		info.Failed = true
-		return s, k.learn(s, &p, info, adapt, 0), nil
-	case err != nil:
-		return s, info, err
+		k.learn(s, m, info, adapt)
+		return s, info, nil
 	}
 	next := k.Resume(t, s.Scales)
-	backward, err := p.logProb(value, p.from)
-	if err != nil {
+	var err error
+	if info.LogRatio, err = k.compare(s, next, m); err != nil {
 		return s, info, err
 	}
-	if info.LogRatio, err = k.logRatio(s, next, site, forward, backward); err != nil {
-		return s, info, err
-	}
-	ratio := math.Exp(math.Min(0, info.LogRatio))
-	info.Accepted = accept < ratio
-	info = k.learn(s, &p, info, adapt, ratio)
+	info.Ratio = math.Exp(math.Min(0, info.LogRatio))
+	info.Accepted = m.accept < info.Ratio
+	k.learn(s, m, info, adapt)
 	if !info.Accepted {
 		return s, info, nil
 	}
 	return next, info, nil
 }
 
-// proposal is how a site moves.
-type proposal struct {
-	base  string
-	dist  ppx.Dist
-	shape []int32
-	from  []float64
-	walk  *walker
-	scale float64 // of each element
-	mix   float64 // probability of the walk
-	n     int
-}
-
-func (k *Kernel) proposal(t *tracing.Trace, site int, scales Scales) proposal {
-	v := t.Value(site)
-	p := proposal{base: t.Table.Address(t.Sites[site].Address).Base, dist: t.Dist(site), shape: v.Shape, from: v.Data, n: len(v.Data)}
-	if k.Walk > 0 {
-		if w, ok := newWalker(&p.dist, p.n); ok {
-			p.walk, p.mix = w, k.Walk
-			p.scale = scales.of(p.base) / math.Sqrt(float64(p.n))
+// compare is log A of Metropolis and Hastings: what both traces have, sites that are drawn from the prior in one of the two cancel.
+func (k *Kernel) compare(s, next *State, m *Move) (float64, error) {
+	old, t := s.Trace, next.Trace
+	if !m.whole {
+		for i := range m.changes {
+			key := old.Sites[i].Key
+			if at, ok := next.at[key]; ok && t.Sites[at].Origin == tracing.FromProposal {
+				continue
+			}
+			if m.info.Sites > 1 && !m.first(i) { // another site before it has made it another run
+				return math.Inf(-1), nil
+			}
+			if k.Unchecked {
+				return math.Inf(-1), nil
+			}
+			return 0, fmt.Errorf("%w: with the same values before it, it did not come to %s again", ErrPath, ppx.Quote(old.Table.Label(key)))
 		}
 	}
-	return p
-}
-
-// logProb is the log density of the mixture of walk and prior, by whichever of them a value came about.
-func (p *proposal) logProb(from, to []float64) (float64, error) {
-	prior, err := p.dist.LogProb(ppx.Tensor{Data: to, Shape: p.shape})
-	if err != nil || p.walk == nil {
-		return prior, err
-	}
-	return tracing.LogAdd(math.Log1p(-p.mix)+prior, math.Log(p.mix)+p.walk.logProb(from, to, p.scale)), nil
-}
-
-// logRatio is log A of Metropolis and Hastings: what both traces have, sites that are drawn from the prior in one of the two cancel.
-func (k *Kernel) logRatio(s, next *State, site int, forward, backward float64) (float64, error) {
-	old, t := s.Trace, next.Trace
-	key := old.Sites[site].Key
-	if i, ok := next.at[key]; !ok || t.Sites[i].Origin != tracing.FromProposal {
-		return 0, fmt.Errorf("%w: with the same values before it, it did not come to %s again", ErrPath, ppx.Quote(old.Table.Label(key)))
-	}
-	if math.IsInf(t.LogLikelihood, -1) || math.IsNaN(t.LogWeight) {
+	if math.IsInf(t.LogLikelihood, -1) || math.IsNaN(t.LogWeight) || k.Allowed != nil && !k.Allowed(t) {
 		return math.Inf(-1), nil
 	}
 	var sum tracing.Sum
@@ -248,28 +292,72 @@ func (k *Kernel) logRatio(s, next *State, site int, forward, backward float64) (
 		if math.IsInf(e.LogP, -1) {
 			return math.Inf(-1), nil
 		}
+		if m.whole { // its prior is in the network's ratio
+			continue
+		}
 		at, ok := s.at[e.Key]
-		if !ok {
+		switch {
+		case !ok && k.Unchecked:
+			return math.Inf(-1), nil
+		case !ok:
 			return 0, fmt.Errorf("%w: a value was reused that the trace before does not have", ErrPath)
 		}
 		sum.Add(e.LogP)
 		sum.Add(-old.Sites[at].LogP)
 	}
-	sum.Add(backward)
-	sum.Add(-forward)
-	sum.Add(math.Log(float64(len(s.moves))))
-	sum.Add(-math.Log(float64(len(next.moves))))
+	if k.Path != 0 || m.whole {
+		if err := k.Rate(s, next); err != nil {
+			return 0, err
+		}
+		power := k.Path
+		if m.whole {
+			power--
+		}
+		sum.Add(power * next.logRatio)
+		sum.Add(-power * s.logRatio)
+	}
+	if m.whole {
+		return sum.Kept().High, nil
+	}
+	back, err := m.back(next)
+	if err != nil || math.IsInf(back, -1) {
+		return back, err
+	}
+	sum.Add(back)
 	return sum.Kept().High, nil
 }
 
+// Rate asks the network for its density of states that were not rated yet.
+func (k *Kernel) Rate(states ...*State) error {
+	var todo []*State
+	var traces []*tracing.Trace
+	for _, s := range states {
+		if !s.rated && !slices.Contains(todo, s) {
+			todo = append(todo, s)
+			traces = append(traces, s.Trace)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	for i, q := range k.Guide.Along(traces) {
+		s := todo[i]
+		var err error
+		if s.logRatio, err = control.LogRatio(s.Trace, q, k.Alpha); err != nil {
+			return err
+		}
+		s.proposals, s.rated = q, true
+	}
+	return nil
+}
+
 // learn moves the scale of an address towards the acceptance that walks should have (H. Robbins and S. Monro, 1951, with steps of one size).
-func (k *Kernel) learn(s *State, p *proposal, info Info, adapt bool, ratio float64) Info {
+func (k *Kernel) learn(s *State, m *Move, info Info, adapt bool) {
 	if adapt && info.Walked {
 		target := wanted
-		if p.n > 1 {
+		if m.elements > 1 {
 			target = 0.25
 		}
-		s.Scales[p.base] = math.Max(1e-6, math.Min(1e3, s.Scales.of(p.base)*math.Exp(0.1*(ratio-target))))
+		s.Scales[info.Base] = math.Max(1e-6, math.Min(1e3, s.Scales.of(info.Base)*math.Exp(0.1*(info.Ratio-target))))
 	}
-	return info
 }

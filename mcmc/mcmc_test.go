@@ -100,10 +100,16 @@ func values(t *tracing.Trace) map[string]float64 {
 
 // Both kernels have every exact posterior of the bank as their limit.
 func TestExactPosteriors(t *testing.T) {
-	for _, walk := range []float64{0, 0.5} {
+	for name, k := range map[string]Kernel{"lmh": {}, "rmh": {Walk: 0.5}, "ic-mh": {Walk: 0.5, Whole: 0.25, Guided: 0.25}} {
 		for _, c := range enginetest.Cases() {
-			t.Run(fmt.Sprintf("%s/walk=%g", c.Name, walk), func(t *testing.T) {
-				k := NewKernel(Kernel{Seed: 1, Data: c.Data, Condition: true, Walk: walk})
+			t.Run(c.Name+"/"+name, func(t *testing.T) {
+				k.Seed, k.Data, k.Condition = 1, c.Data, true
+				if k.Whole > 0 {
+					x := engine.NewLocal(c.Model, 1)
+					defer x.Close()
+					k.Guide, k.Alpha = untrained(t, x, c.Data), 0.1
+				}
+				k := NewKernel(k)
 				draws := run(t, c.Model, k, 4, 500, 6000, func(tr *tracing.Trace) (x []float64) {
 					v := values(tr)
 					for _, e := range c.Want {

@@ -59,7 +59,7 @@ func (j *job) register(c *cobra.Command) {
 	j.asked.register(c)
 	f.BoolVar(&s.NoParameters, "no-parameters", false, "do not store the parameters of distributions: smaller, but nothing can be trained or scored again from it")
 	f.BoolVar(&j.resume, "resume", false, "continue the run in --out; a larger -n extends it")
-	f.BoolVar(&j.o.Force, "force", false, "with --resume: go on though the simulator does not do what it did")
+	f.BoolVar(&j.o.Force, "force", false, "with --resume, or chains: go on though the simulator does not do what it did")
 	f.BoolVar(&j.o.RetryFailed, "retry-failed", false, "with --resume: try draws again that were given up")
 	duration(f, &s.SaveEvery, "save-every", "how old a trace gets before it is on disk: what a power cut costs")
 	duration(f, &s.MaxTime, "max-time", "stop after this time (with --resume: of this session)")
@@ -125,12 +125,12 @@ words when they are bad.`,
 	f.StringVar(&s.Missing, "missing", s.Missing, "elements of observed values that are null or NaN: refuse, or ok (they are drawn, and not scored: right if it is chance that they are missing)")
 	f.StringVar(&s.InvalidObserve, "invalid-observe", s.InvalidObserve, "an Observe whose parameters are invalid (NaN, say): fail (the run), or zero (the trace has no weight)")
 	f.StringVar(&s.Method, "method", s.Method, "inference method: "+strings.Join(list, ", or "))
-	f.StringVar(&j.network, "network", "", "network file for ic, from ppx train")
-	f.Float64Var(&s.Defensive, "defensive", s.Defensive, "ic: probability of a trace that is drawn from the prior, which bounds the weights")
+	f.StringVar(&j.network, "network", "", "network file, from ppx train: for ic, which it then is without --method, and ic-mh")
+	f.Float64Var(&s.Defensive, "defensive", s.Defensive, "ic, ic-mh: probability of a trace that is drawn from the prior, which bounds the weights")
 	j.mcmc = jobs.DefaultMCMC()
-	f.IntVar(&j.mcmc.Chains, "chains", j.mcmc.Chains, "lmh, rmh: number of chains; -n counts the draws of all together")
-	f.Uint64Var(&j.mcmc.Warmup, "warmup", j.mcmc.Warmup, "lmh, rmh: first steps of each chain, which are not kept")
-	f.Uint64Var(&j.mcmc.Thin, "thin", j.mcmc.Thin, "lmh, rmh: keep every so many-th step")
+	f.IntVar(&j.mcmc.Chains, "chains", j.mcmc.Chains, "lmh, rmh, ic-mh: number of chains; -n counts the draws of all together")
+	f.Uint64Var(&j.mcmc.Warmup, "warmup", j.mcmc.Warmup, "lmh, rmh, ic-mh: first steps of each chain, which are not kept")
+	f.Uint64Var(&j.mcmc.Thin, "thin", j.mcmc.Thin, "lmh, rmh, ic-mh: keep every so many-th step")
 	j.register(c)
 	f.BoolVar(&j.strict, "strict", false, "exit with 1 unless the result can be trusted: the verdict \"good\"")
 	f.Float64Var(&s.LikelihoodImportance, "likelihood-importance", s.LikelihoodImportance, "exponent of the likelihood: below 1 for a tempered posterior")
@@ -248,15 +248,15 @@ func (j *job) job(c *cobra.Command, args []string) (*jobs.Spec, error) {
 			s.Method = "ic"
 		}
 	}
-	if m := jobs.Lookup(s.Verb, s.Method); m != nil && m.Chains {
+	m := jobs.Lookup(s.Verb, s.Method)
+	if m != nil && m.Chains {
 		s.MCMC = &j.mcmc
 	}
-	if (j.o.RetryFailed || j.o.Force) && !j.resume {
-		name := "force"
-		if j.o.RetryFailed {
-			name = "retry-failed"
-		}
-		return nil, usagef("--%s goes with --resume", name)
+	switch {
+	case j.o.RetryFailed && !j.resume:
+		return nil, usagef("--retry-failed goes with --resume")
+	case j.o.Force && !j.resume && !(m != nil && m.Chains):
+		return nil, usagef("--force goes with --resume, or with a method that needs a deterministic simulator")
 	}
 	return j.ask(c, args)
 }

@@ -84,3 +84,26 @@ func (l *Guide) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, erro
 	}
 	return engine.Choice{Value: v, Origin: tracing.FromProposal, LogQ: l.mix.add(logQ, logF)}, true, nil
 }
+
+// LogRatio is log q_α/f of a recorded trace: Σ (LogQ − LogP) over the sites that a Guide would have answered, with proposals by entry (nil: none). It is the
+// same for every trace with these values, however they came about. −Inf: the trace is impossible under the mixture, which its prior then is too.
+func LogRatio(t *tracing.Trace, proposals []Proposal, alpha float64) (float64, error) {
+	mix := newTwoWays(alpha)
+	var sum tracing.Sum
+	var d ppx.Dist
+	for i, q := range proposals {
+		if q == nil {
+			continue
+		}
+		if t.DistInto(i, &d); d.Coarse() {
+			continue
+		}
+		logF, logQ := t.Sites[i].LogP, q.LogProb(t.Value(i).Data)
+		if logQ != logQ {
+			return 0, fmt.Errorf("the proposal's density of %v is not a number", t.Value(i).Data)
+		}
+		sum.Add(mix.add(logQ, logF))
+		sum.Add(-logF)
+	}
+	return sum.Kept().High, nil
+}
