@@ -9,7 +9,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
-	"github.com/ppx-engine/ppx-engine/ic"
+	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -84,7 +84,7 @@ func TestDetailedBalanceByEnumeration(t *testing.T) {
 	x := engine.NewLocal(model, 1)
 	defer x.Close()
 	data := control.Data{"d": dist.Scalar(1)}
-	guide := untrained(t, x, data)
+	guide := enginetest.Untrained(t, x, data, 0.3)
 	for _, c := range []struct {
 		name string
 		k    Kernel
@@ -99,43 +99,6 @@ func TestDetailedBalanceByEnumeration(t *testing.T) {
 		c.k.Data, c.k.Guide, c.k.Alpha = data, guide, 0.2
 		balance(t, c.name, x, NewKernel(c.k))
 	}
-}
-
-// untrained is a network with random weights.
-func untrained(t *testing.T, x engine.Executor, data control.Data) Guide {
-	t.Helper()
-	var traces []*tracing.Trace
-	for tr, err := range x.Stream(context.Background(), engine.Draws(1, 0, 200, func(engine.Draw) engine.Stack { return engine.Stack{control.Prior{}} }), nil) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		traces = append(traces, tr)
-	}
-	n, _, err := ic.New[float32](ic.Settings{Hidden: 6, Depth: 1, Address: 4, Kind: 2, Value: 2, Components: 2, Trunk: 5}, "enumerated", 3, traces)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var batch []*ic.Example
-	for _, tr := range traces {
-		e, err := n.Example(tr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch = append(batch, e)
-	}
-	if _, err := ic.NewPass(n).Gradient(batch, 1); err != nil { // it knows the addresses then
-		t.Fatal(err)
-	}
-	for _, w := range n.Params() { // as they begin, proposals are the priors
-		for i := range w.Value {
-			w.Value[i] += 0.3 * float32(math.Sin(float64(7*i+len(w.Value))))
-		}
-	}
-	p, err := ic.NewProposer(n, data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // balance looks at one kernel.

@@ -71,8 +71,8 @@ type Guide interface {
 // Scales are the sizes of walks by address base, in standard deviations of the prior.
 type Scales map[string]float64
 
-// of is the scale at an address.
-func (s Scales) of(base string) float64 {
+// Of is the scale at an address.
+func (s Scales) Of(base string) float64 {
 	if x, ok := s[base]; ok {
 		return x
 	}
@@ -137,6 +137,29 @@ func (k *Kernel) Resume(t *tracing.Trace, scales Scales) *State {
 		}
 	}
 	return s
+}
+
+// Movable is the number of sites that can move.
+func (s *State) Movable() int { return len(s.moves) }
+
+// LogRatio is log q_α/f, once the state is rated.
+func (s *State) LogRatio() float64 { return s.logRatio }
+
+// Forget frees the network's proposals; its density stays.
+func (s *State) Forget() { s.proposals = nil }
+
+// Copy is a state of its own.
+func (s *State) Copy() *State {
+	c := *s
+	return &c
+}
+
+// Independent is the layers of draws that begin chains or particles: of the network's proposals, or of the prior.
+func (k *Kernel) Independent(engine.Draw) engine.Stack {
+	if k.Guide != nil {
+		return engine.Stack{k.condition, control.NewGuide(k.Guide.ForRun(), k.Alpha), control.Prior{}}
+	}
+	return engine.Stack{k.condition, control.Prior{}}
 }
 
 // Start draws from the prior until a trace has a finite weight. Errors: ErrStart, ErrFixed, those of the executor.
@@ -237,21 +260,30 @@ func (k *Kernel) Step(ctx context.Context, x engine.Executor, chain uint32, step
 
 // Finish takes the trace of a move's run, nil or a failed one if it was given up, or leaves it.
 func (k *Kernel) Finish(s *State, m *Move, t *tracing.Trace, adapt bool) (*State, Info, error) {
-	info := m.info
-	if t == nil || t.Status == tracing.Failed {
-		info.Failed = true
+	var next *State
+	if t != nil && t.Status == tracing.OK {
+		next = k.Resume(t, s.Scales)
+	}
+	next, info, err := k.Take(s, m, next)
+	if err == nil {
 		k.learn(s, m, info, adapt)
+	}
+	return next, info, err
+}
+
+// Take is the state after a move that has led to next, nil if its run was given up: next, or s as before.
+func (k *Kernel) Take(s *State, m *Move, next *State) (*State, Info, error) {
+	info := m.info
+	if next == nil {
+		info.Failed = true
 		return s, info, nil
 	}
-	next := k.Resume(t, s.Scales)
 	var err error
 	if info.LogRatio, err = k.compare(s, next, m); err != nil {
 		return s, info, err
 	}
 	info.Ratio = math.Exp(math.Min(0, info.LogRatio))
-	info.Accepted = m.accept < info.Ratio
-	k.learn(s, m, info, adapt)
-	if !info.Accepted {
+	if info.Accepted = m.accept < info.Ratio; !info.Accepted {
 		return s, info, nil
 	}
 	return next, info, nil
@@ -358,6 +390,6 @@ func (k *Kernel) learn(s *State, m *Move, info Info, adapt bool) {
 		if m.elements > 1 {
 			target = 0.25
 		}
-		s.Scales[info.Base] = math.Max(1e-6, math.Min(1e3, s.Scales.of(info.Base)*math.Exp(0.1*(info.Ratio-target))))
+		s.Scales[info.Base] = math.Max(1e-6, math.Min(1e3, s.Scales.Of(info.Base)*math.Exp(0.1*(info.Ratio-target))))
 	}
 }

@@ -107,7 +107,7 @@ func TestExactPosteriors(t *testing.T) {
 				if k.Whole > 0 {
 					x := engine.NewLocal(c.Model, 1)
 					defer x.Close()
-					k.Guide, k.Alpha = untrained(t, x, c.Data), 0.1
+					k.Guide, k.Alpha = enginetest.Untrained(t, x, c.Data, 0.3), 0.1
 				}
 				k := NewKernel(k)
 				draws := run(t, c.Model, k, 4, 500, 6000, func(tr *tracing.Trace) (x []float64) {

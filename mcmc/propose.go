@@ -45,9 +45,7 @@ func (k *Kernel) Propose(chain uint32, step uint64, s *State) (*Move, error) {
 	switch {
 	case kind < k.Whole:
 		m.whole, m.info.Base, m.info.Sites = true, WholeTrace, len(s.moves)
-		m.Task.Stack = func(engine.Draw) engine.Stack {
-			return engine.Stack{k.condition, control.NewGuide(k.Guide.ForRun(), k.Alpha), control.Prior{}}
-		}
+		m.Task.Stack = k.Independent
 		return m, nil
 	case kind < k.Whole+k.BlockShare && k.Block != nil:
 		return m, k.block(m, s, &draw)
@@ -114,6 +112,9 @@ func (k *Kernel) proposal(s *State, site int, guided bool) (proposal, error) {
 		if err := k.Rate(s); err != nil {
 			return p, err
 		}
+		if s.proposals == nil { // forgotten
+			s.proposals = k.Guide.Along([]*tracing.Trace{s.Trace})[0]
+		}
 		if q := s.proposals[site]; q != nil {
 			p.guide, p.mix = q, guidedShare
 			return p, nil
@@ -122,7 +123,7 @@ func (k *Kernel) proposal(s *State, site int, guided bool) (proposal, error) {
 	if k.Walk > 0 {
 		if w, ok := newWalker(&p.dist, p.n); ok {
 			p.walk, p.mix = w, k.Walk
-			p.scale = s.Scales.of(p.base) / math.Sqrt(float64(p.n))
+			p.scale = s.Scales.Of(p.base) / math.Sqrt(float64(p.n))
 		}
 	}
 	return p, nil

@@ -371,10 +371,14 @@ func nanless(x float64) float64 {
 	return x
 }
 
-// ESS is the effective sample size of the result: that of the weights; of chains the smallest bulk effective sample size.
+// ESS is the effective sample size of the result: that of the weights; of chains the smallest bulk effective sample size, of particles the smallest one that
+// their islands tell.
 func (s *Summary) ESS() float64 {
-	if s.Chained == nil {
-		return s.Weights.ESS()
+	switch {
+	case s.Islands != nil:
+		return s.islandESS()
+	case s.Chained != nil:
+		return s.ChainFigures().Bulk
 	}
-	return s.ChainFigures().Bulk
+	return s.Weights.ESS()
 }

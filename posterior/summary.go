@@ -65,6 +65,8 @@ type Summary struct {
 	Full bool
 	// Chained is what is kept of chains besides; nil for independent draws.
 	Chained *Chained
+	// Islands is what is kept of particles besides; nil for others.
+	Islands *Islands
 
 	success    moments // of the weight that traces have without the data: its mean over all draws is P(the run succeeds)
 	digits     digits
@@ -101,6 +103,7 @@ type accumulator struct {
 	integers  bool
 	counts    map[float64]*moments // of distinct values, nil once there are too many
 	chains    *sequence            // by chain, in the order of steps
+	islands   []moments            // of particles: m by island
 }
 
 // NewSummary returns an empty summary.
@@ -139,6 +142,9 @@ func (s *Summary) Write(_ context.Context, t *tracing.Trace) error {
 		chain = c.next(t.Chain)
 		c.put(c.joint, chain, t.LogJoint())
 		c.put(c.length, chain, float64(len(t.Sites)))
+	}
+	if s.Islands != nil {
+		chain = s.Islands.next(t.Chain, lw)
 	}
 	s.vars.Each(t, func(entry int, id tracing.Quantity, v ppx.Tensor) {
 		q := s.quantities[id]
@@ -252,6 +258,9 @@ func (s *Summary) add(q *quantity, v ppx.Tensor, lw float64, chain int) {
 	limit := s.sketchLimit()
 	for i, a := range g.elements {
 		a.add(v.Data[i], lw, limit, q.family && q.continuous)
+		if s.Islands != nil && !isBad(v.Data[i]) {
+			a.islands = ofIslands(a.islands, chain, v.Data[i], lw)
+		}
 		if a.chains != nil && !math.IsNaN(v.Data[i]) && !math.IsInf(v.Data[i], 0) {
 			s.Chained.put(a.chains, chain, v.Data[i])
 		}
@@ -315,6 +324,15 @@ func (a *accumulator) add(x, lw float64, limit int, continuous bool) {
 // merged is a and b as one: a value of one element, in two shapes.
 func (a *accumulator) merged(b *accumulator, limit int) *accumulator {
 	out := &accumulator{m: a.m.merged(b.m), lost: a.lost.merged(b.lost), integers: a.integers && b.integers}
+	for i := range max(len(a.islands), len(b.islands)) {
+		m := newMoments()
+		for _, x := range []*accumulator{a, b} {
+			if i < len(x.islands) {
+				m = m.merged(x.islands[i])
+			}
+		}
+		out.islands = append(out.islands, m)
+	}
 	for _, x := range []*accumulator{a, b} {
 		for _, p := range x.s.points {
 			out.s.take(p, limit)
@@ -449,6 +467,12 @@ func (s *Summary) finish(a named) Variable {
 // essOf is the effective sample size of a variable: of the weights of its draws; of chains the bulk one, or, where it was not kept, that of the result.
 func (s *Summary) essOf(a named) float64 {
 	n := a.m.ess()
+	if s.Islands != nil {
+		if ess := s.Islands.essOf(&a.m, a.islands, float64(s.Weights.N)); !math.IsNaN(ess) {
+			return math.Min(n, ess)
+		}
+		return n
+	}
 	if s.Chained == nil {
 		return n * s.Weights.share()
 	}

@@ -1,0 +1,150 @@
+package smc
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/ppx-engine/ppx-engine/mcmc"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing"
+)
+
+// firstLevel sets the random numbers of levels apart from those of rungs.
+const firstLevel = 1 << 32
+
+// killed is the share of an island's particles that a level kills.
+const killed = 0.1
+
+// scores asks for the scores of all particles.
+func (s *sampler) scores() error {
+	for i := range s.p.Particles {
+		x := &s.p.Particles[i]
+		var err error
+		if x.Score, err = s.Score(x.Trace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beyond tells whether a score is where particles are to be.
+func (s *sampler) beyond(score float64) bool { return score > s.Level || s.AtLeast && score == s.Level }
+
+// split goes to the next level of the score, in each island to its own: the worst particles die, all that are not better than the level, ties included; copies of
+// survivors take their places, and move where the score is above the level. The probability that is left is unbiased so.
+func (s *sampler) split(ctx context.Context) error {
+	p := s.p
+	if p.Next > maxRungs {
+		return fmt.Errorf("after %d levels of the score it still is below %g", maxRungs, s.Level)
+	}
+	levels := make([]float64, s.Islands)
+	var level mean
+	fresh := make([]bool, s.N)
+	any := false
+	for island := range s.Islands {
+		if p.Reached[island] {
+			continue
+		}
+		var order []int
+		for i := range s.members(island) {
+			order = append(order, i)
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.Particles[a].Score, p.Particles[b].Score) })
+		n := len(order)
+		k := max(1, int(killed*float64(n)))
+		l := p.Particles[order[k-1]].Score
+		if l >= s.Level || s.beyond(l) {
+			s.reach(island, order)
+			continue
+		}
+		dead := 0
+		for dead < n && p.Particles[order[dead]].Score <= l {
+			dead++
+		}
+		p.LogZ[island] += math.Log1p(-float64(dead) / float64(n))
+		if dead == n { // nothing is left to go on from
+			p.LogZ[island] = math.Inf(-1)
+			for _, i := range order {
+				p.Particles[i].LogWeight = math.Inf(-1)
+			}
+			p.Reached[island] = true
+			continue
+		}
+		levels[island] = l
+		level.add(l)
+		stream := dist.NewStream(s.Kernel.Seed, s.stream(s.resampling(island)), dist.StatementResample, firstLevel+uint64(p.Next), dist.PurposeResample)
+		for _, i := range order[:dead] {
+			from := p.Particles[order[dead+int(stream.Float64()*float64(n-dead))]]
+			from.State = from.Copy()
+			p.Particles[i] = from
+			fresh[i], any = true, true
+		}
+	}
+	if !any {
+		p.Done = !slices.Contains(p.Reached, false)
+		p.Next++
+		return nil
+	}
+	r := Rung{Beta: 1, Level: level.of(), Resampled: int(level.n), ESS: float64(s.N) * (1 - killed)}
+	if s.Ladder != nil && len(s.Ladder) > 0 {
+		last := s.Ladder[min(p.Next, len(s.Ladder)-1)]
+		r.Moves, r.Scales, r.Block = last.Moves, last.Scales, last.Block
+	} else {
+		r.Block = s.learnBlock()
+	}
+	kernels := make([]*mcmc.Kernel, s.Islands)
+	for island := range kernels {
+		k := s.Kernel
+		k.Beta = s.power()
+		if k.Block = r.Block; k.Block != nil {
+			k.BlockShare = 0.5 * (1 - k.Whole - k.Guided)
+		}
+		k.Allowed = func(t *tracing.Trace) bool {
+			score, err := s.Score(t)
+			return err == nil && score > levels[island]
+		}
+		kernels[island] = mcmc.NewKernel(k)
+	}
+	if err := s.move(ctx, &r, func(i int) bool { return fresh[i] }, func(i int) *mcmc.Kernel { return kernels[s.island(i)] }); err != nil {
+		return err
+	}
+	for i := range p.Particles {
+		if !fresh[i] {
+			continue
+		}
+		var err error
+		if p.Particles[i].Score, err = s.Score(p.Particles[i].Trace); err != nil {
+			return err
+		}
+	}
+	p.Next++
+	p.Ladder = append(p.Ladder, r)
+	return nil
+}
+
+// reach ends an island whose level is at the end: what is beyond is what it has.
+func (s *sampler) reach(island int, order []int) {
+	p := s.p
+	p.Reached[island] = true
+	there := 0
+	for _, i := range order {
+		if s.beyond(p.Particles[i].Score) {
+			there++
+		}
+	}
+	for _, i := range order {
+		if s.beyond(p.Particles[i].Score) {
+			p.Particles[i].LogWeight = -math.Log(float64(there))
+		} else {
+			p.Particles[i].LogWeight = math.Inf(-1)
+		}
+	}
+	if there == 0 {
+		p.LogZ[island] = math.Inf(-1)
+		return
+	}
+	p.LogZ[island] += math.Log(float64(there)) - math.Log(float64(len(order)))
+}
