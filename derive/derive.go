@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -82,7 +81,8 @@ type deriver struct {
 	vars   tracing.Variables
 	where  *expression.Expression
 	lets   []let
-	lookup lookup
+	lookup tracing.Lookup
+	own    []owned
 	data   *ppx.Data
 	names  *control.Names
 	b      tracing.Builder
@@ -96,6 +96,12 @@ type let struct {
 	name    uint32
 	address uint32
 	value   *expression.Expression
+}
+
+// owned is one of those that an expression needs.
+type owned struct {
+	name string
+	of   func(*tracing.Trace) float64
 }
 
 // own are what every trace has besides its variables.
@@ -142,6 +148,8 @@ func (d *deriver) prepare(ctx context.Context) error {
 	switch {
 	case m.Resampled != nil && (len(d.Observe) > 0 || d.LikelihoodImportance != 0 || d.Resample > 0):
 		return unusable("%s has been resampled: its weights are gone; take the run that it was made from (%s)", d.r.Path, lineage(m))
+	case m.Particles != nil && (len(d.Observe) > 0 || d.LikelihoodImportance != 0 || d.Resample > 0 || d.Where != "" || d.Thin > 1):
+		return unusable("%s is of particles, whose errors are between islands: only new variables (--let) can be derived", d.r.Path)
 	case m.Chains != nil && (len(d.Observe) > 0 || d.LikelihoodImportance != 0 || d.Resample > 0 || d.Where != "" || d.Thin > 1):
 		return unusable("%s is of chains, not of weighted draws: only new variables (--let) can be derived; thin it with infer --thin", d.r.Path)
 	case len(d.Observe) > 0 && m.NoParameters:
@@ -159,26 +167,14 @@ func (d *deriver) prepare(ctx context.Context) error {
 		return nil
 	}
 	// What variables there are, and what they are called, depends on all traces.
-	known := map[string]bool{}
-	labels := map[tracing.Quantity][][]int32{}
+	census := tracing.NewCensus(&d.vars)
 	if err := d.each(ctx, func(t *tracing.Trace) error {
-		d.vars.Each(t, func(_ int, q tracing.Quantity, v ppx.Tensor) {
-			if !slices.ContainsFunc(labels[q], func(s []int32) bool { return slices.Equal(s, v.Shape) }) {
-				labels[q] = append(labels[q], slices.Clone(v.Shape))
-			}
-		})
+		census.Add(t)
 		return nil
 	}); err != nil {
 		return err
 	}
-	for q, shapes := range labels {
-		for _, s := range shapes {
-			n, _ := dist.Elements(s)
-			for i := range n {
-				known[d.vars.Label(q, s, i)] = true
-			}
-		}
-	}
+	known := census.Names()
 	names := []string{}
 	for name := range known {
 		names = append(names, name)
@@ -210,92 +206,22 @@ func (d *deriver) prepare(ctx context.Context) error {
 		}
 		d.where = e
 	}
-	d.lookup = newLookup(&d.vars, known)
-	for _, l := range d.lets {
-		d.lookup.need(l.value.Names)
-	}
-	if d.where != nil {
-		d.lookup.need(d.where.Names)
-	}
-	return nil
-}
-
-// lookup finds the values of the variables that expressions need.
-type lookup struct {
-	vars   *tracing.Variables
-	known  map[string]bool
-	needed map[string]int
-	values []float64
-	there  []bool
-	slots  map[tracing.Quantity][]slots
-}
-
-// slots are where the elements of a value of some shape go to, −1: nowhere.
-type slots struct {
-	shape []int32
-	at    []int
-}
-
-func newLookup(vars *tracing.Variables, known map[string]bool) lookup {
-	return lookup{vars: vars, known: known, needed: map[string]int{}, slots: map[tracing.Quantity][]slots{}}
-}
-
-func (l *lookup) need(names []string) {
-	for _, n := range names {
-		if _, ok := l.needed[n]; !ok {
-			l.needed[n] = len(l.values)
-			l.values, l.there = append(l.values, 0), append(l.there, false)
-		}
-	}
-}
-
-// read takes the values of a trace.
-func (l *lookup) read(t *tracing.Trace) {
-	clear(l.there)
-	for name, i := range l.needed {
-		if f := own[name]; f != nil && !l.known[name] {
-			l.values[i], l.there[i] = f(t), true
-		}
-	}
-	l.vars.Each(t, func(_ int, q tracing.Quantity, v ppx.Tensor) {
-		for i, slot := range l.of(q, v.Shape, len(v.Data)) {
-			if slot >= 0 {
-				l.values[slot], l.there[slot] = v.Data[i], true
+	d.lookup = tracing.NewLookup(&d.vars)
+	need := func(names []string) {
+		d.lookup.Need(names)
+		for _, n := range names {
+			if f := own[n]; f != nil && !known[n] {
+				d.own = append(d.own, owned{n, f})
 			}
 		}
-	})
-}
-
-func (l *lookup) of(q tracing.Quantity, shape []int32, n int) []int {
-	for _, s := range l.slots[q] {
-		if slices.Equal(s.shape, shape) {
-			return s.at
-		}
 	}
-	at := make([]int, n)
-	used := false
-	for i := range at {
-		slot, ok := l.needed[l.vars.Label(q, shape, i)]
-		if at[i] = -1; ok {
-			at[i], used = slot, true
-		}
+	for _, l := range d.lets {
+		need(l.value.Names)
 	}
-	if !used {
-		at = nil
+	if d.where != nil {
+		need(d.where.Names)
 	}
-	l.slots[q] = append(l.slots[q], slots{slices.Clone(shape), at})
-	return at
-}
-
-func (l *lookup) value(name string) (float64, bool) {
-	i := l.needed[name]
-	return l.values[i], l.there[i]
-}
-
-func (l *lookup) set(name string, v float64) {
-	if i, ok := l.needed[name]; ok {
-		l.values[i], l.there[i] = v, true
-	}
+	return nil
 }
 
 // apply makes the derived trace of one; nil where the condition leaves it out.
@@ -304,20 +230,23 @@ func (d *deriver) apply(t *tracing.Trace) (*tracing.Trace, error) {
 		return t, nil
 	}
 	if d.where != nil || len(d.lets) > 0 {
-		d.lookup.read(t)
+		d.lookup.Read(t)
+		for _, x := range d.own {
+			d.lookup.Set(x.name, x.of(t))
+		}
 	}
 	added := make([]float64, 0, len(d.lets))
 	for i, l := range d.lets {
-		v, ok := l.value.Eval(d.lookup.value)
+		v, ok := l.value.Eval(d.lookup.Value)
 		if !ok {
 			v = math.NaN()
 		} else {
-			d.lookup.set(d.Let[i].Name, v)
+			d.lookup.Set(d.Let[i].Name, v)
 		}
 		added = append(added, v)
 	}
 	if d.where != nil {
-		if v, ok := d.where.Eval(d.lookup.value); !ok || v == 0 {
+		if v, ok := d.where.Eval(d.lookup.Value); !ok || v == 0 {
 			return nil, nil
 		}
 	}

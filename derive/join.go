@@ -31,6 +31,9 @@ func Join(ctx context.Context, dirs []string, out, version string, progress func
 		if x.Resampled != nil {
 			return nil, unusable("%s has been resampled: join the runs that it was made from, and resample them together", dir)
 		}
+		if x.Particles != nil {
+			return nil, unusable("%s is of particles: take more of them (infer --ladder %s); compare puts runs side by side", dir, dir)
+		}
 		if x.Chains != nil {
 			return nil, unusable("%s is of chains: run them longer (infer --resume -n), or with more of them; compare puts runs side by side", dir)
 		}

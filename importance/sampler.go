@@ -110,6 +110,7 @@ type Progress struct {
 	ESS         float64
 	LogEvidence float64
 	Left        time.Duration // 0 while unknown
+	Where       string        // in place of Done, for jobs that deliver all draws at the end
 }
 
 // Stack returns what makes the layers of a draw.

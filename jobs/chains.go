@@ -69,7 +69,10 @@ func chained(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, e
 
 // kernel is that of the job's method.
 func (r *run) kernel() mcmc.Kernel {
-	m, c := r.method, &r.cfg
+	m, c := kernels[r.spec.Method], &r.cfg
+	if s := r.spec.SMC; s != nil {
+		m = kernels[s.Kernel]
+	}
 	k := mcmc.Kernel{Seed: c.Seed, Kind: c.Kind, Data: c.Data, Condition: c.Condition, Walk: m.walk, Beta: c.LikelihoodImportance, Unchecked: r.o.Force}
 	if r.proposer != nil {
 		k.Guide, k.Alpha, k.Whole, k.Guided = r.proposer, r.spec.Defensive, m.whole, m.guided

@@ -21,9 +21,8 @@ type Method struct {
 	Settings []string
 	// Chains tells that its draws are those of chains.
 	Chains bool
-	// Of chains: the probability that a step of one site is from the neighbourhood; that a step draws a whole trace from the network; that the network proposes
-	// for one site.
-	walk, whole, guided float64
+	// Particles tells that its draws are particles.
+	Particles bool
 	// run does the job.
 	run func(context.Context, *Method, *Spec, Options) (*Outcome, error)
 	// guide prepares what proposes values; nil: they are drawn from the prior.
@@ -31,6 +30,13 @@ type Method struct {
 	// needs is what has to be given, in words, when it is not.
 	needs func(s *Spec) string
 }
+
+// moves is how chains and particles move: the probability that a step of one site is from the neighbourhood; that a step draws a whole trace from the network;
+// that the network proposes for one site.
+type moves struct{ walk, whole, guided float64 }
+
+// kernels are the ways to move, by the names of the methods that make chains with them.
+var kernels = map[string]moves{"lmh": {}, "rmh": {walk: 0.5}, "ic-mh": {0.5, 0.25, 0.25}}
 
 // Methods is the table.
 var Methods = []Method{
@@ -40,12 +46,17 @@ var Methods = []Method{
 		guide: loadNetwork,
 		needs: aNetwork},
 	{Name: "lmh", Doc: "chains of single-site Metropolis-Hastings, new values from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained},
-	{Name: "rmh", Doc: "the same, half of the steps from the neighbourhood of the present value", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, walk: 0.5, run: chained},
+	{Name: "rmh", Doc: "the same, half of the steps from the neighbourhood of the present value", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained},
 	{Name: "ic-mh", Doc: "the same, a quarter of the steps whole traces from a network (--network), a quarter single sites by it", Verb: Infer, Conditioned: true,
-		Settings: slices.Concat(chainSettings, data, []string{"network", "defensive"}), Chains: true, walk: 0.5, whole: 0.25, guided: 0.25, run: chained, guide: loadNetwork, needs: aNetwork},
+		Settings: slices.Concat(chainSettings, data, []string{"network", "defensive"}), Chains: true, run: chained, guide: loadNetwork, needs: aNetwork},
+	{Name: "smc", Doc: "particles that go from the prior (or a network) to the posterior by steps", Verb: Infer, Conditioned: true, Settings: slices.Concat(particleSettings, data, []string{"network", "defensive"}),
+		Particles: true, run: particles, guide: maybeNetwork},
 	{Name: "predict", Doc: "data from the latents of a run", Verb: Predict, run: sampling, guide: replayRun},
 	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: trained},
 }
+
+// particleSettings are those of particles.
+var particleSettings = []string{"islands", "moves", "kernel", "ladder", "score", "above", "at-least"}
 
 // data are the settings of all methods that take data, conditioned those of weighted draws, chainSettings those of chains.
 var (
@@ -142,7 +153,7 @@ func (m *Method) check(s *Spec) error {
 		flag  string
 		given bool
 	}{{"network", s.Network != nil}, {"observe", len(s.Data) > 0}, {"prior-inflation", s.Inflation != 0}, {"keep-values", s.KeepValues},
-		{"likelihood-importance", s.LikelihoodImportance != 1}, {"target-ess", s.TargetESS != 0}, {"chains", s.MCMC != nil}, {"invalid-observe", s.InvalidObserve != Fail}} {
+		{"likelihood-importance", s.LikelihoodImportance != 1}, {"target-ess", s.TargetESS != 0}, {"chains", s.MCMC != nil}, {"islands", s.SMC != nil}, {"invalid-observe", s.InvalidObserve != Fail}} {
 		if x.given {
 			if err := m.Applies(x.flag); err != nil {
 				return err

@@ -10,6 +10,14 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
+// maybeNetwork is loadNetwork for methods that do without one, too.
+func maybeNetwork(r *run) (func(engine.Draw) engine.Layer, error) {
+	if r.spec.Network == nil {
+		return nil, nil
+	}
+	return loadNetwork(r)
+}
+
 // loadNetwork reads the network of a job and makes the layer that proposes with it.
 func loadNetwork(r *run) (func(engine.Draw) engine.Layer, error) {
 	ref := r.spec.Network

@@ -130,7 +130,7 @@ func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
 		return misuse("%s: %w", spec.Prediction.Run, err)
 	}
 	p.ess = weights.ESS()
-	if dir.Manifest.Chains != nil {
+	if dir.Manifest.Chains != nil || dir.Manifest.Particles != nil {
 		o, err := Summarise(context.Background(), dir.Path, false)
 		if err != nil {
 			return err

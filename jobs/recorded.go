@@ -49,8 +49,11 @@ func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Tr
 		return nil, err
 	}
 	sum := posterior.NewSummary()
-	if m.Chains != nil {
+	switch {
+	case m.Chains != nil:
 		sum = posterior.NewChainSummary()
+	case m.Particles != nil:
+		sum = posterior.NewParticleSummary()
 	}
 	o := &Outcome{Dir: dir, Manifest: m, Summary: sum, Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, Scored: &Scored{}, State: m.State,
 		Done: m.Counts.Traces + m.Counts.Failed}

@@ -134,6 +134,9 @@ func Continue(dir string, changes *Spec, changed func(name string) bool) (*Spec,
 	if s.Verb == Predict && changed("n") && changes.N != s.N {
 		return nil, misuse("-n %d: which latents %d replicates are made from was settled when they were begun; begin another", changes.N, s.N)
 	}
+	if s.Sampling != nil && s.SMC != nil && changed("n") && changes.N != s.N {
+		return nil, misuse("-n %d: how many particles there are was settled when they were begun; begin another run (--ladder %s saves what it has learned)", changes.N, dir)
+	}
 	switch {
 	case m == nil && s.Sampling == nil:
 	case changed("n") || changed("max_time") || changed("target_ess"):

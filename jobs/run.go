@@ -90,6 +90,7 @@ type run struct {
 	draws  func(context.Context, tracing.Writer) (importance.Outcome, error) // makes them
 	last   map[uint32]*tracing.Trace                                         // of each chain that goes on
 	accept acceptance                                                        // of the steps of chains
+	done   func() error                                                      // once all is on disk
 }
 
 // Run makes a job, or goes on with one, in the folder Spec.Out. Settings that are not given are filled in: what comes back in
@@ -400,6 +401,9 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 	}
 	if e := w.Close(out.State, reason); e != nil && !errors.Is(err, e) {
 		err = errors.Join(err, e)
+	}
+	if err == nil && r.done != nil {
+		err = r.done()
 	}
 	switch {
 	case err != nil && out.State != rundir.Interrupted:

@@ -66,6 +66,7 @@ type Sampling struct {
 	TargetESS            float64          `json:"target_ess"` // 0: none
 	NoParameters         bool             `json:"no_parameters"`
 	MCMC                 *MCMC            `json:"mcmc,omitempty"` // of methods that make chains
+	SMC                  *SMC             `json:"smc,omitempty"`  // of those that move particles
 }
 
 // Training is what only jobs have that train a network.
@@ -383,6 +384,9 @@ func (s *Spec) paths() []*string {
 	if s.Network != nil {
 		out = append(out, &s.Network.File)
 	}
+	if s.SMC != nil {
+		out = append(out, &s.SMC.Ladder)
+	}
 	for _, d := range s.Data {
 		if d.File != nil {
 			out = append(out, &d.File.File)
@@ -417,6 +421,10 @@ func (s *Spec) clone() *Spec {
 	if x.MCMC != nil {
 		c := *x.MCMC
 		x.MCMC = &c
+	}
+	if x.SMC != nil {
+		p := *x.SMC
+		x.SMC = &p
 	}
 	if x.Each != nil {
 		e := *x.Each
@@ -669,7 +677,7 @@ func (s *Spec) Check() error {
 	if s.Verb == Calibrate { // there N counts data sets
 		return nil
 	}
-	return s.checkMCMC()
+	return errors.Join(s.checkMCMC(), s.checkSMC())
 }
 
 // SourceRuns are the run directories that a training takes in place of a simulator.

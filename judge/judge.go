@@ -368,8 +368,8 @@ func TellApart(ctx context.Context, a, b Run, seed uint64) (*C2ST, error) {
 		if !o.Manifest.Conditioned {
 			ess *= 5 // equal weights: no draw stands for others
 		}
-		if o.Manifest.Chains != nil {
-			return nil, unusable("%s is of chains: its draws depend on each other and repeat, which a classifier would learn", o.Dir)
+		if o.Manifest.Chains != nil || o.Manifest.Particles != nil {
+			return nil, unusable("%s is of chains or particles: its draws depend on each other and repeat, which a classifier would learn", o.Dir)
 		}
 		if w.Before != nil {
 			return nil, unusable("%s has been resampled: copies of one draw are told apart by nothing but themselves; take the run that it was made from", o.Dir)

@@ -132,11 +132,88 @@ func (s *Summary) computeIslandESS() float64 {
 			}
 		}
 	}
-	switch {
-	case !math.IsInf(least, 1):
-		return least
-	case s.Weights.s1 == 0:
+	if s.Weights.s1 == 0 {
 		return 0
 	}
-	return n // there is nothing that varies
+	// Islands that have all the weight do not differ from the others' mean: what has no weight does not count as particles either.
+	return math.Min(least, s.Weights.ESS())
+}
+
+// largest is the share of the weight that one island has.
+func (x *Islands) largest() float64 {
+	most, sum := math.Inf(-1), 0.0
+	for i := range x.totals {
+		if x.totals[i].w > 0 {
+			most = math.Max(most, x.totals[i].max+math.Log(x.totals[i].w))
+		}
+	}
+	for i := range x.totals {
+		if x.totals[i].w > 0 {
+			sum += math.Exp(x.totals[i].max + math.Log(x.totals[i].w) - most)
+		}
+	}
+	return 1 / sum
+}
+
+// judgeParticles looks at particles.
+func (s *Summary) judgeParticles(t *Trust, f Facts) {
+	n, ess := s.Weights.N, s.islandESS()
+	extinct := 0
+	for i := range s.Islands.totals {
+		if s.Islands.totals[i].w == 0 {
+			extinct++
+		}
+	}
+	switch {
+	case n < fewDraws:
+		t.add(None, FewDraws, "", "%d particles are too few for any figure; take more (-n)", n)
+		return
+	case s.Weights.s1 == 0:
+		t.add(None, NoWeight, "", "no particle is left: the data, or the score, are out of reach; take more particles (-n)")
+		return
+	case len(s.Islands.totals) < 2:
+		t.add(None, OneIsland, "", "particles of one island descend from each other, and tell no errors: use several (--islands)")
+		return
+	}
+	switch {
+	case ess < noESS:
+		t.add(None, LowESS, "", "the effective sample size is %.3g of %d particles: their islands do not agree; take more of them (-n), or more moves (--moves)", ess, n)
+	case ess < chainESS400:
+		t.add(Doubtful, LowESS, "", "the effective sample size, from what islands differ by, is only %.3g of %d particles; take more of them (-n)", ess, n)
+	}
+	if share := s.Islands.largest(); share > largeIsland && len(s.Islands.totals) >= 8 {
+		t.add(Doubtful, LargeIsland, "", "one of %d islands carries %.0f %% of the weight, so that what they differ by says little: take more particles (-n), or more moves (--moves)", len(s.Islands.totals), 100*share)
+	}
+	if extinct > 0 {
+		v := Doubtful
+		if 2*extinct > len(s.Islands.totals) {
+			v = None
+		}
+		t.add(v, Extinct, "", "%d of %d islands died out: figures rest on the others; take more particles (-n)", extinct, len(s.Islands.totals))
+	}
+	if f.Conditioned && f.Moved > 0 && f.Moved < fewMoved {
+		t.add(Doubtful, FewMoved, "", "at some rung only %.2g %% of the particles moved: what was resampled there are clones; make more moves (--moves), or use another --kernel", 100*f.Moved)
+	}
+}
+
+// IslandRatio is log (Σ exp a/Σ exp b) over islands, with its standard error: how probable it was for a to come out of b.
+func IslandRatio(a, b []float64) (log, se float64) {
+	x := &Islands{totals: make([]moments, len(a))}
+	most := math.Inf(-1)
+	for _, v := range b {
+		most = math.Max(most, v)
+	}
+	top := math.Inf(-1)
+	for _, v := range a {
+		top = math.Max(top, v)
+	}
+	sumA, sumB := 0.0, 0.0
+	for i := range a {
+		sumA, sumB = sumA+math.Exp(a[i]-top), sumB+math.Exp(b[i]-most)
+	}
+	if math.IsInf(top, -1) {
+		return top, math.NaN()
+	}
+	mean := sumA / sumB
+	return top - most + math.Log(mean), x.errorOf(mean, func(i int) (float64, float64) { return math.Exp(a[i] - top), math.Exp(b[i] - most) }) / mean
 }

@@ -46,6 +46,10 @@ const (
 	Unfamiliar    = "outside-training"
 	HighRhat      = "high-rhat"
 	OneChain      = "one-chain"
+	OneIsland     = "one-island"
+	Extinct       = "islands-extinct"
+	FewMoved      = "few-moved"
+	LargeIsland   = "large-island"
 )
 
 // Reason is one thing that speaks against a result: a code that stays, a sentence that says what it means and what to do,
@@ -86,6 +90,8 @@ const (
 	chainESS400 = 400.0 // below, R̂ and the sizes themselves are rough
 	noRhat      = 1.1   // above, chains have not found the same distribution
 	highRhat    = 1.01
+	largeIsland = 0.5  // share of one island
+	fewMoved    = 0.2  // share of particles that moved at a rung
 	cutOffMeans = 10.0 // a run that had taken so many times the mean when it was cut off
 )
 
@@ -98,6 +104,7 @@ type Facts struct {
 	Unused      []string // names in the data that no trace has used
 	Partly      []Partly
 	Mixed       []uint64 // draws from which on another simulator has answered
+	Moved       float64  // share of particles that moved at the rung where the fewest did; 0: not known
 	FailedSteps float64  // share of the steps of chains whose runs failed
 	Familiar    float64  // probability that data of the prior are so far from those that the network was trained on; 0: not known
 }
@@ -129,6 +136,11 @@ func (s *Summary) Judge(f Facts) Trust {
 	w := s.Weights
 	if s.Chained != nil {
 		s.judgeChains(&t)
+		s.judgeFacts(&t, f)
+		return t
+	}
+	if s.Islands != nil {
+		s.judgeParticles(&t, f)
 		s.judgeFacts(&t, f)
 		return t
 	}

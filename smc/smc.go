@@ -37,8 +37,10 @@ type Config struct {
 	Power float64
 	// Ladder is one that was learned in another run; nil: this run learns its own.
 	Ladder []Rung
-	// Moves is how many moves a particle makes at each rung; 0: as many as it takes.
+	// Moves is how many moves a particle makes at each rung; Adapt: as many as it takes.
 	Moves int
+	// Offset sets the streams of random numbers apart from those of other populations: 3·N are taken from there.
+	Offset uint32
 	// MaxRuns is the most runs of the simulator; 0: any number.
 	MaxRuns uint64
 	// Score, if there is one, is what the particles are to raise: at the end they are those with a score above Level, or at least Level.
@@ -53,6 +55,9 @@ type Config struct {
 	// Progress is called between sweeps of moves.
 	Progress func(*Population)
 }
+
+// Adapt is a number of moves that the particles decide themselves.
+const Adapt = -1
 
 // Rung is a step of the ladder: where it is, and what is done there.
 type Rung struct {
@@ -125,6 +130,11 @@ func Run(ctx context.Context, x engine.Executor, c *Config, from *Population) (*
 	} else if n := len(s.p.Ladder); n > 0 { // it goes on with what it has learned
 		s.remember(&s.p.Ladder[n-1])
 	}
+	if from != nil {
+		if err := s.rate(); err != nil {
+			return nil, err
+		}
+	}
 	for !s.p.Done {
 		var err error
 		if s.p.Splitting {
@@ -183,9 +193,9 @@ const (
 	maxRungs    = 10_000
 )
 
-func (c *Config) chain(i int) uint32           { return uint32(i) + 1 }
-func (c *Config) starts(island int) uint32     { return uint32(c.N) + 2*uint32(island) + 1 }
-func (c *Config) resampling(island int) uint32 { return uint32(c.N) + 2*uint32(island) + 2 }
+func (c *Config) chain(i int) uint32           { return c.Offset + uint32(i) + 1 }
+func (c *Config) starts(island int) uint32     { return c.Offset + uint32(c.N) + 2*uint32(island) + 1 }
+func (c *Config) resampling(island int) uint32 { return c.Offset + uint32(c.N) + 2*uint32(island) + 2 }
 func (c *Config) stream(chain uint32) uint64   { return c.Kernel.Kind.Stream(chain) }
 func (c *Config) spent(p *Population, n int) error {
 	if c.MaxRuns > 0 && p.Runs+uint64(n) > c.MaxRuns {
@@ -306,12 +316,8 @@ func (s *sampler) start(ctx context.Context) error {
 			p.Particles[i] = Particle{State: k.Resume(found[j], nil), Island: r, LogWeight: -math.Log(float64(n)), Ancestor: i}
 		}
 	}
-	var traces []*tracing.Trace
-	for i := range p.Particles {
-		traces = append(traces, p.Particles[i].Trace)
-	}
 	if s.Begun != nil {
-		if err := s.Begun(traces); err != nil {
+		if err := s.Begun(p.Traces()); err != nil {
 			return err
 		}
 	}
@@ -558,13 +564,13 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 	switch {
 	case most < 0:
 		most = 0
-	case adapt && s.Moves > 0:
+	case adapt && s.Moves >= 0:
 		most = s.Moves
 	case adapt:
 		most = mostMoves
 	}
 	moved, sweeps := 0.0, 0
-	for look := 1; sweeps < most && len(who) > 0; {
+	for sweeps < most && len(who) > 0 {
 		if err := s.spent(p, len(who)); err != nil {
 			return err
 		}
@@ -577,11 +583,8 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		if s.Progress != nil {
 			s.Progress(p)
 		}
-		if adapt && s.Moves == 0 && sweeps == look {
-			if moved >= wantedMoves*sites {
-				break
-			}
-			look *= 2
+		if adapt && s.Moves < 0 && moved >= wantedMoves*sites {
+			break
 		}
 	}
 	if adapt {
@@ -612,7 +615,7 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 // group is how many moves are prepared at a time.
 const group = 1024
 
-// sweep makes one move of each particle, and returns how many sites were taken to new values.
+// sweep makes one move of each particle, and returns how many were taken: whole traces count for all of their sites.
 func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc.Kernel, who []int, scales mcmc.Scales, r *Rung, adapt bool) (accepted float64, err error) {
 	p := s.p
 	walked := map[string]*mean{}
@@ -700,7 +703,11 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 				count.Steps++
 				if info.Accepted {
 					count.Accepted++
-					accepted += float64(info.Sites)
+					if info.Base == mcmc.WholeTrace {
+						accepted += float64(info.Sites)
+					} else { // a block walks no farther than a site
+						accepted++
+					}
 				}
 				if info.Walked || info.Base == mcmc.BlockOfSites {
 					w := walked[info.Base]
@@ -762,11 +769,11 @@ func (s *sampler) adapt(walked map[string]*mean, r *Rung, scales mcmc.Scales) {
 	}
 }
 
-// Traces are the particles with their weights: the weight of each, times what its island's evidence is of all; the mean of all weights is the evidence. Rows
+// Weighted is the particles with their weights: the weight of each, times what its island's evidence is of all; the mean of all weights is the evidence. Rows
 // count from 0, chains are islands, from 1.
-func (p *Population) Traces(islands int) iter.Seq[*tracing.Trace] {
+func (p *Population) Weighted() iter.Seq[*tracing.Trace] {
 	return func(yield func(*tracing.Trace) bool) {
-		n := float64(len(p.Particles)) / float64(islands)
+		n := float64(len(p.Particles)) / float64(len(p.LogZ))
 		for i := range p.Particles {
 			x := &p.Particles[i]
 			t := *x.Trace
@@ -778,4 +785,12 @@ func (p *Population) Traces(islands int) iter.Seq[*tracing.Trace] {
 			}
 		}
 	}
+}
+
+// Traces are those of the particles.
+func (p *Population) Traces() (out []*tracing.Trace) {
+	for i := range p.Particles {
+		out = append(out, p.Particles[i].Trace)
+	}
+	return out
 }

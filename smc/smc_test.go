@@ -32,7 +32,7 @@ func particles(t testing.TB, model ppx.Model, c Config) *Population {
 // summary is that of a population.
 func summary(p *Population) *posterior.Summary {
 	s := posterior.NewParticleSummary()
-	for t := range p.Traces(len(p.LogZ)) {
+	for t := range p.Weighted() {
 		_ = s.Write(context.Background(), t)
 	}
 	return s
@@ -54,7 +54,7 @@ func meanOf(p *Population, f func(map[string]float64) float64) (m, se float64) {
 	a, b := make([]float64, r), make([]float64, r)
 	sumA, sumB := 0.0, 0.0
 	shift := slices.Max(p.LogZ)
-	for t := range p.Traces(r) {
+	for t := range p.Weighted() {
 		w := math.Exp(t.LogWeight - shift)
 		x := w * f(values(t))
 		a[t.Chain-1] += x
@@ -88,7 +88,7 @@ func TestExactPosteriors(t *testing.T) {
 					defer x.Close()
 					k.Guide, k.Alpha = enginetest.Untrained(t, x, c.Data, 0.05), 0.1
 				}
-				p := particles(t, c.Model, Config{Kernel: k, N: n, Islands: 32})
+				p := particles(t, c.Model, Config{Kernel: k, N: n, Islands: 32, Moves: Adapt})
 				s := summary(p)
 				within(t, "log evidence", s.Weights.LogEvidence(), s.LogEvidenceSE(), c.LogEvidence, 1e-3, 0.4)
 				for _, e := range c.Want {

@@ -109,6 +109,8 @@ func noBayesFactor(a, b *jobs.Outcome, x, y *Posterior) string {
 		switch {
 		case m.Chains != nil:
 			return fmt.Sprintf("%s is of chains, which have no evidence", r.o.Dir)
+		case m.Particles != nil && m.Particles.Score != "":
+			return fmt.Sprintf("%s is of a rare event: its evidence is of that as well", r.o.Dir)
 		case !m.Conditioned:
 			return fmt.Sprintf("%s is of the prior", r.o.Dir)
 		case r.p.LikelihoodImportance != 1:

@@ -3,14 +3,17 @@ package view
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // Diagnosis is what "diagnose" prints of a run: findings, the worst first, and a verdict, the same as everywhere.
@@ -19,6 +22,7 @@ type Diagnosis struct {
 	Run      string            `json:"run"`
 	Verdict  posterior.Verdict `json:"verdict"`
 	Findings []Finding         `json:"findings"`
+	Ladder   []rundir.Rung     `json:"ladder,omitempty"` // that particles have climbed
 
 	result *Posterior
 }
@@ -45,10 +49,40 @@ var advice = map[string][2]string{
 	posterior.Unfamiliar:    {"a network answers for data like those of its training; for others its proposals may be anything, and what they miss has no weight", "see whether the model can make such data at all: ppx predict RUN; compare with a run without the network; train one on a wider prior (--prior-inflation)"},
 	posterior.HighRhat:      {"each chain has seen another part of the posterior, or is still on its way: figures of all together are of neither", "run the chains longer (--warmup, -n), start more of them (--chains); if they stay apart the posterior has modes that single steps do not connect: compare with importance sampling"},
 	posterior.OneChain:      {"one chain that has missed a mode looks as good as one that has not", "run several: --chains 8"},
+	posterior.OneIsland:     {"particles of one island descend from each other: only independent islands tell errors", "use several: --islands 16"},
+	posterior.Extinct:       {"an island whose particles are all dead counts as an evidence of zero: right on average, but a sign that there are too few", "take more particles: -n"},
+	posterior.LargeIsland:   {"the evidences of the islands are of many sizes: figures are those of one island, whose particles descend from each other", "more particles (-n), more moves (--moves), a better --kernel"},
+	posterior.FewMoved:      {"particles that were resampled and did not move are clones of each other", "more moves (--moves), another --kernel, or a network"},
 	posterior.UnusedData:    {"the posterior is not conditioned on it", "compare names: ppx trace show RUN 0; a name must be that of an Observe, or of a Sample"},
 	posterior.PartlyUsed:    {"traces that do not come to the Observe are not scored against the datum, and have an advantage", "that is right only if the datum would not exist there; else observe it on every path"},
 	posterior.DigitsLost:    {"densities are so large that differences between traces are lost in rounding", "rescale the data, or the distribution's parameters"},
 	posterior.Mixed:         {"the run holds traces of two simulators", "make it again with one of them"},
+}
+
+// climbed says what became of particles on their way.
+func climbed(m *rundir.Particles, p *Posterior, add func(v posterior.Verdict, code, what, means, do string)) {
+	add(posterior.Good, "particles", p.figures(), "the smallest effective sample size of all variables, from what islands differ by; weights and numbers of particles say nothing of it", "")
+	steps := map[string]*rundir.Acceptance{}
+	for _, r := range m.Ladder {
+		for base, a := range r.Steps {
+			x := steps[base]
+			if x == nil {
+				x = &rundir.Acceptance{}
+				steps[base] = x
+			}
+			x.Steps, x.Accepted = x.Steps+a.Steps, x.Accepted+a.Accepted
+		}
+	}
+	hardlyMove(steps, "more moves, or another --kernel", add)
+}
+
+// hardlyMove names sites whose moves are hardly ever taken.
+func hardlyMove(steps map[string]*rundir.Acceptance, do string, add func(v posterior.Verdict, code, what, means, do string)) {
+	for _, base := range slices.Sorted(maps.Keys(steps)) {
+		if a := steps[base]; a.Steps >= 200 && float64(a.Accepted) < 0.02*float64(a.Steps) {
+			add(posterior.Good, "acceptance", fmt.Sprintf("of %s steps at %s %s were taken", text.Thousands(a.Steps), ppx.Quote(base), text.Thousands(a.Accepted)), "that site hardly moves", do)
+		}
+	}
 }
 
 // NewDiagnosis looks at a recorded run; halves are the weights of its even and odd draws.
@@ -64,22 +98,25 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 		if r.Code == posterior.LowESS && p.Rhat != nil {
 			a = [2]string{"draws of a chain depend on each other: so many independent ones would tell as much", "run the chains longer (--resume -n), or use --method rmh"}
 		}
+		if r.Code == posterior.LowESS && p.Islands > 0 {
+			a = [2]string{"islands are independent of each other, so that what they differ by is the error", "take more particles (-n): with --ladder RUN they need not learn it again"}
+		}
 		add(r.Verdict, r.Code, r.Text, a[0], a[1])
+	}
+	if m := o.Manifest.Particles; m != nil {
+		climbed(m, p, add)
+		d.Ladder = m.Ladder
 	}
 	w := p.Sum.Weights
 	if p.Rhat != nil && w.N > 0 {
 		add(posterior.Good, "chains", p.figures(), "the smallest effective sample size of all variables, the log joint density and the number of statements; R̂ compares variances between and within chains: above 1.01 they do not agree", "")
-		for base, a := range o.Manifest.Chains.Acceptance {
-			if a.Steps >= 200 && float64(a.Accepted) < 0.02*float64(a.Steps) {
-				add(posterior.Good, "acceptance", fmt.Sprintf("of %s steps at %s %s were taken", text.Thousands(a.Steps), ppx.Quote(base), text.Thousands(a.Accepted)), "that site hardly moves", "run longer, or use --method rmh")
-			}
-		}
+		hardlyMove(o.Manifest.Chains.Acceptance, "run longer, or use --method rmh", add)
 	}
-	if p.Rhat == nil && p.Conditioned && w.N > 0 && !math.IsNaN(w.Largest()) {
+	if p.Rhat == nil && p.Islands == 0 && p.Conditioned && w.N > 0 && !math.IsNaN(w.Largest()) {
 		add(posterior.Good, "weights", fmt.Sprintf("effective sample size %s of %s traces, k̂ %s, the largest weight %.2g %%", Figure(w.ESS()), text.Thousands(w.N), khat(w.Khat()), 100*w.Largest()),
 			"the effective sample size is how many independent draws of the posterior would do as much; k̂ below 0.7 says that their errors can be believed", "")
 	}
-	if z, se := halves[0].LogEvidence()-halves[1].LogEvidence(), math.Hypot(halves[0].LogEvidenceSE(), halves[1].LogEvidenceSE()); p.Conditioned && p.Rhat == nil && o.Manifest.Resampled == nil && halves[0].N > 10 && !math.IsNaN(z) {
+	if z, se := halves[0].LogEvidence()-halves[1].LogEvidence(), math.Hypot(halves[0].LogEvidenceSE(), halves[1].LogEvidenceSE()); p.Conditioned && p.Rhat == nil && p.Islands == 0 && o.Manifest.Resampled == nil && halves[0].N > 10 && !math.IsNaN(z) {
 		what := fmt.Sprintf("the evidence of even and odd draws differs by %s nats, %.1f standard errors", WithError(math.Abs(z), se), math.Abs(z)/se)
 		if !(math.Abs(z) <= 4*se) {
 			add(posterior.Doubtful, "halves-differ", what, "halves of one run are two runs: they differ by more than their errors allow, so these are too small", "draw more")
@@ -132,6 +169,10 @@ func (d *Diagnosis) Text(w io.Writer) {
 		line = s.Alarm("none: do not use the figures")
 	}
 	fmt.Fprintf(w, "%s: %s\n", s.Bold(ppx.Printable(d.Run)), line)
+	if len(d.Ladder) > 0 {
+		fmt.Fprintln(w)
+		d.ladder().Print(w)
+	}
 	for _, f := range d.Findings {
 		mark := map[posterior.Verdict]string{posterior.None: "✗", posterior.Doubtful: "!", posterior.Good: "·"}[f.Verdict]
 		fmt.Fprintf(w, "\n%s %s\n", mark, wrap(ppx.Printable(f.Text), 2))
@@ -142,6 +183,26 @@ func (d *Diagnosis) Text(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", wrap("do: "+f.Do, 2))
 		}
 	}
+}
+
+// ladder is the way of particles, its ends if it is long.
+func (d *Diagnosis) ladder() *Table {
+	const most = 24
+	t := &Table{Header: []string{"rung", ">β", ">level", ">ESS", ">resampled", ">moves", ">moved", ">ancestors left"}}
+	for i, r := range d.Ladder {
+		if n := len(d.Ladder); n > most && i >= most/2 && i < n-most/2 {
+			if i == most/2 {
+				t.Add(fmt.Sprintf("… %d rungs …", n-most), "", "", "", "", "", "", "")
+			}
+			continue
+		}
+		level := ""
+		if r.Level != nil {
+			level = Figure(float64(*r.Level))
+		}
+		t.Add(strconv.Itoa(i+1), Figure(r.Beta), level, Figure(math.Round(r.ESS)), fmt.Sprintf("%d of %d", r.Resampled, d.result.Islands), strconv.Itoa(r.Moves), fmt.Sprintf("%.0f %%", 100*r.Moved), strconv.Itoa(r.Ancestors))
+	}
+	return t
 }
 
 // wrap breaks a text into lines of some 100 letters, indented from the second on.

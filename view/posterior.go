@@ -14,29 +14,36 @@ import (
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 // Posterior is what prior, infer, summary and merge print. Other programs read the JSON: fields may be added, none
 // changes or goes away within a Schema Number.
 type Posterior struct {
-	Schema          int     `json:"schema"`
-	Run             string  `json:"run"`
-	Method          string  `json:"method"`
-	Seed            uint64  `json:"seed"`
-	N               uint64  `json:"n"`
-	Traces          uint64  `json:"traces"`
-	Failed          uint64  `json:"failed"`
-	BadWeights      uint64  `json:"bad_weights"`
-	ESS             Number  `json:"ess"`
-	Rhat            *Number `json:"rhat,omitempty"` // of chains
-	Chains          int     `json:"chains,omitempty"`
-	Khat            Number  `json:"khat"`
-	LogEvidence     Number  `json:"log_evidence"`
-	LogEvidenceSE   Number  `json:"log_evidence_se"`
-	Success         Number  `json:"success"` // probability that a run of the prior succeeds
-	SuccessSE       Number  `json:"success_se"`
-	Seconds         Number  `json:"seconds"`
-	TracesPerSecond Number  `json:"traces_per_second"`
+	Schema     int     `json:"schema"`
+	Run        string  `json:"run"`
+	Method     string  `json:"method"`
+	Seed       uint64  `json:"seed"`
+	N          uint64  `json:"n"`
+	Traces     uint64  `json:"traces"`
+	Failed     uint64  `json:"failed"`
+	BadWeights uint64  `json:"bad_weights"`
+	ESS        Number  `json:"ess"`
+	Rhat       *Number `json:"rhat,omitempty"` // of chains
+	Chains     int     `json:"chains,omitempty"`
+	Islands    int     `json:"islands,omitempty"` // of particles
+	Runs       uint64  `json:"runs,omitempty"`    // of the simulator, that particles have taken
+	Rungs      int     `json:"rungs,omitempty"`   // that they have climbed
+	// LogProbability is that of a score above its level, given the data; of particles with one.
+	LogProbability   *Number `json:"log_probability,omitempty"`
+	LogProbabilitySE *Number `json:"log_probability_se,omitempty"`
+	Khat             Number  `json:"khat"`
+	LogEvidence      Number  `json:"log_evidence"`
+	LogEvidenceSE    Number  `json:"log_evidence_se"`
+	Success          Number  `json:"success"` // probability that a run of the prior succeeds
+	SuccessSE        Number  `json:"success_se"`
+	Seconds          Number  `json:"seconds"`
+	TracesPerSecond  Number  `json:"traces_per_second"`
 	// LikelihoodImportance is the exponent of the likelihood: 1 is the posterior.
 	LikelihoodImportance Number     `json:"likelihood_importance"`
 	Trust                Trust      `json:"trust"`
@@ -48,6 +55,7 @@ type Posterior struct {
 	Sum         *posterior.Summary `json:"-"`
 	Reasons     []posterior.Reason `json:"-"` // of Trust
 
+	event   string   // whose probability LogProbability is
 	remarks []string // warnings besides the reasons of trust
 }
 
@@ -130,9 +138,17 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	if c := m.Chains; c != nil && c.Steps > 0 {
 		facts.FailedSteps = float64(c.Failed) / float64(c.Steps)
 	}
+	if p := m.Particles; p != nil {
+		facts.FailedSteps = float64(p.Failed) / float64(max(1, p.Runs))
+		facts.Moved = 1
+		for _, r := range p.Ladder {
+			facts.Moved = math.Min(facts.Moved, r.Moved)
+		}
+		facts.Moved = math.Max(facts.Moved, math.SmallestNonzeroFloat64)
+	}
 	t := sum.Judge(facts)
 	r := &Posterior{Schema: Schema, Run: o.Dir, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
-		ESS: Number(sum.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(w.LogEvidenceSE()),
+		ESS: Number(sum.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(sum.LogEvidenceSE()),
 		Seconds: Number(m.Seconds), LikelihoodImportance: Number(cmp.Or(m.LikelihoodImportance, 1)), Trust: trustOf(t), Warnings: []string{},
 		Variables: []Variable{}, Model: m.Model, Conditioned: m.Conditioned, Sum: sum}
 	r.Reasons = t.Reasons
@@ -154,6 +170,14 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		rhat := Number(sum.ChainFigures().Rhat)
 		r.Success, r.SuccessSE = nan, nan // steps are no draws of the prior
 		r.Rhat, r.Chains, r.Khat, r.LogEvidence, r.LogEvidenceSE = &rhat, m.Chains.Chains, nan, nan, nan
+	}
+	if p := m.Particles; p != nil {
+		r.Khat, r.Success, r.SuccessSE = nan, nan, nan
+		r.Islands, r.Runs, r.Rungs = p.Islands, p.Runs, len(p.Ladder)
+		if p.LogProbability != nil {
+			log, se := Number(*p.LogProbability), Number(*p.LogProbabilitySE)
+			r.LogProbability, r.LogProbabilitySE, r.event = &log, &se, eventOf(p)
+		}
 	}
 	if m.Seconds > 0 {
 		r.TracesPerSecond = Number(float64(w.N) / m.Seconds)
@@ -198,6 +222,14 @@ func (r *Posterior) remark(texts ...string) {
 	r.Warnings = append(r.Warnings, texts...)
 }
 
+// eventOf is what the score was to do, in words.
+func eventOf(p *rundir.Particles) string {
+	if p.AtLeast != nil {
+		return fmt.Sprintf("%s ≥ %g", p.Score, float64(*p.AtLeast))
+	}
+	return fmt.Sprintf("%s > %g", p.Score, float64(*p.Above))
+}
+
 // figures is the line of effective sample size and evidence.
 func (r *Posterior) figures() string {
 	evidence := WithError(float64(r.LogEvidence), float64(r.LogEvidenceSE))
@@ -206,6 +238,17 @@ func (r *Posterior) figures() string {
 	}
 	if r.Rhat != nil {
 		text := fmt.Sprintf("effective sample size %s   R̂ %s   %d chains", Figure(Round(float64(r.ESS))), Figure(float64(*r.Rhat)), r.Chains)
+		if r.LikelihoodImportance != 1 {
+			text += fmt.Sprintf("   (of the likelihood to the power of %g)", float64(r.LikelihoodImportance))
+		}
+		return text
+	}
+	if r.Islands > 0 {
+		text := fmt.Sprintf("effective sample size %s   %d islands   log evidence %s   %s runs, %d rungs", Figure(Round(float64(r.ESS))), r.Islands, evidence, text.Thousands(r.Runs), r.Rungs)
+		if r.LogProbability != nil {
+			log, se := float64(*r.LogProbability), float64(*r.LogProbabilitySE)
+			text += fmt.Sprintf("\nP(%s) = %s   (log %s)", ppx.Printable(r.event), WithError(math.Exp(log), math.Exp(log)*se), WithError(log, se))
+		}
 		if r.LikelihoodImportance != 1 {
 			text += fmt.Sprintf("   (of the likelihood to the power of %g)", float64(r.LikelihoodImportance))
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/smc"
 	"github.com/ppx-engine/ppx-engine/view"
 )
 
@@ -27,6 +29,10 @@ type job struct {
 	network string
 	each    string
 	mcmc    jobs.MCMC
+	smc     jobs.SMC
+	moves   string // of particles
+	above   float64
+	atLeast float64
 	observe []string
 	files   []string
 	strict  bool
@@ -131,6 +137,14 @@ words when they are bad.`,
 	f.IntVar(&j.mcmc.Chains, "chains", j.mcmc.Chains, "lmh, rmh, ic-mh: number of chains; -n counts the draws of all together")
 	f.Uint64Var(&j.mcmc.Warmup, "warmup", j.mcmc.Warmup, "lmh, rmh, ic-mh: first steps of each chain, which are not kept")
 	f.Uint64Var(&j.mcmc.Thin, "thin", j.mcmc.Thin, "lmh, rmh, ic-mh: keep every so many-th step")
+	j.smc = jobs.DefaultSMC()
+	f.IntVar(&j.smc.Islands, "islands", j.smc.Islands, "smc: number of islands that the particles (-n) live on, alone with each other: they tell the errors")
+	f.StringVar(&j.moves, "moves", "auto", "smc: moves of each particle at each rung, or auto: as many as it takes")
+	f.StringVar(&j.smc.Kernel, "kernel", j.smc.Kernel, "smc: how particles move: lmh, rmh or, with a network, ic-mh")
+	f.StringVar(&j.smc.Ladder, "ladder", "", "smc: run directory of another smc, of another seed, whose rungs, moves and scales are used as they are: the evidence is then unbiased")
+	f.StringVar(&j.smc.Score, "score", "", "smc: expression that the particles are to raise, for events that are rare: with --above or --at-least")
+	f.Float64Var(&j.above, "above", 0, "smc: the level that the score is to exceed")
+	f.Float64Var(&j.atLeast, "at-least", 0, "smc: the level that the score is to reach")
 	j.register(c)
 	f.BoolVar(&j.strict, "strict", false, "exit with 1 unless the result can be trusted: the verdict \"good\"")
 	f.Float64Var(&s.LikelihoodImportance, "likelihood-importance", s.LikelihoodImportance, "exponent of the likelihood: below 1 for a tempered posterior")
@@ -233,6 +247,27 @@ func simulators(s engine.Stats) string {
 	return text
 }
 
+// particles are the settings of a method that moves particles.
+func (j *job) particles(f *pflag.FlagSet) (err error) {
+	s, x := j.spec, &j.smc
+	if x.Moves = smc.Adapt; j.moves != "auto" {
+		if x.Moves, err = strconv.Atoi(j.moves); err != nil || x.Moves < 0 {
+			return usagef("--moves %s: want a number, or auto", ppx.Quote(j.moves))
+		}
+	}
+	if s.Network != nil && !f.Changed("kernel") {
+		x.Kernel = "ic-mh"
+	}
+	if f.Changed("above") {
+		x.Above = &j.above
+	}
+	if f.Changed("at-least") {
+		x.AtLeast = &j.atLeast
+	}
+	s.SMC = x
+	return nil
+}
+
 // job is the Spec that the flags and the file of a job make; nil if it was only to be printed.
 func (j *job) job(c *cobra.Command, args []string) (*jobs.Spec, error) {
 	f, s := c.Flags(), j.spec
@@ -249,13 +284,18 @@ func (j *job) job(c *cobra.Command, args []string) (*jobs.Spec, error) {
 		}
 	}
 	m := jobs.Lookup(s.Verb, s.Method)
-	if m != nil && m.Chains {
+	switch {
+	case m != nil && m.Chains:
 		s.MCMC = &j.mcmc
+	case m != nil && m.Particles:
+		if err := j.particles(f); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case j.o.RetryFailed && !j.resume:
 		return nil, usagef("--retry-failed goes with --resume")
-	case j.o.Force && !j.resume && !(m != nil && m.Chains):
+	case j.o.Force && !j.resume && !(m != nil && (m.Chains || m.Particles)):
 		return nil, usagef("--force goes with --resume, or with a method that needs a deterministic simulator")
 	}
 	return j.ask(c, args)

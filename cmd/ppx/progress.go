@@ -55,7 +55,10 @@ func newProgress(quiet, conditioned bool, stats func() string) *progress {
 
 func (p *progress) show(s importance.Progress) {
 	parts := []string{text.Thousands(s.Done) + "/" + text.Thousands(s.N), fmt.Sprintf("%s traces/s", view.Figure(view.Round(s.PerSecond)))}
-	if p.conditioned {
+	if s.Where != "" {
+		parts[0] = s.Where
+	}
+	if p.conditioned && !math.IsNaN(s.ESS) {
 		parts = append(parts, "ESS "+view.Figure(s.ESS))
 	}
 	if s.Left > 0 && s.Done < s.N {

@@ -63,8 +63,9 @@ type Manifest struct {
 	Host                 Host             `json:"host"`
 	Cut                  *Cut             `json:"cut,omitempty"` // of a run that ended early
 	Lineage              *Lineage         `json:"lineage,omitempty"`
-	Job                  json.RawMessage  `json:"job,omitempty"`      // that has made it (package jobs), but for its data
-	Chains               *Chains          `json:"chains,omitempty"`   // of a method that makes chains; weights are 1
+	Job                  json.RawMessage  `json:"job,omitempty"`    // that has made it (package jobs), but for its data
+	Chains               *Chains          `json:"chains,omitempty"` // of a method that makes chains; weights are 1
+	Particles            *Particles       `json:"particles,omitempty"`
 	LeftOut              uint64           `json:"left_out,omitempty"` // draws without a row: those for which the condition of a derived run is false; their weight is zero
 	Resampled            *Resampled       `json:"resampled,omitempty"`
 	Seeds                []uint64         `json:"seeds,omitempty"` // of joined runs, in the order of rows
@@ -94,6 +95,54 @@ type Chains struct {
 type Acceptance struct {
 	Steps    uint64 `json:"steps"`
 	Accepted uint64 `json:"accepted"`
+}
+
+// Particles are what a run's rows are: particles of islands, which the column chain numbers from 1. The weights of an island's particles sum to its evidence, times as
+// many as it has particles; errors are those between islands.
+type Particles struct {
+	Islands     int      `json:"islands"`
+	Moves       int      `json:"moves"`            // that were asked for at each rung; −1: as many as it takes
+	From        string   `json:"from,omitempty"`   // run that has taught the ladder; "": this one, which makes its evidence biased a little
+	Runs        uint64   `json:"runs"`             // of the simulator, in all
+	Failed      uint64   `json:"failed"`           // of these
+	LogEvidence []Number `json:"log_evidence"`     // of each island; null: none of its particles was left
+	Ladder      []Rung   `json:"ladder,omitempty"` // that was climbed
+	// Of a run with a score: what it is, what it was to exceed (or to reach), and how probable that is given the data.
+	Score            string  `json:"score,omitempty"`
+	Above            *Number `json:"above,omitempty"`
+	AtLeast          *Number `json:"at_least,omitempty"`
+	LogProbability   *Number `json:"log_probability,omitempty"`
+	LogProbabilitySE *Number `json:"log_probability_se,omitempty"`
+}
+
+// Rung is a step of particles from the prior to the posterior, or to a level of the score.
+type Rung struct {
+	Beta      float64                `json:"beta"`               // exponent of the likelihood, or the part of the way from a network's proposals
+	Possible  bool                   `json:"possible,omitempty"` // the first particles are draws that the data allow
+	Level     *Number                `json:"level,omitempty"`    // of the score, on average
+	Moves     int                    `json:"moves"`              // of each particle
+	Scales    map[string]float64     `json:"scales,omitempty"`   // of walks, by address
+	Block     *Block                 `json:"block,omitempty"`
+	ESS       float64                `json:"ess"`       // of the weights, before resampling
+	Resampled int                    `json:"resampled"` // islands
+	Moved     float64                `json:"moved"`     // share of the particles
+	Ancestors int                    `json:"ancestors"` // first particles that have descendants
+	Steps     map[string]*Acceptance `json:"steps,omitempty"`
+}
+
+// Block is the sites that move together.
+type Block struct {
+	Sites []BlockSite `json:"sites"`
+	L     [][]float64 `json:"l"` // rows of the lower triangle of the covariance's Cholesky factor, in coordinates without bounds
+	Scale float64     `json:"scale"`
+}
+
+// BlockSite is one of them.
+type BlockSite struct {
+	Address  string `json:"address"` // base
+	Instance uint32 `json:"instance"`
+	Kind     string `json:"kind"`
+	Elements int    `json:"elements"`
 }
 
 // Lineage says that a run was made from the traces of another: row r from the other's row of parent in draws.
