@@ -39,6 +39,8 @@ type Choice struct {
 	Value  []float64
 	LogQ   float64 // log density under what chose it; not looked at for FromPrior
 	Origin tracing.Origin
+	// Vital tells that the run is over where the model makes this value impossible: what comes after it may be none of the model's states. Its trace is then partial.
+	Vital bool
 }
 
 // Layer answers statements of one run, or leaves them to the next layer of the stack (!ok). An error ends

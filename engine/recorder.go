@@ -35,6 +35,8 @@ type Recorder struct {
 	// InvalidObserve scores an Observe whose parameters are invalid, and whose value is given, as impossible.
 	InvalidObserve bool
 
+	alone   bool         // the run has been made already: whatever comes is taken
+	enough  bool         // a value that the run hangs on is impossible
 	own     Later        // for runs that wait for nobody
 	defers  bool         // whoever drives the recorder flushes, and asks again
 	waiting bool         // for the answer to a request of the present statement
@@ -75,6 +77,7 @@ func (r *Recorder) Begin(d Draw, s Stack) {
 	r.b.Reset(r.table, d.Index, d.Chain)
 	r.run.Draw, r.run.Sofar = d, r.b.Sofar()
 	r.logWeight, r.logLikelihood, r.run.audit.compared, r.waiting = tracing.Sum{}, tracing.Sum{}, false, false
+	r.alone, r.enough = false, false
 	r.start = time.Now()
 }
 
@@ -91,6 +94,9 @@ func (r *Recorder) End(result ppx.Tensor, seconds float64) *tracing.Trace {
 	t.LogWeightRest = weight.Rest
 	t.LogLikelihood, t.LogLikelihoodRest = likelihood.High, likelihood.Rest
 	r.run.audit.trusted = r.run.audit.trusted || r.run.audit.compared
+	if r.enough {
+		t.Status = tracing.Partial
+	}
 	return t
 }
 
@@ -190,6 +196,9 @@ func (r *Recorder) Sample(s *ppx.Statement) (ppx.Tensor, error) { return r.decid
 
 // Observe implements ppx.Handler.
 func (r *Recorder) Observe(s *ppx.Statement) error {
+	if r.enough {
+		return nil
+	}
 	if s.Dist.Kind == dist.None { // nothing to score
 		if err := r.bounded(s); err != nil {
 			return err
@@ -203,6 +212,9 @@ func (r *Recorder) Observe(s *ppx.Statement) error {
 
 // Tag implements ppx.Handler.
 func (r *Recorder) Tag(s *ppx.Statement) error {
+	if r.enough {
+		return nil
+	}
 	if err := r.bounded(s); err != nil {
 		return err
 	}
@@ -212,6 +224,9 @@ func (r *Recorder) Tag(s *ppx.Statement) error {
 
 // decide asks the layers, scores and records.
 func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
+	if r.enough {
+		return v, nil
+	}
 	if !r.waiting {
 		if err := r.prepare(s); err != nil {
 			return v, err
@@ -253,6 +268,11 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 		r.logLikelihood.Add(e.Contribution()) // LogQ is that of elements that were not given
 	}
 	r.b.Add(e, v, &s.Dist)
+	if c.Vital && math.IsInf(e.LogP, -1) {
+		if r.enough = r.alone; !r.enough {
+			return v, ErrStop
+		}
+	}
 	return v, nil
 }
 

@@ -98,6 +98,7 @@ func (m *member) late() time.Duration {
 func (m *member) begin() {
 	if m.at < len(m.todo) {
 		m.Begin(m.todo[m.at].job.Draw, m.todo[m.at].stack)
+		m.alone = m.plan.Mode == ppx.Delegate
 	}
 }
 
@@ -232,7 +233,15 @@ func (l *loop) abandonRun(m *member, err error) bool {
 	case errors.Is(err, ppx.ErrMalformed), errors.Is(err, ppx.ErrOutOfStep), errors.Is(err, ppx.ErrBusy):
 		return false
 	case errors.Is(err, ppx.ErrFailed):
-		l.drop(m, err, false)
+		if m.enough && m.at < len(m.todo) { // of a run that was over before
+			m.q.statements.Add(uint64(m.Statements()))
+			m.q.finish(m.todo[m.at].job, m.Partial())
+			m.at++
+			l.giveBack(m)
+			m.present.set(nil, time.Time{})
+		} else {
+			l.drop(m, err, false)
+		}
 		l.next(m)
 		return true
 	case m.sess.Extension > 0:

@@ -51,6 +51,7 @@ var Methods = []Method{
 		Settings: slices.Concat(chainSettings, data, []string{"network", "defensive"}), Chains: true, run: chained, guide: loadNetwork, needs: aNetwork},
 	{Name: "smc", Doc: "particles that go from the prior (or a network) to the posterior by steps", Verb: Infer, Conditioned: true, Settings: slices.Concat(particleSettings, data, []string{"network", "defensive"}),
 		Particles: true, run: particles, guide: maybeNetwork},
+	{Name: "auto", Doc: "whichever of is, ic and smc a pilot finds to work, checked by another", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"network", "defensive"})},
 	{Name: "predict", Doc: "data from the latents of a run", Verb: Predict, run: sampling, guide: replayRun},
 	{Name: "ic", Doc: "a network for inference compilation", Verb: Train, Settings: []string{"prior-inflation"}, run: trained},
 }
@@ -64,6 +65,8 @@ var (
 	conditioned   = slices.Concat(data, []string{"target-ess"})
 	chainSettings = []string{"chains", "warmup", "thin"}
 )
+
+func init() { Lookup(Infer, "auto").run = auto } // which looks others up in the table
 
 // aNetwork is what methods with a network need.
 func aNetwork(s *Spec) string {

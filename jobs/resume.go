@@ -61,16 +61,22 @@ func SimulatorOf(dir string) (*Simulator, error) {
 func recorded(dir string) (s *Spec, m *rundir.Manifest, err error) {
 	m, err = rundir.ReadManifest(dir)
 	if errors.Is(err, rundir.ErrNotARun) {
-		for _, name := range []string{calibrationFile, eachFile} {
-			if b, e := disk.ReadFile(filepath.Join(dir, name), maxSpec); e == nil {
+		for _, name := range []string{filepath.Join(dir, calibrationFile), filepath.Join(dir, eachFile), filepath.Join(dir+autoFolder, autoFile)} {
+			if b, e := disk.ReadFile(name, maxSpec); e == nil {
 				var x struct {
 					Job json.RawMessage `json:"job"`
 				}
 				if e = json.Unmarshal(b, &x); e != nil {
-					e = fmt.Errorf("%w: %s: %w", rundir.ErrDamaged, filepath.Join(dir, name), e)
+					e = fmt.Errorf("%w: %s: %w", rundir.ErrDamaged, name, e)
 				}
-				s, err = parse(dir, x.Job, e)
-				return s, nil, err
+				if s, err = parse(dir, x.Job, e); err != nil || filepath.Base(name) != autoFile {
+					return s, nil, err
+				}
+				pilot := filepath.Join(filepath.Dir(name), "pilot") // its data are those of the job
+				if m, err = rundir.ReadManifest(pilot); err != nil {
+					return nil, nil, misuse("%s: nothing was drawn before the job ended; begin another", dir)
+				}
+				return s, nil, s.takeData(pilot, m)
 			}
 		}
 		if j, e := training.ReadManifest(dir); !errors.Is(e, os.ErrNotExist) {
@@ -85,14 +91,19 @@ func recorded(dir string) (s *Spec, m *rundir.Manifest, err error) {
 	if s, err = parse(dir, job, err); err != nil {
 		return nil, nil, err
 	}
-	data, err := m.Tensors(dir)
-	if err != nil {
+	if err := s.takeData(dir, m); err != nil {
 		return nil, nil, err
 	}
+	return s, m, nil
+}
+
+// takeData takes the data of a run.
+func (s *Spec) takeData(dir string, m *rundir.Manifest) error {
+	data, err := m.Tensors(dir)
 	for name, v := range data {
 		s.Data[name] = Datum{Value: v}
 	}
-	return s, m, nil
+	return err
 }
 
 // parse reads a recorded job.
@@ -141,7 +152,7 @@ func Continue(dir string, changes *Spec, changed func(name string) bool) (*Spec,
 	case m == nil && s.Sampling == nil:
 	case changed("n") || changed("max_time") || changed("target_ess"):
 		s.MaxTime, s.TargetESS = 0, 0
-	case m != nil && m.State == rundir.Complete:
+	case m != nil && m.State == rundir.Complete && s.Method != "auto":
 		s.N = m.N
 	}
 	if changed("command") || changed("connect") {

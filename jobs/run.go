@@ -41,6 +41,7 @@ type Options struct {
 	Every    time.Duration
 
 	shared *shared // with other jobs; nil: it stands alone
+	asked  *Spec   // job that this one is a part of, which is what is recorded; nil: itself
 }
 
 // shared is what jobs of one simulator have together.
@@ -280,7 +281,7 @@ func (r *run) directory(ctx context.Context) (err error) {
 		if r.parent != nil {
 			m.Lineage = &rundir.Lineage{Run: r.parent.path, Change: s.Prediction.words(), ESS: r.parent.ess}
 		}
-		if m.Job, err = s.record(); err != nil {
+		if m.Job, err = r.asked().record(); err != nil {
 			return err
 		}
 		r.manifest = m
@@ -304,7 +305,7 @@ func (r *run) directory(ctx context.Context) (err error) {
 	r.cfg.From, r.cfg.Have = next, w.Pending
 	r.cfg.N = max(r.cfg.N, next-r.cfg.First)
 	s.N = r.cfg.N
-	job, err := s.record()
+	job, err := r.asked().record()
 	if err != nil {
 		return errors.Join(err, w.Close(rundir.Failed, err))
 	}
@@ -319,6 +320,14 @@ func (r *run) directory(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// asked is the job that is recorded.
+func (r *run) asked() *Spec {
+	if r.o.asked != nil {
+		return r.o.asked
+	}
+	return r.spec
 }
 
 // retry makes given-up draws again and puts them in their places.

@@ -719,7 +719,8 @@ func (s *Spec) values() control.Data {
 func FreshDirectory(verb string) string {
 	name := filepath.Join("ppx-runs", time.Now().UTC().Format("20060102T150405Z")+"-"+verb)
 	for i, try := 2, name; ; i++ {
-		if _, err := os.Lstat(try); err != nil {
+		_, err := os.Lstat(try)
+		if _, beside := os.Lstat(try + autoFolder); err != nil && beside != nil {
 			return try
 		}
 		try = fmt.Sprintf("%s-%d", name, i)

@@ -176,7 +176,7 @@ func balance(t *testing.T, name string, x engine.Executor, k *Kernel) {
 					m.back = func(next *State) (float64, error) {
 						return backward - forward + math.Log(float64(len(s.moves))) - math.Log(float64(len(next.moves))), nil
 					}
-					each(t, x, engine.Stack{k.condition, control.NewMove(s.Trace, m.changes)}, func(tr *tracing.Trace, fresh float64) {
+					each(t, x, engine.Stack{k.condition, control.NewMove(control.NewReplayLatents(s.Trace), m.changes)}, func(tr *tracing.Trace, fresh float64) {
 						taken(share*math.Exp(forward)/float64(len(s.moves))*fresh, m, k.Resume(tr, s.Scales))
 					})
 				}

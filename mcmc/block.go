@@ -97,7 +97,7 @@ func (b *Block) at(s *State) (u []float64, ok bool) {
 	u = make([]float64, b.Dim())
 	i := 0
 	for j, key := range b.Keys {
-		entry, ok := s.at[key]
+		entry, ok := s.at(key, -1)
 		n := b.Elements[j]
 		if !ok || s.Trace.Value(entry).Len() != n || s.Trace.Sites[entry].Origin.Scored() {
 			return nil, false
@@ -129,7 +129,8 @@ func (k *Kernel) block(m *Move, s *State, draw *dist.Stream) error {
 	logJ := 0.0
 	i := 0
 	for j, key := range b.Keys {
-		entry, size := s.at[key], b.Elements[j]
+		entry, _ := s.at(key, -1)
+		size := b.Elements[j]
 		d, old := s.Trace.Dist(entry), s.Trace.Value(entry).Data
 		to, value := make([]float64, size), make([]float64, size)
 		lo, hi, _ := coordinates(&d, old, to)
@@ -149,13 +150,14 @@ func (k *Kernel) block(m *Move, s *State, draw *dist.Stream) error {
 		from, to, there := make([]float64, n), make([]float64, n), 0.0
 		i := 0
 		for j, key := range b.Keys {
-			entry, ok := next.at[key]
+			entry, ok := next.at(key, -1)
 			size := b.Elements[j]
 			if !ok {
 				return math.Inf(-1), nil
 			}
 			d := next.Trace.Dist(entry)
-			old := s.Trace.Value(s.at[key]).Data
+			was, _ := s.at(key, -1)
+			old := s.Trace.Value(was).Data
 			lo, hi, ok1 := coordinates(&d, old, to[i:i+size])
 			_, _, ok2 := coordinates(&d, next.Trace.Value(entry).Data, from[i:i+size])
 			if !ok1 || !ok2 {

@@ -92,7 +92,8 @@ type State struct {
 	Trace  *tracing.Trace
 	Scales Scales
 	moves  []int // sites that can move
-	at     map[tracing.Key]int
+	index  map[tracing.Key]int
+	replay *control.Replay // of its values
 
 	// What the network says of it, once that was asked.
 	proposals []control.Proposal // by entry
@@ -125,18 +126,40 @@ func NewKernel(k Kernel) *Kernel {
 
 // Resume is the state of a chain at a trace that was recorded, or made by another method.
 func (k *Kernel) Resume(t *tracing.Trace, scales Scales) *State {
-	s := &State{Trace: t, Scales: scales, at: make(map[tracing.Key]int, len(t.Sites))}
+	s := &State{Trace: t, Scales: scales}
 	if s.Scales == nil {
 		s.Scales = Scales{}
 	}
 	for i := range t.Sites {
 		e := &t.Sites[i]
-		s.at[e.Key] = i
 		if e.Op == ppx.Sample && !e.Origin.Scored() && e.Kind != dist.None && t.Value(i).Len() > 0 {
 			s.moves = append(s.moves, i)
 		}
 	}
 	return s
+}
+
+// at is the entry of a key; near is where it most probably is.
+func (s *State) at(key tracing.Key, near int) (int, bool) {
+	if near >= 0 && near < len(s.Trace.Sites) && s.Trace.Sites[near].Key == key {
+		return near, true
+	}
+	if s.index == nil {
+		s.index = make(map[tracing.Key]int, len(s.Trace.Sites))
+		for i := range s.Trace.Sites {
+			s.index[s.Trace.Sites[i].Key] = i
+		}
+	}
+	i, ok := s.index[key]
+	return i, ok
+}
+
+// kept is the layer that repeats its values.
+func (s *State) kept() *control.Replay {
+	if s.replay == nil {
+		s.replay = control.NewReplayLatents(s.Trace)
+	}
+	return s.replay
 }
 
 // Movable is the number of sites that can move.
@@ -193,7 +216,7 @@ func (k *Kernel) repeat(ctx context.Context, x engine.Executor, s *State, d engi
 	if k.Unchecked {
 		return nil
 	}
-	stack := engine.Stack{k.condition, control.NewMove(s.Trace, nil), control.Prior{}}
+	stack := engine.Stack{k.condition, control.NewMove(s.kept(), nil), control.Prior{}}
 	t, err := x.Execute(ctx, engine.Task{Draw: d, Stack: func(engine.Draw) engine.Stack { return stack }})
 	switch {
 	case errors.Is(err, engine.ErrGivenUp): // so are steps
@@ -202,12 +225,15 @@ func (k *Kernel) repeat(ctx context.Context, x engine.Executor, s *State, d engi
 		return err
 	}
 	old := s.Trace
+	if t.Status == tracing.Partial {
+		return fmt.Errorf("%w: with the same values, what was possible at %s is not", ErrPath, ppx.Quote(t.Table.Label(t.Sites[len(t.Sites)-1].Key)))
+	}
 	for i := range t.Sites {
 		e := &t.Sites[i]
 		if e.Op != ppx.Sample {
 			continue
 		}
-		at, ok := s.at[e.Key]
+		at, ok := s.at(e.Key, i)
 		switch {
 		case !ok:
 			return fmt.Errorf("%w: with the same values, it came to %s, where it has not been before", ErrPath, ppx.Quote(t.Table.Label(e.Key)))
@@ -264,18 +290,18 @@ func (k *Kernel) Finish(s *State, m *Move, t *tracing.Trace, adapt bool) (*State
 	if t != nil && t.Status == tracing.OK {
 		next = k.Resume(t, s.Scales)
 	}
-	next, info, err := k.Take(s, m, next)
+	next, info, err := k.Take(s, m, t, next)
 	if err == nil {
 		k.learn(s, m, info, adapt)
 	}
 	return next, info, err
 }
 
-// Take is the state after a move that has led to next, nil if its run was given up: next, or s as before.
-func (k *Kernel) Take(s *State, m *Move, next *State) (*State, Info, error) {
+// Take is the state after a move whose run made a trace, nil if it was given up, which is the state next: next, or s as before.
+func (k *Kernel) Take(s *State, m *Move, t *tracing.Trace, next *State) (*State, Info, error) {
 	info := m.info
 	if next == nil {
-		info.Failed = true
+		info.Failed = t == nil || t.Status == tracing.Failed // else a value that it keeps has become impossible
 		return s, info, nil
 	}
 	var err error
@@ -295,7 +321,7 @@ func (k *Kernel) compare(s, next *State, m *Move) (float64, error) {
 	if !m.whole {
 		for i := range m.changes {
 			key := old.Sites[i].Key
-			if at, ok := next.at[key]; ok && t.Sites[at].Origin == tracing.FromProposal {
+			if at, ok := next.at(key, i); ok && t.Sites[at].Origin == tracing.FromProposal {
 				continue
 			}
 			if m.info.Sites > 1 && !m.first(i) { // another site before it has made it another run
@@ -327,7 +353,7 @@ func (k *Kernel) compare(s, next *State, m *Move) (float64, error) {
 		if m.whole { // its prior is in the network's ratio
 			continue
 		}
-		at, ok := s.at[e.Key]
+		at, ok := s.at(e.Key, i)
 		switch {
 		case !ok && k.Unchecked:
 			return math.Inf(-1), nil

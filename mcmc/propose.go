@@ -85,7 +85,7 @@ func (k *Kernel) Propose(chain uint32, step uint64, s *State) (*Move, error) {
 // change makes the task of a move.
 func (k *Kernel) change(m *Move, s *State, changes map[int]control.Change) {
 	m.changes = changes
-	stack := engine.Stack{k.condition, control.NewMove(s.Trace, changes), control.Prior{}}
+	stack := engine.Stack{k.condition, control.NewMove(s.kept(), changes), control.Prior{}}
 	m.Task.Stack = func(engine.Draw) engine.Stack { return stack }
 }
 

@@ -113,7 +113,7 @@ func (s *Summary) LogEvidenceSE() float64 {
 	})
 }
 
-// islandESS is the smallest effective sample size of all variables and their presences.
+// islandESS is the smallest effective sample size of all variables that all particles have, and of the presences of the others.
 func (s *Summary) islandESS() float64 {
 	x := s.Islands
 	if n := s.Weights.N; n != x.at {
@@ -126,10 +126,12 @@ func (s *Summary) computeIslandESS() float64 {
 	n := float64(s.Weights.N)
 	least := math.Inf(1)
 	for _, a := range s.list() {
-		for _, ess := range []float64{s.Islands.essOf(&a.m, a.islands, n), s.Islands.present(s.share(&a.m), s.Weights.max, a.islands, n)} {
-			if !math.IsNaN(ess) {
-				least = math.Min(least, ess)
-			}
+		ess := s.Islands.present(s.share(&a.m), s.Weights.max, a.islands, n)
+		if math.IsNaN(ess) { // else its values are those of a part only
+			ess = s.Islands.essOf(&a.m, a.islands, n)
+		}
+		if !math.IsNaN(ess) {
+			least = math.Min(least, ess)
 		}
 	}
 	if s.Weights.s1 == 0 {

@@ -49,6 +49,8 @@ const (
 	OneIsland     = "one-island"
 	Extinct       = "islands-extinct"
 	FewMoved      = "few-moved"
+	NotChecked    = "not-checked"
+	CheckDiffers  = "check-differs"
 	LargeIsland   = "large-island"
 )
 
@@ -104,9 +106,18 @@ type Facts struct {
 	Unused      []string // names in the data that no trace has used
 	Partly      []Partly
 	Mixed       []uint64 // draws from which on another simulator has answered
+	Check       *Check   // of auto
 	Moved       float64  // share of particles that moved at the rung where the fewest did; 0: not known
 	FailedSteps float64  // share of the steps of chains whose runs failed
 	Familiar    float64  // probability that data of the prior are so far from those that the network was trained on; 0: not known
+}
+
+// Check is a run of another kind that a result was compared with.
+type Check struct {
+	Made  bool
+	Z     float64 // of the largest difference
+	Where string
+	Text  string // that there is to say
 }
 
 // Partly is a datum that only some traces have used: the others are not scored against it.
@@ -163,9 +174,9 @@ func (s *Summary) Judge(f Facts) Trust {
 	case w.N < fewDraws:
 		t.add(None, FewDraws, "", "%d draws are too few for any figure; draw more (-n)", w.N)
 	case ess < noESS && f.Conditioned:
-		t.add(None, LowESS, "", "the effective sample size is %.3g of %d traces: the figures rest on %s; draw many more (-n), or use a better proposal", ess, w.N, few(ess))
+		t.add(None, LowESS, "", "the effective sample size is %.3g of %d traces: the figures rest on %s; draw many more (-n), use a better proposal, or let --method auto look for a way", ess, w.N, few(ess))
 	case ess < lowESS && f.Conditioned:
-		t.add(Doubtful, LowESS, "", "the effective sample size is only %.3g of %d traces: the figures rest on few traces; draw more (-n), or use a better proposal", ess, w.N)
+		t.add(Doubtful, LowESS, "", "the effective sample size is only %.3g of %d traces: the figures rest on few traces; draw more (-n), use a better proposal, or let --method auto look for a way", ess, w.N)
 	case ess < lowESS:
 		t.add(Doubtful, LowESS, "", "%d draws are few: the figures are rough; draw more (-n)", w.N)
 	}
@@ -211,6 +222,16 @@ func (s *Summary) judgeChains(t *Trust) {
 // judgeFacts looks at what there is to know besides weights and chains.
 func (s *Summary) judgeFacts(t *Trust, f Facts) {
 	w := s.Weights
+	if c := f.Check; c != nil {
+		switch {
+		case !c.Made:
+			t.add(Doubtful, NotChecked, "", "%s", c.Text)
+		case c.Z > NoAnswer:
+			t.add(None, CheckDiffers, "", "%s", c.Text)
+		case c.Z > Disagree:
+			t.add(Doubtful, CheckDiffers, "", "%s", c.Text)
+		}
+	}
 	if len(f.Unused) > 0 {
 		t.add(None, UnusedData, "", "no trace used the data given for %s: is the name right?", ppx.List(f.Unused, 20))
 	}

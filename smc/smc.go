@@ -16,6 +16,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/mcmc"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
+	"gonum.org/v1/gonum/stat"
 )
 
 // Errors of particles.
@@ -114,6 +115,8 @@ type sampler struct {
 	p     *Population
 	scale mcmc.Scales
 	block float64 // factor of the block's scale
+	// halves are the blocks that even and odd islands are moved by, at the present rung of a run that learns.
+	halves [2]*mcmc.Block
 }
 
 // Run takes particles to the end, from where they stand if that is not nil; what the Ladder settles is not learned again. Errors: ErrStart, ErrBudget,
@@ -188,8 +191,9 @@ const (
 	// Streams of random numbers: particle i has the chain 1 + i, island r two behind those of all particles.
 	maxStart    = 10_000 // tries for a first particle
 	mostMoves   = 512    // of a particle at a rung
-	wantedMoves = 0.5    // accepted moves of a site
-	wantedCESS  = 0.5    // conditional ESS over N from rung to rung
+	wantedMoves = 0.5    // accepted moves of a site; or the correlation of the likelihood with what it was before, once a tenth of the sites have moved
+	leastMoves  = 0.1
+	wantedCESS  = 0.5 // conditional ESS over N from rung to rung
 	maxRungs    = 10_000
 )
 
@@ -204,8 +208,8 @@ func (c *Config) spent(p *Population, n int) error {
 	return nil
 }
 
-// kernel is that of a rung.
-func (s *sampler) kernel(r *Rung, beta float64) *mcmc.Kernel {
+// settings are those of the kernel of a rung.
+func (s *sampler) settings(r *Rung, beta float64) mcmc.Kernel {
 	k := s.Kernel
 	k.Beta = beta * s.power()
 	if k.Guide != nil {
@@ -214,7 +218,7 @@ func (s *sampler) kernel(r *Rung, beta float64) *mcmc.Kernel {
 	if k.Block = r.Block; k.Block != nil {
 		k.BlockShare = 0.5 * (1 - k.Whole - k.Guided)
 	}
-	return mcmc.NewKernel(k)
+	return k
 }
 
 func (c *Config) power() float64 {
@@ -407,13 +411,14 @@ func (s *sampler) rung(ctx context.Context) error {
 	r.ESS = all.of() * float64(s.N)
 	p.Beta = r.Beta
 	alive := func(i int) bool { return !math.IsInf(p.Particles[i].LogWeight, -1) }
+	own := func(int) *mcmc.Kernel { return nil }
 	if s.Ladder == nil && !flat {
-		r.Block = s.learnBlock()
+		own = s.learn(&r, func(k mcmc.Kernel, _ int) mcmc.Kernel { return k })
 	}
 	if flat {
 		r.Moves = -1
 	}
-	if err := s.move(ctx, &r, alive, func(int) *mcmc.Kernel { return nil }); err != nil {
+	if err := s.move(ctx, &r, alive, own); err != nil {
 		return err
 	}
 	p.Next++
@@ -515,14 +520,33 @@ func (s *sampler) resample(island int) {
 	}
 }
 
-// learnBlock is the block that the particles of all islands show.
-func (s *sampler) learnBlock() *mcmc.Block {
+// learn gives a rung its block, and returns the kernels that particles have: what they show themselves is not what they are moved by, or the evidence would be
+// wrong, and the error would not show it. Those of even islands teach the odd ones, and these them; what all show together is for other runs.
+func (s *sampler) learn(r *Rung, special func(k mcmc.Kernel, island int) mcmc.Kernel) func(int) *mcmc.Kernel {
+	r.Block = s.learnBlock(func(int) bool { return true })
+	s.halves = [2]*mcmc.Block{}
+	for half := range s.halves {
+		if s.Islands > 1 {
+			s.halves[half] = s.learnBlock(func(island int) bool { return island%2 != half })
+		}
+	}
+	kernels := make([]*mcmc.Kernel, s.Islands)
+	for island := range kernels {
+		taught := *r
+		taught.Block = s.halves[island%2]
+		kernels[island] = mcmc.NewKernel(special(s.settings(&taught, s.p.Beta), island))
+	}
+	return func(i int) *mcmc.Kernel { return kernels[s.island(i)] }
+}
+
+// learnBlock is the block that the particles of some islands show.
+func (s *sampler) learnBlock(of func(island int) bool) *mcmc.Block {
 	var states []*mcmc.State
 	var weights []float64
 	total := 0.0
 	for i := range s.p.Particles {
 		x := &s.p.Particles[i]
-		if w := math.Exp(x.LogWeight); w > 0 {
+		if w := math.Exp(x.LogWeight); w > 0 && of(x.Island) {
 			states, weights = append(states, x.State), append(weights, w)
 			total += w
 		}
@@ -548,7 +572,7 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		}
 	}
 	adapt := s.Ladder == nil
-	k := s.kernel(r, p.Beta)
+	k := mcmc.NewKernel(s.settings(r, p.Beta))
 	before := make([]*tracing.Trace, s.N)
 	var sites float64
 	for _, i := range who {
@@ -583,7 +607,7 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		if s.Progress != nil {
 			s.Progress(p)
 		}
-		if adapt && s.Moves < 0 && moved >= wantedMoves*sites {
+		if adapt && s.Moves < 0 && (moved >= wantedMoves*sites || moved >= leastMoves*sites && s.forgotten(who, before) < wantedMoves) {
 			break
 		}
 	}
@@ -610,6 +634,21 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		r.Moved, r.Moves = 1, max(0, r.Moves) // there was no need
 	}
 	return nil
+}
+
+// forgotten is the correlation of the log likelihoods of particles with those before their moves.
+func (s *sampler) forgotten(who []int, before []*tracing.Trace) float64 {
+	var x, y []float64
+	for _, i := range who {
+		a, b := before[i].LogLikelihood, s.p.Particles[i].Trace.LogLikelihood
+		if !math.IsInf(a, 0) && !math.IsInf(b, 0) {
+			x, y = append(x, a), append(y, b)
+		}
+	}
+	if len(x) < 10 || stat.StdDev(x, nil) == 0 || stat.StdDev(y, nil) == 0 {
+		return 1
+	}
+	return stat.Correlation(x, y, nil)
 }
 
 // group is how many moves are prepared at a time.
@@ -678,7 +717,7 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 					return err
 				}
 			}
-			for _, next := range states {
+			for j, next := range states {
 				i, m := index[at], begun[at]
 				at++
 				x := &p.Particles[i]
@@ -686,7 +725,7 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 				if kernel == nil {
 					kernel = k
 				}
-				state, info, err := kernel.Take(x.State, m, next)
+				state, info, err := kernel.Take(x.State, m, traces[j], next)
 				if err != nil {
 					return err
 				}
@@ -762,7 +801,11 @@ func (s *sampler) adapt(walked map[string]*mean, r *Rung, scales mcmc.Scales) {
 		if base == mcmc.BlockOfSites {
 			factor := math.Exp(math.Min(1, w.n/50) * (w.of() - 0.25))
 			s.block = math.Max(1e-3, math.Min(10, s.block*factor))
-			r.Block.Scale = blockScale(r.Block) * s.block
+			for _, b := range []*mcmc.Block{r.Block, s.halves[0], s.halves[1]} {
+				if b != nil {
+					b.Scale = blockScale(b) * s.block
+				}
+			}
 			continue
 		}
 		scales[base] = math.Max(1e-6, math.Min(1e3, scales.Of(base)*math.Exp(math.Min(1, w.n/50)*(w.of()-0.35))))

@@ -2,18 +2,22 @@ package smc
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/mcmc"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
+	"gonum.org/v1/gonum/stat"
 )
 
 // particles are made in this process.
@@ -151,5 +155,134 @@ func TestEvidenceIsUnbiased(t *testing.T) {
 	t.Logf("Ẑ/Z %.4f ± %.4f over %d repeats", m, se, repeats)
 	if math.Abs(m-1) > 4*se || se > 0.011 {
 		t.Errorf("Ẑ/Z is %g ± %g", m, se)
+	}
+}
+
+// Four numbers and 400 noisy looks at what they make: a posterior far narrower than the prior. Particles that move find it; those that do not are clones, and the
+// effective sample size says so, whatever their number.
+func TestParticlesThatDoNotMove(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		a, b := r.Sample("a", gosim.Normal(0, 1)), r.Sample("b", gosim.Uniform(-3, 3))
+		c, d := r.Sample("c", gosim.Exponential(1)), r.Sample("d", gosim.Normal(0, 1))
+		for i := range 40 {
+			x := float64(i) / 20
+			r.Observe("y", gosim.Normal(a+b*x+c*x*x+d*math.Sin(9*x), 0.05))
+		}
+		return gosim.Tensor{}
+	})
+	data := control.Data{}
+	for i := range 40 {
+		x := float64(i) / 20
+		name := "y"
+		if i > 0 {
+			name = fmt.Sprintf("y@%d", i+1)
+		}
+		data[name] = dist.Scalar(0.5 - x + 1.2*x*x + 0.3*math.Sin(9*x) + 0.05*math.Sin(float64(37*i)))
+	}
+	k := mcmc.Kernel{Seed: 1, Data: data, Walk: 0.5}
+	still := summary(particles(t, model, Config{Kernel: k, N: 1024, Islands: 16, Moves: 0}))
+	if ess := still.ESS(); !(ess < 80) { // of 16 islands there may be a few particles each
+		t.Errorf("without moves ESS %g", ess)
+	}
+	if trust := still.Judge(posterior.Facts{Conditioned: true, Moved: math.SmallestNonzeroFloat64}); trust.Verdict == posterior.Good {
+		t.Errorf("%+v", trust)
+	}
+	moving := summary(particles(t, model, Config{Kernel: k, N: 1024, Islands: 16, Moves: Adapt}))
+	if ess := moving.ESS(); !(ess > 2*still.ESS()) {
+		t.Errorf("with moves ESS %g", ess)
+	}
+	for _, v := range moving.Variables() {
+		// The least squares fit, with a prior that is too wide to matter.
+		if want := map[string]float64{"a": 0.5, "b": -1, "c": 1.2, "d": 0.3}[v.Name]; want != 0 && math.Abs(v.Mean-want) > 0.15 {
+			t.Errorf("%s: %g ± %g", v.Name, v.Mean, v.SD)
+		}
+	}
+}
+
+// Rare events have their probability: exactly on average, however rare.
+func TestRareEvents(t *testing.T) {
+	coins := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		n := 0.0
+		for range 20 {
+			if r.Sample("u", gosim.Uniform(0, 1)) < 0.006 {
+				n++
+			}
+		}
+		return gosim.Scalar(n)
+	})
+	waiting := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		sum := 0.0
+		for range 10 {
+			sum += r.Sample("x", gosim.Exponential(1))
+		}
+		return gosim.Scalar(sum)
+	})
+	score := func(t *tracing.Trace) (float64, error) { return t.Result.Float(), nil }
+	for _, c := range []struct {
+		name    string
+		model   ppx.Model
+		level   float64
+		atLeast bool
+		want    float64
+		n       int
+		moves   int
+		repeats int
+	}{
+		// Σ of ten Exp(1) above 40; at least four of Bin(20, .006), whose scores are full of ties.
+		{"sum", waiting, 40, false, 3.925932e-9, 400, 20, 5},
+		{"coins", coins, 4, true, 5.814541e-6, 1000, 20, 5},
+	} {
+		x := engine.NewLocal(c.model, 2)
+		var p []float64
+		for i := range c.repeats {
+			q, err := Run(context.Background(), x, &Config{Kernel: mcmc.Kernel{Seed: uint64(i) + 1, Kind: dist.StreamParticles, Walk: 0.5}, N: c.n, Islands: 4, Moves: c.moves, Score: score, Level: c.level, AtLeast: c.atLeast}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, _ := posterior.IslandRatio(q.LogZ, q.LogZ0)
+			p = append(p, math.Exp(log)/c.want)
+			for _, particle := range q.Particles {
+				if y := particle.Trace.Result.Float(); !math.IsInf(particle.LogWeight, -1) && !(y > c.level || c.atLeast && y == c.level) {
+					t.Errorf("%s: a particle at %g", c.name, y)
+				}
+			}
+		}
+		x.Close()
+		m, sd := stat.MeanStdDev(p, nil)
+		t.Logf("%s: P̂/P %.3f ± %.3f, sd %.3f", c.name, m, sd/math.Sqrt(float64(c.repeats)), sd)
+		if math.Abs(m-1) > 4*sd/math.Sqrt(float64(c.repeats)) || sd > 0.8 {
+			t.Errorf("%s: P̂/P %g, sd %g over %d repeats", c.name, m, sd, c.repeats)
+		}
+	}
+}
+
+// A reused value that has become impossible ends the run: what the simulator would do with it may be no run of the model at all.
+func TestImpossibleValuesEndRuns(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		left := r.Sample("n", gosim.Poisson(8))
+		for range 5 { // with a value that was kept from a larger n, fewer than none would be left
+			left -= r.Sample("k", gosim.Binomial(left, 0.3))
+		}
+		r.Observe("left", gosim.Normal(left, 1))
+		return gosim.Scalar(left)
+	})
+	k := mcmc.Kernel{Seed: 1, Data: control.Data{"left": dist.Scalar(4)}, Walk: 0.5}
+	p := particles(t, model, Config{Kernel: k, N: 2000, Islands: 20, Moves: Adapt})
+	if p.Failed > 0 {
+		t.Errorf("%d runs failed", p.Failed)
+	}
+	// n ~ Poisson(8), and each of it is left with the probability .7⁵: left ~ Poisson(8·.7⁵).
+	rate, z, mean := 8*math.Pow(0.7, 5), 0.0, 0.0
+	for n := range 60 {
+		lg, _ := math.Lgamma(float64(n) + 1)
+		w := math.Exp(float64(n)*math.Log(rate) - rate - lg - (4-float64(n))*(4-float64(n))/2 - math.Log(math.Sqrt(2*math.Pi)))
+		z, mean = z+w, mean+w*float64(n)
+	}
+	s := summary(p)
+	within(t, "log evidence", s.Weights.LogEvidence(), s.LogEvidenceSE(), math.Log(z), 1e-3, 0.1)
+	for _, v := range s.Variables() {
+		if v.Name == "result" {
+			within(t, "left", v.Mean, v.MeanSE, mean/z, 1e-3, 0.15)
+		}
 	}
 }

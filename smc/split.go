@@ -89,26 +89,28 @@ func (s *sampler) split(ctx context.Context) error {
 		return nil
 	}
 	r := Rung{Beta: 1, Level: level.of(), Resampled: int(level.n), ESS: float64(s.N) * (1 - killed)}
-	if s.Ladder != nil && len(s.Ladder) > 0 {
+	if s.Ladder != nil {
 		last := s.Ladder[min(p.Next, len(s.Ladder)-1)]
 		r.Moves, r.Scales, r.Block = last.Moves, last.Scales, last.Block
-	} else {
-		r.Block = s.learnBlock()
 	}
-	kernels := make([]*mcmc.Kernel, s.Islands)
-	for island := range kernels {
-		k := s.Kernel
-		k.Beta = s.power()
-		if k.Block = r.Block; k.Block != nil {
-			k.BlockShare = 0.5 * (1 - k.Whole - k.Guided)
-		}
+	above := func(k mcmc.Kernel, island int) mcmc.Kernel {
 		k.Allowed = func(t *tracing.Trace) bool {
 			score, err := s.Score(t)
 			return err == nil && score > levels[island]
 		}
-		kernels[island] = mcmc.NewKernel(k)
+		return k
 	}
-	if err := s.move(ctx, &r, func(i int) bool { return fresh[i] }, func(i int) *mcmc.Kernel { return kernels[s.island(i)] }); err != nil {
+	var own func(int) *mcmc.Kernel
+	if s.Ladder == nil {
+		own = s.learn(&r, above)
+	} else {
+		kernels := make([]*mcmc.Kernel, s.Islands)
+		for island := range kernels {
+			kernels[island] = mcmc.NewKernel(above(s.settings(&r, 1), island))
+		}
+		own = func(i int) *mcmc.Kernel { return kernels[s.island(i)] }
+	}
+	if err := s.move(ctx, &r, func(i int) bool { return fresh[i] }, own); err != nil {
 		return err
 	}
 	for i := range p.Particles {

@@ -52,6 +52,8 @@ var advice = map[string][2]string{
 	posterior.OneIsland:     {"particles of one island descend from each other: only independent islands tell errors", "use several: --islands 16"},
 	posterior.Extinct:       {"an island whose particles are all dead counts as an evidence of zero: right on average, but a sign that there are too few", "take more particles: -n"},
 	posterior.LargeIsland:   {"the evidences of the islands are of many sizes: figures are those of one island, whose particles descend from each other", "more particles (-n), more moves (--moves), a better --kernel"},
+	posterior.NotChecked:    {"a result that nothing of another kind has confirmed may have missed what its method cannot see", "give auto more to spend (-n, --max-time), or compare with another method"},
+	posterior.CheckDiffers:  {"two runs of different kinds differ by more than their errors: at least one of them has missed something", "compare the two: ppx compare RUN RUN.auto/check (or RUN.auto/again); neither is right for sure"},
 	posterior.FewMoved:      {"particles that were resampled and did not move are clones of each other", "more moves (--moves), another --kernel, or a network"},
 	posterior.UnusedData:    {"the posterior is not conditioned on it", "compare names: ppx trace show RUN 0; a name must be that of an Observe, or of a Sample"},
 	posterior.PartlyUsed:    {"traces that do not come to the Observe are not scored against the datum, and have an advantage", "that is right only if the datum would not exist there; else observe it on every path"},

@@ -45,10 +45,11 @@ type Posterior struct {
 	Seconds          Number  `json:"seconds"`
 	TracesPerSecond  Number  `json:"traces_per_second"`
 	// LikelihoodImportance is the exponent of the likelihood: 1 is the posterior.
-	LikelihoodImportance Number     `json:"likelihood_importance"`
-	Trust                Trust      `json:"trust"`
-	Warnings             []string   `json:"warnings"`
-	Variables            []Variable `json:"variables"`
+	LikelihoodImportance Number       `json:"likelihood_importance"`
+	Auto                 *rundir.Auto `json:"auto,omitempty"` // how the method was found
+	Trust                Trust        `json:"trust"`
+	Warnings             []string     `json:"warnings"`
+	Variables            []Variable   `json:"variables"`
 
 	Model       string             `json:"-"`
 	Conditioned bool               `json:"-"` // the weights carry a likelihood
@@ -146,6 +147,9 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		}
 		facts.Moved = math.Max(facts.Moved, math.SmallestNonzeroFloat64)
 	}
+	if a := m.Auto; a != nil {
+		facts.Check = &posterior.Check{Made: a.Checked, Z: float64(a.Difference), Where: a.Where, Text: strings.TrimSuffix(a.Sentences[len(a.Sentences)-1], ".")}
+	}
 	t := sum.Judge(facts)
 	r := &Posterior{Schema: Schema, Run: o.Dir, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
 		ESS: Number(sum.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(sum.LogEvidenceSE()),
@@ -170,6 +174,9 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		rhat := Number(sum.ChainFigures().Rhat)
 		r.Success, r.SuccessSE = nan, nan // steps are no draws of the prior
 		r.Rhat, r.Chains, r.Khat, r.LogEvidence, r.LogEvidenceSE = &rhat, m.Chains.Chains, nan, nan, nan
+	}
+	if a := m.Auto; a != nil {
+		r.Auto = a
 	}
 	if p := m.Particles; p != nil {
 		r.Khat, r.Success, r.SuccessSE = nan, nan, nan
@@ -297,6 +304,11 @@ func (r *Posterior) Text(w io.Writer, warn func(string), plots []string) error {
 	fmt.Fprintln(w)
 	if r.Conditioned {
 		fmt.Fprintln(w, r.figures())
+	}
+	if r.Auto != nil {
+		for _, line := range r.Auto.Sentences {
+			fmt.Fprintln(w, wrap(line, 0))
+		}
 	}
 	for i, line := range r.judgement() {
 		if i == 0 && r.Trust.Verdict == posterior.None && r.Conditioned {

@@ -86,6 +86,16 @@ var models = map[string]gosim.Model{
 		r.Observe("y", gosim.Normal(x, 1))
 		return gosim.Scalar(x)
 	},
+	"rare-branch": func(r *gosim.Run) gosim.Tensor { // P(k = 1 | y = 5) = .341
+		z := 0.0
+		if r.Sample("k", gosim.Bernoulli(0.001)) == 1 {
+			z = r.Sample("z", gosim.Normal(5, 1))
+		} else {
+			z = r.Sample("z0", gosim.Normal(0, 1))
+		}
+		r.Observe("y", gosim.Normal(z, 1))
+		return gosim.Scalar(z)
+	},
 	"two-modes": func(r *gosim.Run) gosim.Tensor { // ±8, with a valley that single steps do not cross
 		x := r.Sample("x", gosim.Normal(0, 10))
 		r.Observe("y", gosim.Normal(math.Abs(x)-8, 0.01))

@@ -58,7 +58,7 @@ func (j *job) register(c *cobra.Command) {
 	f := c.Flags()
 	f.SortFlags = false
 	s := j.spec
-	f.Uint64VarP(&s.N, "num", "n", s.N, "number of draws")
+	f.Uint64VarP(&s.N, "num", "n", s.N, "number of draws; of smc: of particles; of auto: of runs of the simulator, in all (10 million)")
 	f.Uint64Var(&s.First, "first", 0, "number of the first draw: other machines can make other draws of the same job (ppx merge)")
 	f.Uint64Var(&s.Seed, "seed", 0, "random seed (default: from the system; printed and recorded)")
 	f.StringVar(&s.Out, "out", "", "run directory (default ppx-runs/<UTC time>-"+s.Verb+")")
@@ -287,6 +287,8 @@ func (j *job) job(c *cobra.Command, args []string) (*jobs.Spec, error) {
 	switch {
 	case m != nil && m.Chains:
 		s.MCMC = &j.mcmc
+	case m != nil && m.Name == "auto" && !f.Changed("num"):
+		s.N = jobs.DefaultAutoRuns
 	case m != nil && m.Particles:
 		if err := j.particles(f); err != nil {
 			return nil, err

@@ -2,7 +2,6 @@ package control
 
 import (
 	"slices"
-	"sync"
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -24,28 +23,22 @@ type Change struct {
 
 var _ engine.Planner = (*Move)(nil)
 
-// NewMove returns the layer that gives Samples of t, by their entries, new values.
-func NewMove(t *tracing.Trace, changes map[int]Change) *Move {
-	m := &Move{latents: NewReplayLatents(t), changes: changes}
-	m.latents.reuse = sync.OnceValue(func() *ppx.Reuse {
-		out := reuse(t)
-		i := 0
-		for k := range t.Sites {
-			if t.Sites[k].Op != ppx.Sample {
-				continue
-			}
-			if c, ok := changes[k]; ok {
-				out.Values[i].Value = ppx.Tensor{Data: c.Value, Shape: slices.Clone(out.Values[i].Value.Shape)}
-			}
-			i++
-		}
-		return out
-	})
-	return m
+// NewMove returns the layer that gives Samples of the trace that latents repeats (NewReplayLatents), by their entries, new values. Any number of moves may share it.
+func NewMove(latents *Replay, changes map[int]Change) *Move {
+	return &Move{latents: latents, changes: changes}
 }
 
 // Plan implements engine.Planner.
-func (m *Move) Plan(p *engine.Plan) bool { return m.latents.Plan(p) }
+func (m *Move) Plan(p *engine.Plan) bool {
+	kept := m.latents.Reuse()
+	out := &ppx.Reuse{Values: slices.Clone(kept.Values)}
+	t := m.latents.trace
+	for k, c := range m.changes {
+		v := &out.Values[m.latents.sample(k)]
+		v.Value = ppx.Tensor{Data: c.Value, Shape: t.Value(k).Shape}
+	}
+	return p.Repeat(out)
+}
 
 // Choose implements engine.Layer.
 func (m *Move) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
@@ -54,5 +47,7 @@ func (m *Move) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error
 			return engine.Choice{Value: c.Value, LogQ: c.LogQ, Origin: tracing.FromProposal}, true, nil
 		}
 	}
-	return m.latents.Choose(r, s)
+	c, ok, err := m.latents.Choose(r, s)
+	c.Vital = true // a move that makes it impossible is not made
+	return c, ok, err
 }

@@ -38,6 +38,17 @@ func NewReplayLatents(t *tracing.Trace) *Replay {
 	return l
 }
 
+// sample is which of the trace's Samples entry k is.
+func (l *Replay) sample(k int) int {
+	n := 0
+	for i := range k {
+		if l.trace.Sites[i].Op == ppx.Sample {
+			n++
+		}
+	}
+	return n
+}
+
 // in is the index for a table.
 func (l *Replay) in(table *tracing.Table) *replayIndex {
 	if x := l.index.Load(); x != nil && x.table == table {

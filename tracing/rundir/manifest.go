@@ -66,6 +66,7 @@ type Manifest struct {
 	Job                  json.RawMessage  `json:"job,omitempty"`    // that has made it (package jobs), but for its data
 	Chains               *Chains          `json:"chains,omitempty"` // of a method that makes chains; weights are 1
 	Particles            *Particles       `json:"particles,omitempty"`
+	Auto                 *Auto            `json:"auto,omitempty"`     // how the method was found
 	LeftOut              uint64           `json:"left_out,omitempty"` // draws without a row: those for which the condition of a derived run is false; their weight is zero
 	Resampled            *Resampled       `json:"resampled,omitempty"`
 	Seeds                []uint64         `json:"seeds,omitempty"` // of joined runs, in the order of rows
@@ -143,6 +144,19 @@ type BlockSite struct {
 	Instance uint32 `json:"instance"`
 	Kind     string `json:"kind"`
 	Elements int    `json:"elements"`
+}
+
+// Auto is how a run's method was found, and what has checked the result.
+type Auto struct {
+	Pilot      string   `json:"pilot"`             // run directory, not part of the result
+	Learned    string   `json:"learned,omitempty"` // of particles: the run that has taught the ladder
+	Check      string   `json:"check,omitempty"`   // run of another kind that the result was compared with
+	Chosen     string   `json:"chosen"`            // method
+	Runs       uint64   `json:"runs"`              // of the simulator, by all runs together
+	Checked    bool     `json:"checked"`
+	Difference Number   `json:"difference"` // the largest between result and check, in standard errors of one comparison
+	Where      string   `json:"where"`      // variable, or evidence
+	Sentences  []string `json:"sentences"`  // what was done, and why it can be trusted or not
 }
 
 // Lineage says that a run was made from the traces of another: row r from the other's row of parent in draws.
@@ -380,6 +394,20 @@ func (m *Manifest) check() error {
 		}
 	}
 	return nil
+}
+
+// Amend changes the run.json of a run that nobody writes.
+func Amend(path string, change func(*Manifest)) error {
+	m, err := ReadManifest(path)
+	if err != nil {
+		return err
+	}
+	lock, err := disk.Lock(filepath.Join(path, lockFile))
+	if err != nil {
+		return err
+	}
+	change(m)
+	return errors.Join(m.write(path), disk.Unlock(lock))
 }
 
 // write replaces run.json.

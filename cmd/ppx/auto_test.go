@@ -1,0 +1,101 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// auto goes on with importance sampling where that works, and takes particles where it does not; both times the answer is right, and checked.
+func TestAuto(t *testing.T) {
+	s := newSession(t)
+	for _, c := range []struct {
+		model, data, chosen string
+		name                string
+		mean, logZ          float64
+	}{
+		{"gum", "--observe obs0=4 --observe obs1=3", "is", "mu", 3.083333, -4.072737},
+		{"gum", "--observe obs0=14 --observe obs1=15", "smc", "mu", (1.0/5 + 29.0/2) / (1.0/5 + 2.0/2), math.NaN()},
+		{"marsaglia", "--observe obs0=4 --observe obs1=3", "is", "mu", 3.083333, -4.072737},
+	} {
+		out := c.model + c.chosen
+		_, e := s.run(0, args(words("infer --method auto --quiet --seed 2 --out "+out+" "+c.data), []string{"--"}, testbed.Simulator(t, c.model, "cpp"))...)
+		p := s.posteriorOf(t, out)
+		v := p.Variable(c.name)
+		if p.Method != c.chosen || p.Auto == nil || p.Auto.Chosen != c.chosen || !p.Auto.Checked || p.Trust.Verdict != posterior.Good || p.ESS < 400 {
+			t.Errorf("%s: %s, ESS %g, %+v, %+v\n%s", out, p.Method, p.ESS, p.Auto, p.Trust, e)
+			continue
+		}
+		if math.Abs(float64(v.Mean)-c.mean) > 4*float64(v.MeanSE) || math.Abs(float64(p.LogEvidence)-c.logZ) > 4*float64(p.LogEvidenceSE) {
+			t.Errorf("%s: %g ± %g, log evidence %g ± %g", out, v.Mean, v.MeanSE, p.LogEvidence, p.LogEvidenceSE)
+		}
+		text, _ := s.run(0, words("summary "+out)...)
+		if !strings.Contains(text, "The answer is from") || !strings.Contains(text, "agrees with it") {
+			t.Error(text)
+		}
+	}
+	// Nothing is left to do.
+	s.run(0, words("infer --resume --quiet --out gumis")...)
+	// A folder that is taken, a budget that is too small, one that leaves nothing for a check.
+	sim := append([]string{"--"}, testbed.Simulator(t, "gum", "cpp")...)
+	for command, want := range map[string]string{
+		"--out gumis":    "not empty",
+		"-n 50":          "auto needs at least 100 runs",
+		"-n 1500":        "particles did not get to the posterior within the budget",
+		"--islands 4":    "--islands does not go with --method auto",
+		"--retry-failed": "--retry-failed goes with --resume",
+	} {
+		if _, e := s.run(2, args(words("infer --method auto --quiet --seed 1 --observe obs0=14 --observe obs1=15 "+command), sim)...); !strings.Contains(e, want) {
+			t.Errorf("%s: %q, want %q", command, e, want)
+		}
+	}
+}
+
+// A mode that one draw of the prior in a thousand meets is found, or the result is not called good.
+func TestAutoIsNotLucky(t *testing.T) {
+	s := newSession(t)
+	for seed := range 4 {
+		out := "rare" + string(rune('a'+seed))
+		s.run(0, args(words("infer --method auto --quiet --target-ess 100 -n 300000 --observe y=5 --out "+out+" --seed "+string(rune('1'+seed))), model("rare-branch"))...)
+		p := s.posteriorOf(t, out)
+		k := p.Variable("k")
+		if se := math.Max(float64(k.MeanSE), 1e-3); math.Abs(float64(k.Mean)-0.341) > 4*se && p.Trust.Verdict == posterior.Good {
+			t.Errorf("seed %d: P(k) = %g ± %g, exact .341, and called good: %+v", seed, k.Mean, k.MeanSE, p.Auto)
+		}
+	}
+}
+
+// An auto that is killed goes on where it was, to the same end.
+func TestKilledAuto(t *testing.T) {
+	s := newSession(t)
+	sim := append([]string{"--"}, testbed.Simulator(t, "gum", "cpp")...)
+	command := words("infer --method auto --quiet --seed 3 --observe obs0=14 --observe obs1=15 --save-every 1ms")
+	s.run(0, args(command, words("--out one"), sim)...)
+	want := contents(t, filepath.Join(s.dir, "one"))
+	cmd := s.command(args(command, words("--out broken"), sim)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Wait(t, "the second stage", func() bool {
+		_, err := os.Stat(filepath.Join(s.dir, "broken.auto", "learned"))
+		return err == nil
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	s.run(0, words("infer --resume --quiet --out broken")...)
+	if got := contents(t, filepath.Join(s.dir, "broken")); got != want {
+		t.Error("a killed auto comes to something else")
+	}
+	m, err := rundir.ReadManifest(filepath.Join(s.dir, "broken"))
+	if err != nil || m.Auto == nil || !m.Auto.Checked {
+		t.Errorf("%+v, %v", m.Auto, err)
+	}
+}
