@@ -28,6 +28,7 @@ const (
 	cheapDraws   = 200_000
 	autoParticle = 512
 	mostParticle = 1 << 20
+	mostIslands  = 128
 )
 
 // DefaultAutoRuns is how many runs of the simulator auto may make, unless that is given.
@@ -148,6 +149,7 @@ func (a *autoJob) stage(name, method string, n uint64) *Spec {
 	}
 	if method == "smc" {
 		c := DefaultSMC()
+		c.Islands = int(max(uint64(c.Islands), min(mostIslands, n/64))) // the more, the better known are errors
 		s.SMC = &c
 	}
 	return s
@@ -341,7 +343,7 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 		}
 		s.SMC.Ladder = a.result.Learned
 		most := uint64(float64(a.left()) * 0.9 / perParticle)
-		if s.N = min(size, most/16*16); s.N < 320 {
+		if s.N = min(size, most/128*128); s.N < 320 {
 			return nil, misuse("-n %d: what particles have learned took %s runs, and too few are left to use it: give more (-n); %s is what they came to", a.spec.N, text.Thousands(runs), a.result.Learned)
 		}
 		s.MaxTime = a.time(0.8)

@@ -131,6 +131,16 @@ type Calibrated struct {
 
 // calibrated is a job that judges a method.
 func calibrated(ctx context.Context, m *Method, spec *Spec, o Options) (_ *Outcome, err error) {
+	if m.Name == "auto" {
+		return nil, misuse("--method auto takes whichever method serves: calibrate that one, is, ic or smc")
+	}
+	if m.Particles && spec.SMC == nil {
+		x := DefaultSMC()
+		if spec.Network != nil {
+			x.Kernel = "ic-mh"
+		}
+		spec.SMC = &x
+	}
 	if m.Chains && spec.MCMC == nil {
 		spec.MCMC = &MCMC{Chains: 4, Warmup: 500, Thin: 1}
 	}
@@ -423,7 +433,10 @@ func (c *calibration) set(ctx context.Context, k uint64) (*CalibratedSet, error)
 	}
 	out.LogLikelihood = rundir.Number(x.logLikelihood)
 	draw := c.draw
-	if c.method.Chains {
+	switch {
+	case c.method.Particles:
+		draw = c.drawParticles
+	case c.method.Chains:
 		draw = c.drawChains
 	}
 	ranks, err := draw(ctx, k, r, x, out)

@@ -125,7 +125,11 @@ func (s *Summary) islandESS() float64 {
 func (s *Summary) computeIslandESS() float64 {
 	n := float64(s.Weights.N)
 	least := math.Inf(1)
-	for _, a := range s.list() {
+	list := s.list()
+	for _, a := range list {
+		if a.q.id.Name == 0 && list[0].q.id.Name != 0 { // the result is none of the named variables
+			continue
+		}
 		ess := s.Islands.present(s.share(&a.m), s.Weights.max, a.islands, n)
 		if math.IsNaN(ess) { // else its values are those of a part only
 			ess = s.Islands.essOf(&a.m, a.islands, n)
@@ -218,4 +222,47 @@ func IslandRatio(a, b []float64) (log, se float64) {
 	}
 	mean := sumA / sumB
 	return top - most + math.Log(mean), x.errorOf(mean, func(i int) (float64, float64) { return math.Exp(a[i] - top), math.Exp(b[i] - most) }) / mean
+}
+
+// IslandFigure is one quantity of particles, by island.
+type IslandFigure struct {
+	x     Islands
+	all   moments
+	by    []moments
+	total moments // of all particles
+}
+
+// NewIslandFigure is that of some islands.
+func NewIslandFigure(islands int) *IslandFigure {
+	f := &IslandFigure{all: newMoments(), total: newMoments()}
+	for range islands {
+		f.x.totals = append(f.x.totals, newMoments())
+	}
+	return f
+}
+
+// Add takes a particle's value, NaN if it has none, and its log weight, relative to any constant.
+func (f *IslandFigure) Add(island int, v, lw float64) {
+	f.x.totals[island].add(0, lw)
+	f.total.add(0, lw)
+	if !math.IsNaN(v) {
+		f.all.add(v, lw)
+		f.by = ofIslands(f.by, island, v, lw)
+	}
+}
+
+// ESS is the effective sample size of the quantity, at most that of the weights; of one that only some particles have, that of whether they have it, and of these.
+func (f *IslandFigure) ESS() float64 {
+	if f.all.w == 0 {
+		return 0
+	}
+	most := f.total.ess()
+	share := f.all.w * math.Exp(f.all.max-f.total.max) / f.total.w
+	if ess := f.x.present(share, f.total.max, f.by, most); !math.IsNaN(ess) {
+		return math.Min(ess*share, f.all.ess())
+	}
+	if ess := f.x.essOf(&f.all, f.by, most); !math.IsNaN(ess) {
+		return ess
+	}
+	return most
 }

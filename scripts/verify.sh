@@ -10,7 +10,9 @@ echo "== networks on long traces"
 PPX_BENCH=1 go test -count=1 -timeout 60m -run 'TestLongTraces|TestEndsOfSupports' ./ic/train
 echo "== a classifier against ideal ones"
 PPX_VERIFY=1 go test -count=1 ./c2st
-echo "== calibration: importance sampling, networks, chains"
+echo "== calibration: importance sampling, networks, chains, particles"
 PPX_VERIFY=1 go test -count=1 -timeout 40m -v -run TestCalibrationsOfAll ./cmd/ppx | grep -E 'calibrate_test|^ *(---|ok|FAIL)'
+echo "== auto against references from elsewhere"
+PPX_VERIFY=1 go test -count=1 -timeout 40m -v -run TestAutoAgainstReferences ./cmd/ppx | grep -E 'auto_test|^ *(---|ok|FAIL)'
 echo "== bad weather, 200,000 draws"
 PPX_STORM=200000 go test -count=1 -timeout 30m -v -run 'TestStorm|TestFatalDraws' ./engine | grep -E 'storm_test|^(---|ok|FAIL)'

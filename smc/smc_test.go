@@ -187,7 +187,7 @@ func TestParticlesThatDoNotMove(t *testing.T) {
 	if trust := still.Judge(posterior.Facts{Conditioned: true, Moved: math.SmallestNonzeroFloat64}); trust.Verdict == posterior.Good {
 		t.Errorf("%+v", trust)
 	}
-	moving := summary(particles(t, model, Config{Kernel: k, N: 1024, Islands: 16, Moves: Adapt}))
+	moving := summary(particles(t, model, Config{Kernel: k, N: 2048, Islands: 16, Moves: Adapt}))
 	if ess := moving.ESS(); !(ess > 2*still.ESS()) {
 		t.Errorf("with moves ESS %g", ess)
 	}

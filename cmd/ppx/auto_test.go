@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -97,5 +98,37 @@ func TestKilledAuto(t *testing.T) {
 	m, err := rundir.ReadManifest(filepath.Join(s.dir, "broken"))
 	if err != nil || m.Auto == nil || !m.Auto.Checked {
 		t.Errorf("%+v, %v", m.Auto, err)
+	}
+}
+
+// What auto comes to by itself is what was computed outside of the engine (testdata/references).
+func TestAutoAgainstReferences(t *testing.T) {
+	if os.Getenv("PPX_VERIFY") == "" {
+		t.Skip("takes minutes: PPX_VERIFY=1")
+	}
+	s := newSession(t)
+	var want map[string]map[string]struct{ Mean, SE, SD float64 }
+	folder := filepath.Join(testbed.Root(), "testdata", "references")
+	b, err := os.ReadFile(filepath.Join(folder, "posterior.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
+	for name, variables := range want {
+		sim := []string{filepath.Join(testbed.Root(), "build", "simulators", name), "{endpoint}"}
+		if name == "peaked" {
+			sim = []string{filepath.Join(testbed.Root(), ".venv", "bin", "python"), filepath.Join(testbed.Root(), "simulators", name, "python", name+".py"), "{endpoint}"}
+		}
+		s.run(0, args(words("infer --method auto --quiet --seed 1 --out "+name+" --observe-file "+filepath.Join(folder, name+".json")), []string{"--"}, sim)...)
+		p := s.posteriorOf(t, name)
+		t.Logf("%s: %s, ESS %.0f, %d runs in all", name, p.Trust.Verdict, p.ESS, p.Auto.Runs)
+		for v, x := range variables {
+			got := p.Variable(v)
+			if math.Abs(float64(got.Mean)-x.Mean) > 4*math.Hypot(float64(got.MeanSE), x.SE) || math.Abs(float64(got.SD)/x.SD-1) > 0.3 {
+				t.Errorf("%s: %s is %g ± %g, sd %g; reference %g ± %g, %g", name, v, got.Mean, got.MeanSE, got.SD, x.Mean, x.SE, x.SD)
+			}
+		}
 	}
 }

@@ -269,8 +269,8 @@ func TestCalibrationsOfAll(t *testing.T) {
 			sim = append([]string{"--"}, testbed.Simulator(t, name, "cpp")...)
 		}
 		s.run(0, args(words("train --quiet --seed 1 -n 25600 --lstm 64 --head 64 -o "+name+".net"), sim)...)
-		for _, flags := range []string{"", " --network " + name + ".net", " --method rmh", " --method lmh"} {
-			if name == "hmm" && strings.Contains(flags, "mh") {
+		for _, flags := range []string{"", " --network " + name + ".net", " --method rmh", " --method lmh", " --method smc"} {
+			if name == "hmm" && (strings.Contains(flags, "mh") || strings.Contains(flags, "smc")) {
 				continue // a quarter of an hour
 			}
 			cmd := s.command(args(words("calibrate --json --quiet --seed 1 -n 500 --out "+name+fmt.Sprint(len(flags))+flags), sim)...)

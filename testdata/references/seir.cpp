@@ -38,7 +38,7 @@ static double filter(const Theta& t, int n, Path& drawn) {
   p.resize(n);
   q.resize(n);
   w.resize(n);
-  for (auto& x : p) x.s = population - std::round(t.first), x.i = t.first, x.peak = 0;
+  for (auto& x : p) x.s = population - std::floor(t.first + 0.5), x.i = t.first, x.peak = 0;
   double total = 0;
   for (int day = 1; day <= days; day++) {
     double y = data[day - 1], most = -INFINITY;

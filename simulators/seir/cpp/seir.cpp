@@ -33,7 +33,7 @@ std::vector<double> seir() {
   double infectious = ppx::sample(ppx::Gamma(20, 4), "infectious_days");
   double reported = ppx::sample(ppx::Beta(2, 4), "reported");
   double first = ppx::sample(ppx::LogNormal(std::log(4.0), 0.5), "first");
-  double s = population - std::round(first), i = first, peak = 0;
+  double s = population - std::floor(first + 0.5), i = first, peak = 0;
   std::vector<double> curve, infected;
   for (int day = 1; day <= days + horizon; day++) {
     double contacts = r0 / infectious * (day > from ? 1 - cut : 1);
