@@ -163,6 +163,16 @@ func (w *Weights) Khat() float64 {
 	if math.IsInf(top[0], -1) {
 		return math.NaN()
 	}
+	if top[m]-top[0] < nothing {
+		// The tail reaches to draws that are all but impossible, as under a hard constraint: a tail is what the possible ones have.
+		n := 0
+		for n < len(top) && top[n]-top[0] >= nothing {
+			n++
+		}
+		if m = int(math.Ceil(math.Min(float64(n)/5, 3*math.Sqrt(float64(n))))); m < 5 || m >= n {
+			return math.NaN()
+		}
+	}
 	cut := math.Exp(top[m] - top[0])
 	if top[0] == top[m] {
 		return math.Inf(-1)
@@ -181,6 +191,9 @@ func (w *Weights) Khat() float64 {
 	}
 	return math.Inf(-1)
 }
+
+// nothing is the log of a weight, relative to the largest, that counts for none.
+const nothing = -23
 
 // heavySpan is the exponent of m by which the largest of m weights in a tail must exceed the smallest, if the tail is to be heavy.
 // The largest of m draws from a power tail of shape 0.7 is some m^0.7 times the cut, and below m^0.35 with probability

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, in some three minutes: a C++ simulator, a network that learns from it, an observation in, a posterior out.
+# The main job, in some four minutes: a C++ simulator, a network that learns from it, an observation in, a posterior out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${DEMO_OUT:-ppx-runs/demo}
@@ -23,11 +23,12 @@ title "Two minutes of training on traces that the simulator makes meanwhile"
 show bin/ppx train -o "$out/tau.net" --max-time "${DEMO_TRAIN:-120s}" --seed 1 --lstm 128 --components 5 \
   --embed calorimeter=cnn3d:128:16-p-32-32-p -- "${sim[@]}"
 
-title "The posterior, with the network's proposals, and with as many draws from the prior"
-show bin/ppx infer --network "$out/tau.net" --observe-file "$out/event.json" -n 20000 --seed 1 --out "$out/guided" -- "${sim[@]}" >/dev/null
-show bin/ppx infer --observe-file "$out/event.json" -n 20000 --seed 1 --quiet --out "$out/unguided" -- "${sim[@]}" >/dev/null 2>&1
-show bin/ppx summary "$out/guided" "$out/unguided" --truth-from "$out/events:11"
-show bin/ppx plot marginals "$out/guided" "$out/unguided" --var px --var py --var pz --var channel --var visible_energy \
+title "The posterior: by 5,000 draws of the prior, by as many from the network, and by whatever it takes (auto), which particles from the prior check"
+show bin/ppx infer --observe-file "$out/event.json" -n 5000 --seed 1 --quiet --out "$out/prior" -- "${sim[@]}" >/dev/null 2>&1
+show bin/ppx infer --network "$out/tau.net" --observe-file "$out/event.json" -n 5000 --seed 1 --quiet --out "$out/network" -- "${sim[@]}" >/dev/null 2>&1
+show bin/ppx infer --method auto --network "$out/tau.net" --observe-file "$out/event.json" --seed 1 --out "$out/auto" -- "${sim[@]}"
+show bin/ppx summary "$out/prior" "$out/network" "$out/auto" --truth-from "$out/events:11"
+show bin/ppx plot marginals "$out/auto" "$out/network" "$out/prior" --var px --var py --var pz --var channel --var visible_energy \
   --truth-from "$out/events:11" -o "$out/posterior.png"
 
 title "Pictures"
