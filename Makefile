@@ -37,11 +37,12 @@ lint: setup-test
 	$(GO) tool depguard ./...
 	.venv/bin/mypy --config-file adapters/python/pyproject.toml adapters/python/src
 
-# Everything, from the client libraries outwards: below six minutes on two idle cores.
+# Everything, from the client libraries outwards: below eight minutes on two idle cores.
 test: setup-test cpp lint
 	cd build && ctest --output-on-failure
 	$(PY) -m pytest -q adapters/python/tests
 	scripts/test-go.sh
+	scripts/test-examples.sh
 
 # What takes longer, with fixed seeds: run before a release.
 verify: setup-test cpp

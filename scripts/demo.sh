@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, in some four minutes: a C++ simulator, a network that learns from it, an observation in, a posterior out.
+# The main job, in some five minutes: a C++ simulator, a network that learns from it, an observation in, a posterior out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${DEMO_OUT:-ppx-runs/demo}

@@ -3,14 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${OUT:-ppx-runs/seir}
-method=(--method auto) ; n=400
+method=(--method smc -n 1024) ; n=400
 if [ "${1:-}" = --ci ]; then method=(--method smc -n 64 --moves 10) n=100; fi
 rm -rf "$out"
 mkdir -p "$out"
 sim=(build/simulators/seir)
 bin/ppx infer "${method[@]}" --observe-file testdata/references/seir.json --seed 1 --quiet --out "$out/posterior" -- "${sim[@]}" '{endpoint}' | grep -v 'luck\|result'
 echo; echo "── would the model make such data?"
-bin/ppx predict "$out/posterior" -n "$n" --seed 2 --quiet --stat 'cases#' --out "$out/predicted" -- "${sim[@]}" '{endpoint}' | head -20
+bin/ppx predict "$out/posterior" -n "$n" --seed 2 --quiet --out "$out/predicted" -- "${sim[@]}" '{endpoint}' | head -20
 for cut in 0 0.2 0.4 0.6; do # the same luck, other contacts
   bin/ppx predict "$out/posterior" -n "$n" --seed 3 --quiet --force --out "$out/cut$cut" -- "${sim[@]}" --cut "$cut" --from 30 '{endpoint}' >/dev/null 2>&1
   bin/ppx derive "$out/cut$cut" -o "$out/over$cut" --quiet --let 'over = peak > 250' >/dev/null

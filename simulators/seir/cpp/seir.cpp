@@ -56,12 +56,16 @@ std::vector<double> seir() {
 }
 
 int main(int argc, char** argv) {
-  for (int a = 1; a + 1 < argc; a++) {
-    if (!std::strcmp(argv[a], "--days")) days = std::atoi(argv[a + 1]);
-    if (!std::strcmp(argv[a], "--horizon")) horizon = std::atoi(argv[a + 1]);
-    if (!std::strcmp(argv[a], "--from")) from = std::atoi(argv[a + 1]);
-    if (!std::strcmp(argv[a], "--cut")) cut = std::atof(argv[a + 1]);
-    if (!std::strcmp(argv[a], "--reporting")) binomial = !std::strcmp(argv[a + 1], "binomial");
+  std::vector<char*> rest{argv[0]};  // what is not ours
+  for (int a = 1; a < argc; a++) {
+    const char* value = a + 1 < argc ? argv[a + 1] : "";
+    if (!std::strcmp(argv[a], "--days")) days = std::atoi(value), a++;
+    else if (!std::strcmp(argv[a], "--horizon")) horizon = std::atoi(value), a++;
+    else if (!std::strcmp(argv[a], "--from")) from = std::atoi(value), a++;
+    else if (!std::strcmp(argv[a], "--cut")) cut = std::atof(value), a++;
+    else if (!std::strcmp(argv[a], "--reporting")) binomial = !std::strcmp(value, "binomial"), a++;
+    else rest.push_back(argv[a]);
   }
-  return ppx::main("seir", seir, argc, argv);
+  rest.push_back(nullptr);
+  return ppx::main("seir", seir, int(rest.size()) - 1, rest.data());
 }

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 
 import ppxsim
 from ppxsim import Binomial, Gamma, LogNormal, Poisson, Uniform
@@ -56,5 +57,5 @@ if __name__ == "__main__":
     parser.add_argument("--cut", type=float, default=0)
     parser.add_argument("--from", dest="cut_from", type=int, default=60)
     parser.add_argument("--reporting", default="poisson", choices=["poisson", "binomial"])
-    known, _ = parser.parse_known_args()
+    known, sys.argv[1:] = parser.parse_known_args()  # the rest is the client's
     ppxsim.main(lambda: seir(**vars(known)), name="seir")
