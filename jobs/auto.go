@@ -12,6 +12,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/internal/text"
+	"github.com/ppx-engine/ppx-engine/mcmc"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/smc"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -382,6 +383,8 @@ func (a *autoJob) check(ctx context.Context, answer *Outcome) (*Outcome, string,
 			return nil, "", context.Cause(ctx)
 		case errors.Is(err, smc.ErrBudget), errors.Is(err, ErrInterrupted), errors.Is(err, smc.ErrStart):
 			return nil, "the budget ended before the check did", nil
+		case errors.Is(err, mcmc.ErrPath):
+			return nil, "the simulator is not deterministic, so that particles cannot", nil
 		case err != nil:
 			return nil, "", err
 		}

@@ -205,14 +205,15 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 			if len(s.moves) == 0 {
 				return nil, fmt.Errorf("%w: the run has no Sample that is not fixed by data", ErrFixed)
 			}
-			return s, k.repeat(ctx, x, s, k.draw(chain, maxTries))
+			return s, k.Repeat(ctx, x, s, k.draw(chain, maxTries))
 		}
 	}
 	return nil, fmt.Errorf("%w: none of %d draws of the prior is possible under the data", ErrStart, maxTries)
 }
 
-// repeat makes a state's run again with the values that it has: all of it must be as it was.
-func (k *Kernel) repeat(ctx context.Context, x engine.Executor, s *State, d engine.Draw) error {
+// Repeat makes a state's run again, as a draw that is used for nothing else, with the values that it has: all of it must be as it was. Errors: ErrPath, those of the
+// executor.
+func (k *Kernel) Repeat(ctx context.Context, x engine.Executor, s *State, d engine.Draw) error {
 	if k.Unchecked {
 		return nil
 	}

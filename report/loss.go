@@ -84,6 +84,9 @@ func (ticks) Ticks(low, high float64) (out []plot.Tick) {
 }
 
 func label(v float64) string {
+	if v == 0 {
+		v = 0 // and not −0
+	}
 	s := strconv.FormatFloat(v, 'g', 6, 64)
 	whole, rest, _ := strings.Cut(s, ".")
 	if strings.ContainsAny(s, "e") || len(strings.TrimPrefix(whole, "-")) < 5 {

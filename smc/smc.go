@@ -190,6 +190,7 @@ func (s *sampler) members(island int) iter.Seq[int] {
 const (
 	// Streams of random numbers: particle i has the chain 1 + i, island r two behind those of all particles.
 	maxStart    = 10_000 // tries for a first particle
+	repeated    = 3      // first particles whose runs are repeated, to see whether the simulator is deterministic
 	mostMoves   = 512    // of a particle at a rung
 	wantedMoves = 0.5    // accepted moves of a site; or the correlation of the likelihood with what it was before, once a tenth of the sites have moved
 	leastMoves  = 0.1
@@ -322,6 +323,11 @@ func (s *sampler) start(ctx context.Context) error {
 	}
 	if s.Begun != nil {
 		if err := s.Begun(p.Traces()); err != nil {
+			return err
+		}
+	}
+	for i := range min(repeated, s.N) {
+		if err := k.Repeat(ctx, s.x, p.Particles[i].State, engine.Draw{Seed: k.Seed, Kind: k.Kind, Chain: s.chain(i)}); err != nil {
 			return err
 		}
 	}
@@ -584,9 +590,10 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		scales = s.scale
 	}
 	r.Steps = map[string]*Taken{}
+	fixed := r.Moves < 0 || !slices.ContainsFunc(who, func(i int) bool { return p.Particles[i].Movable() > 0 }) // there is nothing to move, or no need
 	most := r.Moves
 	switch {
-	case most < 0:
+	case fixed:
 		most = 0
 	case adapt && s.Moves >= 0:
 		most = s.Moves
@@ -630,8 +637,8 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		}
 	}
 	r.Moved, r.Ancestors = float64(changed)/float64(max(1, len(who))), len(ancestors)
-	if r.Moves < 0 || len(who) == 0 {
-		r.Moved, r.Moves = 1, max(0, r.Moves) // there was no need
+	if fixed {
+		r.Moved, r.Moves = 1, max(0, r.Moves)
 	}
 	return nil
 }

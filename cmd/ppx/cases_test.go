@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,11 @@ var models = map[string]gosim.Model{
 			panic("too large")
 		}
 		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
+	"restless": func(r *gosim.Run) gosim.Tensor { // it has a source of chance of its own
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.Observe("y", gosim.Normal(x+rand.Float64(), 0.2))
 		return gosim.Scalar(x)
 	},
 	"rare-branch": func(r *gosim.Run) gosim.Tensor { // P(k = 1 | y = 5) = .341

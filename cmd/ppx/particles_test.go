@@ -127,6 +127,15 @@ func TestParticlesThatAreRefused(t *testing.T) {
 	if _, e := s.run(1, args(words("infer --quiet --method smc -n 100 --observe y=1 --out stop"), model("nowhere"))...); !strings.Contains(e, "no start for particles") || !strings.Contains(e, "impossible at") {
 		t.Error(e)
 	}
+	for _, command := range []string{"infer --quiet --method smc -n 64", "infer --quiet --method rmh -n 64"} {
+		if _, e := s.run(2, args(words(command+" --seed 1 --observe y=1 --out d"+command[len(command)-9:len(command)-6]), model("restless"))...); !strings.Contains(e, "is not deterministic") || !strings.Contains(e, "--force") {
+			t.Error(e)
+		}
+	}
+	s.run(0, args(words("infer --quiet --method auto --seed 1 --observe y=1 --out undetermined"), model("restless"))...)
+	if p := s.posteriorOf(t, "undetermined"); p.Trust.Verdict != "doubtful" || p.Trust.Reasons[0].Code != "not-checked" {
+		t.Errorf("%+v", p.Trust)
+	}
 	// Chains of one mode each are not trusted there (see TestChainsThatAreNotTrusted).
 	s.run(0, args(words("infer --quiet --seed 1 --method smc -n 1024 --observe y=0 --out modes"), model("two-modes"))...)
 	p := s.posteriorOf(t, "modes")

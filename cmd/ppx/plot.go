@@ -120,9 +120,12 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 			model = r.Model
 		}
 		ess := "ESS " + view.Figure(math.Round(r.Sum.ESS()*10)/10)
-		label := map[string]string{"is": "importance sampling", "ic": "with the network"}[r.Method]
+		label := map[string]string{"is": "importance sampling", "ic": "with the network", "smc": "particles", "lmh": "chains", "rmh": "chains", "ic-mh": "chains with the network"}[r.Method]
 		if label == "" {
 			label = r.Method
+		}
+		if r.Auto != nil {
+			label = "auto: " + label
 		}
 		if r.Conditioned {
 			label += ", " + ess
