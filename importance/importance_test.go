@@ -29,17 +29,6 @@ type collect func(*tracing.Trace)
 
 func (c collect) Write(_ context.Context, t *tracing.Trace) error { c(t); return nil }
 
-// values are the scalar variables of a trace by name.
-func values(t *tracing.Trace) map[string]float64 {
-	v := map[string]float64{}
-	for i := range t.Sites {
-		if e := &t.Sites[i]; e.Name != 0 && t.Value(i).Len() == 1 {
-			v[t.Table.Name(e.Name)] = t.Value(i).Float()
-		}
-	}
-	return v
-}
-
 func sample(t *testing.T, model ppx.Model, workers int, c importance.Config, sink collect) (*posterior.Summary, importance.Outcome) {
 	t.Helper()
 	x := engine.NewLocal(model, workers)
@@ -79,7 +68,7 @@ func TestExactPosteriors(t *testing.T) {
 				}
 				w := enginetest.NewWeighted(&c)
 				sum, _ := sample(t, c.Model, 0, importance.Config{Seed: 1, N: n, Data: c.Data, Condition: true, Inflation: inflation},
-					func(tr *tracing.Trace) { w.Add(values(tr), tr.LogWeight) })
+					func(tr *tracing.Trace) { w.Add(enginetest.Values(tr), tr.LogWeight) })
 				w.Check(t, minESS)
 				if inflation == 0 {
 					// The ESS of a few hundred effective traces is itself uncertain, by some ten per cent.
@@ -187,7 +176,7 @@ func TestSummaryAgainstDefinitions(t *testing.T) {
 	var rows []row
 	const draws = 3000
 	sum, _ := sample(t, model, 0, importance.Config{Seed: 2, N: draws, Data: control.Data{"y": dist.Scalar(1)}, Condition: true}, func(tr *tracing.Trace) {
-		v := values(tr)
+		v := enginetest.Values(tr)
 		m, has := v["maybe"]
 		rows = append(rows, row{v["x"], v["n"], m, math.Exp(tr.LogWeight), has})
 	})

@@ -25,7 +25,7 @@ const (
 	autoESS      = 400.0
 	pilotDraws   = 1000
 	leastDraws   = 10_000 // of the prior, for an answer or a check: it sees what one draw in a thousand does
-	leastTime    = 0.1    // share of the time for a pilot
+	pilotTime    = 0.1    // share of the time for a pilot
 	cheapDraws   = 200_000
 	autoParticle = 512
 	mostParticle = 1 << 20
@@ -42,7 +42,7 @@ type autoJob struct {
 	o      Options
 	began  time.Time
 	spent  uint64 // runs of the simulator, by all stages
-	said   []string
+	how    string // the answer was drawn
 	result rundir.Auto
 }
 
@@ -140,6 +140,9 @@ func (a *autoJob) stage(name, method string, n uint64) *Spec {
 	s := a.spec.clone()
 	s.Method, s.N, s.TargetESS, s.MaxTime, s.MCMC, s.SMC = method, n, 0, 0, nil, nil
 	s.Out = a.spec.Out
+	if name == "check" || name == "again" { // which know no network
+		s.Network = nil
+	}
 	number := map[string]uint64{"": 0, "pilot": 1, "learned": 2, "check": 3, "again": 4}[name]
 	if name != "" {
 		s.Out = filepath.Join(a.spec.Out+autoFolder, name)
@@ -149,9 +152,8 @@ func (a *autoJob) stage(name, method string, n uint64) *Spec {
 		s.Seed = a.spec.Seed
 	}
 	if method == "smc" {
-		c := DefaultSMC()
-		c.Islands = int(max(uint64(c.Islands), min(mostIslands, n/64))) // the more, the better known are errors
-		s.SMC = &c
+		s.SMC = s.defaultSMC()
+		s.SMC.Islands = int(max(uint64(s.SMC.Islands), min(mostIslands, n/64))) // the more, the better known are errors
 	}
 	return s
 }
@@ -160,8 +162,9 @@ func (a *autoJob) stage(name, method string, n uint64) *Spec {
 func (a *autoJob) make(ctx context.Context, s *Spec) (*Outcome, error) {
 	o := a.o
 	o.Begun, o.asked = nil, a.spec
+	before := uint64(0) // draws of earlier sessions
 	if m, err := rundir.ReadManifest(s.Out); err == nil {
-		o.Resume = true
+		o.Resume, before = true, m.Counts.Traces+m.Counts.Failed
 		if m.State == rundir.Complete && m.N >= s.N {
 			out, err := Summarise(ctx, s.Out, a.o.Full)
 			if err == nil {
@@ -173,12 +176,6 @@ func (a *autoJob) make(ctx context.Context, s *Spec) (*Outcome, error) {
 		o.Resume = false
 		if errors.Is(err, rundir.ErrNotARun) {
 			_ = os.RemoveAll(s.Out) // one that was begun and has nothing
-		}
-	}
-	before := uint64(0)
-	if o.Resume {
-		if m, err := rundir.ReadManifest(s.Out); err == nil {
-			before = m.Counts.Traces + m.Counts.Failed
 		}
 	}
 	m := Lookup(Infer, s.Method)
@@ -219,7 +216,7 @@ func (a *autoJob) run(ctx context.Context) (*Outcome, error) {
 		method, kind = "ic", "draws from the network"
 	}
 	pilot := a.stage("pilot", method, max(10, min(pilotDraws, a.left()/10)))
-	pilot.MaxTime = a.time(leastTime)
+	pilot.MaxTime = a.time(pilotTime)
 	if a.left() < 100 {
 		return nil, misuse("-n %d: auto needs at least 100 runs of the simulator, and far more to say something", a.spec.N)
 	}
@@ -253,7 +250,7 @@ func (a *autoJob) run(ctx context.Context) (*Outcome, error) {
 			return nil, err
 		}
 	}
-	check, what, err := a.check(ctx, answer)
+	check, what, err := a.check(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +285,7 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 				how = "importance sampling from the network's proposals"
 			}
 			a.result.Chosen = method
-			a.said = append(a.said, fmt.Sprintf("%s, as a pilot showed that its weights do not collapse", how))
+			a.how = how + ", as a pilot showed that its weights do not collapse"
 			return out, nil
 		}
 		a.say("%s draws: effective sample size %.3g of %.3g, k̂ %.2f", text.Thousands(out.Done), out.Summary.ESS(), a.spec.TargetESS, khat)
@@ -302,9 +299,6 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 	var learned *Outcome
 	for {
 		s := a.stage("learned", "smc", n)
-		if s.Network != nil {
-			s.SMC.Kernel = "ic-mh"
-		}
 		s.SMC.MaxRuns = max(1, a.left()*6/10)
 		s.MaxTime = a.time(0.5)
 		out, err := a.make(ctx, s)
@@ -339,9 +333,6 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 	size = max(size, a.begun(""))
 	for {
 		s := a.stage("", "smc", size)
-		if s.Network != nil {
-			s.SMC.Kernel = "ic-mh"
-		}
 		s.SMC.Ladder = a.result.Learned
 		most := uint64(float64(a.left()) * 0.9 / perParticle)
 		if s.N = min(size, most/128*128); s.N < 320 {
@@ -355,7 +346,7 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 		ess := out.Summary.ESS()
 		if ess >= a.spec.TargetESS || s.N < size || size >= mostParticle || float64(2*size)*perParticle > 0.9*float64(a.left()) || a.over() {
 			a.result.Chosen = "smc"
-			a.said = append(a.said, fmt.Sprintf("particles from the %s to the posterior, by %d steps that others had learned, as the weights of a pilot collapsed", startOf(a.spec), len(out.Manifest.Particles.Ladder)))
+			a.how = fmt.Sprintf("particles from the %s to the posterior, by %d steps that others had learned, as the weights of a pilot collapsed", startOf(a.spec), len(out.Manifest.Particles.Ladder))
 			return out, nil
 		}
 		a.say("%s particles: effective sample size %.3g of %.3g", text.Thousands(s.N), ess, a.spec.TargetESS)
@@ -374,9 +365,8 @@ func startOf(s *Spec) string {
 }
 
 // check is a run of another kind than the answer that starts from the prior; nil: there is none that says something.
-func (a *autoJob) check(ctx context.Context, answer *Outcome) (*Outcome, string, error) {
+func (a *autoJob) check(ctx context.Context) (*Outcome, string, error) {
 	try := func(s *Spec, what string) (*Outcome, string, error) {
-		s.Network = nil
 		out, err := a.make(ctx, s)
 		switch {
 		case ctx.Err() != nil:
@@ -420,7 +410,7 @@ func (a *autoJob) check(ctx context.Context, answer *Outcome) (*Outcome, string,
 func (a *autoJob) finish(answer, check *Outcome, what string) (*Outcome, error) {
 	r := &a.result
 	r.Runs = a.spent
-	first := fmt.Sprintf("The answer is from %s.", a.said[0])
+	first := fmt.Sprintf("The answer is from %s.", a.how)
 	if check == nil {
 		r.Sentences = []string{first, fmt.Sprintf("Nothing has checked it: %s.", what)}
 	} else {

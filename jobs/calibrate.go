@@ -135,11 +135,7 @@ func calibrated(ctx context.Context, m *Method, spec *Spec, o Options) (_ *Outco
 		return nil, misuse("--method auto takes whichever method serves: calibrate that one, is, ic or smc")
 	}
 	if m.Particles && spec.SMC == nil {
-		x := DefaultSMC()
-		if spec.Network != nil {
-			x.Kernel = "ic-mh"
-		}
-		spec.SMC = &x
+		spec.SMC = spec.defaultSMC()
 	}
 	if m.Chains && spec.MCMC == nil {
 		spec.MCMC = &MCMC{Chains: 4, Warmup: 500, Thin: 1}

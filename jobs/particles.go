@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,15 @@ type SMC struct {
 
 // DefaultSMC are the settings of particles that are not given.
 func DefaultSMC() SMC { return SMC{Islands: 16, Moves: smc.Adapt, Kernel: "rmh"} }
+
+// defaultSMC are those of a job, which moves by its network if it has one.
+func (s *Spec) defaultSMC() *SMC {
+	c := DefaultSMC()
+	if s.Network != nil {
+		c.Kernel = "ic-mh"
+	}
+	return &c
+}
 
 const (
 	maxIslands = 10_000
@@ -84,11 +94,7 @@ func particles(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome,
 		return nil, misuse("--retry-failed goes with independent draws: a run that fails is a move that is not made")
 	}
 	if spec.SMC == nil {
-		c := DefaultSMC()
-		spec.SMC = &c
-		if spec.Network != nil {
-			c.Kernel = "ic-mh"
-		}
+		spec.SMC = spec.defaultSMC()
 	}
 	if err := spec.checkSMC(); err != nil {
 		return nil, err
@@ -107,9 +113,7 @@ func (r *run) particleConfig() (*smc.Config, error) {
 		x := &score{text: s.Score, remark: r.o.Remark}
 		c.Begun, c.Score = x.begin, x.of
 		c.AtLeast = s.AtLeast != nil
-		if c.Level = *cmpOr(s.AtLeast, s.Above); isBad(c.Level) {
-			return nil, misuse("the level of the score must be a finite number")
-		}
+		c.Level = *cmp.Or(s.AtLeast, s.Above)
 	}
 	if s.Ladder == "" {
 		return c, nil
@@ -133,13 +137,6 @@ func (r *run) particleConfig() (*smc.Config, error) {
 		return nil, misuse("--ladder: %s: %w", s.Ladder, err)
 	}
 	return c, nil
-}
-
-func cmpOr(a, b *float64) *float64 {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // particles moves the particles to the end and delivers them.

@@ -88,16 +88,6 @@ func within(t *testing.T, what string, chains [][]float64, want, sd, most float6
 	}
 }
 
-func values(t *tracing.Trace) map[string]float64 {
-	v := map[string]float64{}
-	for i := range t.Sites {
-		if e := &t.Sites[i]; e.Name != 0 && t.Value(i).Len() == 1 {
-			v[t.Table.Name(e.Name)] = t.Value(i).Float()
-		}
-	}
-	return v
-}
-
 // Both kernels have every exact posterior of the bank as their limit.
 func TestExactPosteriors(t *testing.T) {
 	for name, k := range map[string]Kernel{"lmh": {}, "rmh": {Walk: 0.5}, "ic-mh": {Walk: 0.5, Whole: 0.25, Guided: 0.25}} {
@@ -111,7 +101,7 @@ func TestExactPosteriors(t *testing.T) {
 				}
 				k := NewKernel(k)
 				draws := run(t, c.Model, k, 4, 500, 6000, func(tr *tracing.Trace) (x []float64) {
-					v := values(tr)
+					v := enginetest.Values(tr)
 					for _, e := range c.Want {
 						x = append(x, e.Of(v))
 					}
@@ -135,7 +125,7 @@ func TestValuesOutsideTheirSupportAreKept(t *testing.T) {
 	})
 	for _, walk := range []float64{0, 0.5} {
 		k := NewKernel(Kernel{Seed: 3, Data: control.Data{"y": dist.Scalar(0.35)}, Walk: walk})
-		draws := run(t, model, k, 8, 200, 8000, func(tr *tracing.Trace) []float64 { return []float64{values(tr)["s"]} })
+		draws := run(t, model, k, 8, 200, 8000, func(tr *tracing.Trace) []float64 { return []float64{enginetest.Values(tr)["s"]} })
 		within(t, fmt.Sprintf("P(s = 1), walk %g", walk), column(draws, 0), 0.373196, 0.484, 0.008)
 	}
 }
@@ -146,7 +136,7 @@ func TestAllFamilies(t *testing.T) {
 	data := control.Data{"y": dist.Scalar(1), "count": dist.Scalar(5), "coin": dist.Scalar(4), "z": dist.Vector(0.5, 1.5)}
 	names := []string{"normal", "uniform", "poisson", "bernoulli", "beta", "exponential", "gamma", "lognormal", "binomial", "weibull", "categorical"}
 	of := func(tr *tracing.Trace) (x []float64) {
-		v := values(tr)
+		v := enginetest.Values(tr)
 		for _, n := range names {
 			x = append(x, v[n])
 		}

@@ -114,10 +114,9 @@ type Facts struct {
 
 // Check is a run of another kind that a result was compared with.
 type Check struct {
-	Made  bool
-	Z     float64 // of the largest difference
-	Where string
-	Text  string // that there is to say
+	Made bool
+	Z    float64 // of the largest difference
+	Text string  // that there is to say
 }
 
 // Partly is a datum that only some traces have used: the others are not scored against it.

@@ -209,14 +209,14 @@ func (c *Config) spent(p *Population, n int) error {
 	return nil
 }
 
-// settings are those of the kernel of a rung.
-func (s *sampler) settings(r *Rung, beta float64) mcmc.Kernel {
+// settings are those of the kernel of a rung, with a block, or nil.
+func (s *sampler) settings(block *mcmc.Block, beta float64) mcmc.Kernel {
 	k := s.Kernel
 	k.Beta = beta * s.power()
 	if k.Guide != nil {
 		k.Path = 1 - beta
 	}
-	if k.Block = r.Block; k.Block != nil {
+	if k.Block = block; k.Block != nil {
 		k.BlockShare = 0.5 * (1 - k.Whole - k.Guided)
 	}
 	return k
@@ -417,14 +417,14 @@ func (s *sampler) rung(ctx context.Context) error {
 	r.ESS = all.of() * float64(s.N)
 	p.Beta = r.Beta
 	alive := func(i int) bool { return !math.IsInf(p.Particles[i].LogWeight, -1) }
-	own := func(int) *mcmc.Kernel { return nil }
+	var learned func(island int) *mcmc.Block
 	if s.Ladder == nil && !flat {
-		own = s.learn(&r, func(k mcmc.Kernel, _ int) mcmc.Kernel { return k })
+		learned = s.learn(&r)
 	}
 	if flat {
 		r.Moves = -1
 	}
-	if err := s.move(ctx, &r, alive, own); err != nil {
+	if err := s.move(ctx, &r, alive, s.kernels(&r, learned, nil)); err != nil {
 		return err
 	}
 	p.Next++
@@ -442,7 +442,7 @@ func (s *sampler) rung(ctx context.Context) error {
 				p.Reached[island] = true
 			}
 		}
-		return s.scores()
+		return s.scores(func(int) bool { return true })
 	}
 	return nil
 }
@@ -526,23 +526,35 @@ func (s *sampler) resample(island int) {
 	}
 }
 
-// learn gives a rung its block, and returns the kernels that particles have: what they show themselves is not what they are moved by, or the evidence would be
+// learn gives a rung its block, and tells which one islands are moved by: what they show themselves is not what they are moved by, or the evidence would be
 // wrong, and the error would not show it. Those of even islands teach the odd ones, and these them; what all show together is for other runs.
-func (s *sampler) learn(r *Rung, special func(k mcmc.Kernel, island int) mcmc.Kernel) func(int) *mcmc.Kernel {
+func (s *sampler) learn(r *Rung) func(island int) *mcmc.Block {
 	r.Block = s.learnBlock(func(int) bool { return true })
 	s.halves = [2]*mcmc.Block{}
-	for half := range s.halves {
-		if s.Islands > 1 {
+	if s.Islands > 1 {
+		for half := range s.halves {
 			s.halves[half] = s.learnBlock(func(island int) bool { return island%2 != half })
 		}
 	}
-	kernels := make([]*mcmc.Kernel, s.Islands)
-	for island := range kernels {
-		taught := *r
-		taught.Block = s.halves[island%2]
-		kernels[island] = mcmc.NewKernel(special(s.settings(&taught, s.p.Beta), island))
+	return func(island int) *mcmc.Block { return s.halves[island%2] }
+}
+
+// kernels are those that particles are moved by at a rung: with its block, or those that islands have learned, and under the conditions of their islands, if
+// there are some.
+func (s *sampler) kernels(r *Rung, learned func(island int) *mcmc.Block, allowed func(island int) func(*tracing.Trace) bool) func(particle int) *mcmc.Kernel {
+	list := make([]*mcmc.Kernel, s.Islands)
+	for island := range list {
+		block := r.Block
+		if learned != nil {
+			block = learned(island)
+		}
+		k := s.settings(block, s.p.Beta)
+		if allowed != nil {
+			k.Allowed = allowed(island)
+		}
+		list[island] = mcmc.NewKernel(k)
 	}
-	return func(i int) *mcmc.Kernel { return kernels[s.island(i)] }
+	return func(particle int) *mcmc.Kernel { return list[s.island(particle)] }
 }
 
 // learnBlock is the block that the particles of some islands show.
@@ -567,7 +579,7 @@ func (s *sampler) learnBlock(of func(island int) bool) *mcmc.Block {
 	return b
 }
 
-// move makes the moves of a rung: those of particles for which moves is true; with a kernel of their own, or that of the rung. Rung says how many; 0: until the
+// move makes the moves of a rung: those of particles for which moves is true, by their kernels. Rung says how many; 0: until the
 // particles have moved, and what it takes is learned; −1: none.
 func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own func(int) *mcmc.Kernel) error {
 	p := s.p
@@ -578,7 +590,7 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		}
 	}
 	adapt := s.Ladder == nil
-	k := mcmc.NewKernel(s.settings(r, p.Beta))
+	k := mcmc.NewKernel(s.settings(nil, p.Beta)) // of what all have in common
 	before := make([]*tracing.Trace, s.N)
 	var sites float64
 	for _, i := range who {
@@ -671,24 +683,18 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 		var begun []*mcmc.Move
 		var index []int
 		if k.Guide != nil && (k.Guided > 0 || k.Whole > 0) {
-			if err := s.together(k, func(yield func(*mcmc.State) bool) {
-				for _, i := range some {
-					if !yield(p.Particles[i].State) {
-						return
-					}
-				}
-			}); err != nil {
+			states := make([]*mcmc.State, len(some))
+			for j, i := range some {
+				states[j] = p.Particles[i].State
+			}
+			if err := k.Rate(states...); err != nil {
 				return 0, err
 			}
 		}
 		for _, i := range some {
 			x := &p.Particles[i]
 			x.Scales = scales
-			kernel := own(i)
-			if kernel == nil {
-				kernel = k
-			}
-			m, err := kernel.Propose(s.chain(i), step, x.State)
+			m, err := own(i).Propose(s.chain(i), step, x.State)
 			if err != nil {
 				return 0, err
 			}
@@ -714,13 +720,8 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 				}
 			}
 			if k.Path != 0 {
-				if err := s.together(k, func(yield func(*mcmc.State) bool) {
-					for _, x := range states {
-						if x != nil && !yield(x) {
-							return
-						}
-					}
-				}); err != nil {
+				made := slices.DeleteFunc(slices.Clone(states), func(x *mcmc.State) bool { return x == nil })
+				if err := k.Rate(made...); err != nil {
 					return err
 				}
 			}
@@ -728,11 +729,7 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 				i, m := index[at], begun[at]
 				at++
 				x := &p.Particles[i]
-				kernel := own(i)
-				if kernel == nil {
-					kernel = k
-				}
-				state, info, err := kernel.Take(x.State, m, traces[j], next)
+				state, info, err := own(i).Take(x.State, m, traces[j], next)
 				if err != nil {
 					return err
 				}
@@ -786,20 +783,6 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 		s.adapt(walked, r, scales)
 	}
 	return accepted, nil
-}
-
-// together asks the network about states.
-func (s *sampler) together(k *mcmc.Kernel, states iter.Seq[*mcmc.State]) error {
-	var some []*mcmc.State
-	for x := range states {
-		if some = append(some, x); len(some) == 64 {
-			if err := k.Rate(some...); err != nil {
-				return err
-			}
-			some = some[:0]
-		}
-	}
-	return k.Rate(some...)
 }
 
 // adapt learns scales from what a sweep has taken.

@@ -42,16 +42,6 @@ func summary(p *Population) *posterior.Summary {
 	return s
 }
 
-func values(t *tracing.Trace) map[string]float64 {
-	v := map[string]float64{}
-	for i := range t.Sites {
-		if e := &t.Sites[i]; e.Name != 0 && t.Value(i).Len() == 1 {
-			v[t.Table.Name(e.Name)] = t.Value(i).Float()
-		}
-	}
-	return v
-}
-
 // meanOf is that of f over the particles, with the error that the islands tell: that of a ratio of sums.
 func meanOf(p *Population, f func(map[string]float64) float64) (m, se float64) {
 	r := len(p.LogZ)
@@ -60,7 +50,7 @@ func meanOf(p *Population, f func(map[string]float64) float64) (m, se float64) {
 	shift := slices.Max(p.LogZ)
 	for t := range p.Weighted() {
 		w := math.Exp(t.LogWeight - shift)
-		x := w * f(values(t))
+		x := w * f(enginetest.Values(t))
 		a[t.Chain-1] += x
 		b[t.Chain-1] += w
 		sumA, sumB = sumA+x, sumB+w

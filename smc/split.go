@@ -18,9 +18,12 @@ const firstLevel = 1 << 32
 // killed is the share of an island's particles that a level kills.
 const killed = 0.1
 
-// scores asks for the scores of all particles.
-func (s *sampler) scores() error {
+// scores asks for the scores of particles.
+func (s *sampler) scores(of func(int) bool) error {
 	for i := range s.p.Particles {
+		if !of(i) {
+			continue
+		}
 		x := &s.p.Particles[i]
 		var err error
 		if x.Score, err = s.Score(x.Trace); err != nil {
@@ -93,34 +96,22 @@ func (s *sampler) split(ctx context.Context) error {
 		last := s.Ladder[min(p.Next, len(s.Ladder)-1)]
 		r.Moves, r.Scales, r.Block = last.Moves, last.Scales, last.Block
 	}
-	above := func(k mcmc.Kernel, island int) mcmc.Kernel {
-		k.Allowed = func(t *tracing.Trace) bool {
+	var learned func(island int) *mcmc.Block
+	if s.Ladder == nil {
+		learned = s.learn(&r)
+	}
+	above := func(island int) func(*tracing.Trace) bool {
+		return func(t *tracing.Trace) bool {
 			score, err := s.Score(t)
 			return err == nil && score > levels[island]
 		}
-		return k
 	}
-	var own func(int) *mcmc.Kernel
-	if s.Ladder == nil {
-		own = s.learn(&r, above)
-	} else {
-		kernels := make([]*mcmc.Kernel, s.Islands)
-		for island := range kernels {
-			kernels[island] = mcmc.NewKernel(above(s.settings(&r, 1), island))
-		}
-		own = func(i int) *mcmc.Kernel { return kernels[s.island(i)] }
-	}
-	if err := s.move(ctx, &r, func(i int) bool { return fresh[i] }, own); err != nil {
+	moves := func(i int) bool { return fresh[i] }
+	if err := s.move(ctx, &r, moves, s.kernels(&r, learned, above)); err != nil {
 		return err
 	}
-	for i := range p.Particles {
-		if !fresh[i] {
-			continue
-		}
-		var err error
-		if p.Particles[i].Score, err = s.Score(p.Particles[i].Trace); err != nil {
-			return err
-		}
+	if err := s.scores(moves); err != nil {
+		return err
 	}
 	p.Next++
 	p.Ladder = append(p.Ladder, r)

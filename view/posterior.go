@@ -148,7 +148,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		facts.Moved = math.Max(facts.Moved, math.SmallestNonzeroFloat64)
 	}
 	if a := m.Auto; a != nil {
-		facts.Check = &posterior.Check{Made: a.Checked, Z: float64(a.Difference), Where: a.Where, Text: strings.TrimSuffix(a.Sentences[len(a.Sentences)-1], ".")}
+		facts.Check = &posterior.Check{Made: a.Checked, Z: float64(a.Difference), Text: strings.TrimSuffix(a.Sentences[len(a.Sentences)-1], ".")}
 	}
 	t := sum.Judge(facts)
 	r := &Posterior{Schema: Schema, Run: o.Dir, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,

@@ -112,7 +112,6 @@ func readJSON(in io.Reader) (out []namedValue, err error) {
 	return out, where.atEnd(d, "the object; all names belong into one")
 }
 
-// lines counts the lines of what is read through it, so that an offset can be named as line and column.
 // nanReader reads JSON in which NaN stands for a missing number, as Python's json module writes it, as if it were null.
 type nanReader struct {
 	in     *bufio.Reader
@@ -158,6 +157,7 @@ func (r *nanReader) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// lines counts the lines of what is read through it, so that an offset can be named as line and column.
 type lines struct {
 	in     io.Reader
 	at     int64

@@ -15,6 +15,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/simulators/gum"
 	"github.com/ppx-engine/ppx-engine/simulators/hmm"
 	"github.com/ppx-engine/ppx-engine/simulators/marsaglia"
+	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
 // Expectation is the exact posterior mean of a function of a trace's variables, and its exact posterior
@@ -93,6 +94,17 @@ type Weighted struct {
 	max      float64
 	w, w2, n float64
 	sums     []float64
+}
+
+// Values are the named numbers of a trace.
+func Values(t *tracing.Trace) map[string]float64 {
+	v := map[string]float64{}
+	for i := range t.Sites {
+		if e := &t.Sites[i]; e.Name != 0 && t.Value(i).Len() == 1 {
+			v[t.Table.Name(e.Name)] = t.Value(i).Float()
+		}
+	}
+	return v
 }
 
 // NewWeighted begins a sum.
