@@ -80,9 +80,9 @@ func (p *Plan) bytes() int {
 	return n
 }
 
-// alike tells that runs of two plans can be made together.
-func (p *Plan) alike(q *Plan) bool {
-	return p.Seed == q.Seed && p.Stream == q.Stream && p.Data == q.Data && p.Reuse == q.Reuse && p.Inflation == q.Inflation
+// alike tells that runs of two plans can be made together; with own also such that have streams and values of their own.
+func (p *Plan) alike(q *Plan, own bool) bool {
+	return p.Seed == q.Seed && p.Data == q.Data && p.Inflation == q.Inflation && (own || p.Stream == q.Stream && p.Reuse == q.Reuse)
 }
 
 // OneRun takes one run of a session: a recorder that keeps its trace.

@@ -110,6 +110,7 @@ type Pool struct {
 	closing atomic.Bool
 	deaths  atomic.Int64 // of simulators in a row, without a finished run between
 	kills   atomic.Int64 // the same of those that were killed from outside
+	batches atomic.Bool  // the simulators speak an extension that has batches of unlike runs
 	alive   atomic.Int64 // members that are not given up
 	done    sync.WaitGroup
 	once    sync.Once
@@ -237,11 +238,15 @@ func (p *Pool) welcome(m *member) error {
 		return fmt.Errorf("%w: the simulators run different models: %s and %s at %s", ErrUsage,
 			ppx.Quote(p.model), ppx.Quote(m.sess.Model), m.where())
 	}
+	p.batches.Store(m.sess.Extension >= 2)
 	if !slices.Contains(p.systems, m.sess.System) {
 		p.systems = append(p.systems, m.sess.System)
 	}
 	return nil
 }
+
+// Batches tells whether simulators take runs with values of their own in one message.
+func (p *Pool) Batches() bool { return p.batches.Load() }
 
 // Model is the simulator's name for itself.
 func (p *Pool) Model() string { return p.model }

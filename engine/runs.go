@@ -22,7 +22,11 @@ type runs struct {
 	askedAt   time.Time // all of them
 	plan      Plan
 	draws     []uint64
-	batch     int // how many to ask for next time
+	streams   []uint64
+	own       []*ppx.Reuse
+	batch     int     // how many to ask for next time
+	spent     float64 // seconds that the simulator has spent in those that have ended
+	each      float64 // and on average in those that were asked for before
 }
 
 type task struct {
@@ -38,6 +42,8 @@ const (
 	shortBatch = 10 * time.Millisecond
 	longBatch  = 40 * time.Millisecond
 	maxBatch   = 1024
+	// Of streams that come to their end soon everybody is to have a part, unless that takes a simulator less than so many seconds: about what a message costs.
+	worthMessage = 250e-6
 	// A simulator says what it has done so far after a second, so that its silence means the same as
 	// in plain PPX, and in pieces of this size.
 	flushEvery = time.Second
@@ -50,6 +56,7 @@ const (
 func (m *member) Finish(result ppx.Tensor, seconds float64) error {
 	m.q.statements.Add(uint64(m.Statements()))
 	m.q.finish(m.todo[m.at].job, m.End(result, seconds))
+	m.spent += seconds
 	m.finished++
 	m.failures, m.silent = 0, false
 	m.at++
@@ -270,6 +277,7 @@ func (l *loop) done(m *member) {
 		m.finished++
 		l.giveBack(m)
 	}
+	m.each = m.spent / float64(max(1, len(m.todo)))
 	if n := len(m.todo); n >= m.batch {
 		switch took := time.Since(m.askedAt); {
 		case took < shortBatch:
@@ -310,7 +318,7 @@ func (l *loop) next(m *member) {
 		return
 	}
 	m.phase, m.asked = running, true
-	m.askedAt = time.Now()
+	m.askedAt, m.spent = time.Now(), 0
 	m.began, m.heard = m.askedAt, m.askedAt
 	m.present.set(m.todo, m.began)
 }
@@ -325,11 +333,11 @@ func (l *loop) gather(m *member) bool {
 	}
 	stack := j.layers()
 	m.todo = append(m.todo, task{j, stack})
-	ok := false
+	ok, room := false, l.p.o.Limits.MaxMessage()/2
 	if m.sess.Extension > 0 {
 		m.plan, ok = plan(j.Draw, stack)
 		// What does not fit into a message is told value by value.
-		ok = ok && m.plan.bytes() < l.p.o.Limits.MaxMessage()/2
+		ok = ok && m.plan.bytes() < room
 	}
 	m.plan.FlushBytes = flushBytes
 	m.plan.Flush = flushEvery
@@ -348,7 +356,10 @@ func (l *loop) gather(m *member) bool {
 	case j.careful:
 		m.plan.Flush = 0
 	}
-	most := max(m.batch, 1)
+	most := min(max(m.batch, 1), l.share(m, j))
+	m.draws, m.streams, m.own = append(m.draws[:0], j.Draw.Index), append(m.streams[:0], m.plan.Stream), append(m.own[:0], m.plan.Reuse)
+	apart := false // they have streams or values of their own
+	room -= m.plan.bytes()
 	if k := l.p.o.RestartEvery; k > 0 {
 		most = min(most, max(k-m.finished, 1))
 	}
@@ -364,18 +375,35 @@ func (l *loop) gather(m *member) bool {
 		}
 		stack := j.layers()
 		p, ok := plan(j.Draw, stack)
-		if !ok || j.careful || (j.most > 0 && j.most <= len(m.todo)) || !p.alike(&m.plan) {
+		room -= p.Reuse.Bytes()
+		if !ok || j.careful || (j.most > 0 && j.most <= len(m.todo)) || !p.alike(&m.plan, m.sess.Extension >= 2) || room < 0 {
 			l.p.q.giveBack(j)
 			break
 		}
 		m.todo = append(m.todo, task{j, stack})
-	}
-	m.draws = m.draws[:0]
-	for _, t := range m.todo {
-		m.draws = append(m.draws, t.job.Draw.Index)
+		apart = apart || !p.alike(&m.plan, false)
+		m.draws, m.streams, m.own = append(m.draws, j.Draw.Index), append(m.streams, p.Stream), append(m.own, p.Reuse)
 	}
 	m.plan.Draws = m.draws
+	if apart {
+		m.plan.Streams, m.plan.Own = m.streams, m.own
+	}
 	return true
+}
+
+// share is how many runs a simulator takes of a stream that says how many are left: so many that all have something to do till
+// the end, but no fewer than are worth a message.
+func (l *loop) share(m *member, j *job) int {
+	left := j.Left + 1
+	if left <= 1 { // it does not say
+		return maxBatch
+	}
+	workers := max(1, int(l.p.alive.Load()))
+	n := left / (2 * workers)
+	if m.each > 0 {
+		n = max(n, int(worthMessage/m.each))
+	}
+	return max(1, n)
 }
 
 // drop gives the member's runs back: the present one as lost, or the job ends when the data are at fault.

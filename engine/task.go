@@ -15,6 +15,8 @@ type Task struct {
 	Stack func(Draw) Stack
 	// Place is that of the trace among others; nil: its row is the draw's number.
 	Place *Place
+	// Left is how many tasks of the stream come after this one, if that is known: simulators share them evenly. 0: unknown.
+	Left int
 }
 
 // Place is where a trace stands among those of its run.

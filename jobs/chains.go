@@ -92,12 +92,12 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 		timer := time.AfterFunc(t, func() { cancel(errTime) })
 		defer timer.Stop()
 	}
-	kept := make([]chan *tracing.Trace, c.Chains)
+	kept, together := make([]chan *tracing.Trace, c.Chains), engine.NewTogether(ctx, r.pool)
 	var wg sync.WaitGroup
 	for i := range kept {
 		kept[i] = make(chan *tracing.Trace, 64)
 		wg.Go(func() {
-			if err := r.chain(ctx, k, i, kept[i]); err != nil {
+			if err := r.chain(ctx, k, together, i, kept[i]); err != nil {
 				if errors.Is(err, mcmc.ErrPath) {
 					err = Misuse{fmt.Errorf("%w; chains need one that does the same with the same values (--force goes on, for what it is worth)", err)}
 				}
@@ -143,20 +143,30 @@ var errTime = errors.New("time limit")
 
 // chain runs one chain and hands on what it keeps. A chain that goes on makes its warm-up again, which is the same to the bit, for the scales that it has
 // learned, and then goes on from its last recorded draw.
-func (r *run) chain(ctx context.Context, k *mcmc.Kernel, index int, kept chan<- *tracing.Trace) error {
+func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Together, index int, kept chan<- *tracing.Trace) error {
 	c, chain := r.spec.MCMC, uint32(index)+1
 	s, err := k.Start(ctx, r.pool, chain)
 	if err != nil {
 		return err
 	}
+	together.Join()
+	defer together.Leave()
 	step := uint64(0)
+	var made []mcmc.Outcome // steps that were made, and not taken yet
 	one := func(adapt bool) error {
-		var info mcmc.Info
-		if s, info, err = k.Step(ctx, r.pool, chain, step, s, adapt); err != nil {
-			return err
+		if len(made) == 0 {
+			n := 1
+			if !adapt { // what is learned from a step changes the next
+				n = together.Share(stepsAhead)
+			}
+			if made, err = k.Ahead(together.Execute, chain, step, n, s, adapt); err != nil {
+				return err
+			}
 		}
+		next := made[0]
+		s, made = next.State, made[1:]
 		step++
-		return r.accept.add(info, adapt, r.spec.Simulator.MaxFailed)
+		return r.accept.add(next.Info, adapt, r.spec.Simulator.MaxFailed)
 	}
 	for step < c.Warmup {
 		if err := one(true); err != nil {
@@ -196,12 +206,23 @@ func (r *run) chain(ctx context.Context, k *mcmc.Kernel, index int, kept chan<- 
 		before = &t
 		select {
 		case kept <- &t:
+			continue
+		default:
+		}
+		together.Leave() // nobody is to wait for it meanwhile
+		select {
+		case kept <- &t:
+			together.Join()
 		case <-ctx.Done():
+			together.Join()
 			return nil
 		}
 	}
 	return nil
 }
+
+// stepsAhead is for how many steps the runs of all chains are made at a time, where there are fewer chains.
+const stepsAhead = 4
 
 // acceptance counts the steps of chains by address.
 type acceptance struct {

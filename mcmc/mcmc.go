@@ -118,9 +118,11 @@ const (
 	BlockOfSites = "(block)"
 )
 
-// NewKernel returns a kernel that is ready.
+// NewKernel returns a kernel that is ready. Of a copy of one that is ready, with other settings, only the data must be the same: simulators are then told them once.
 func NewKernel(k Kernel) *Kernel {
-	k.condition = control.NewCondition(k.Data, k.Condition)
+	if k.condition == nil {
+		k.condition = control.NewCondition(k.Data, k.Condition)
+	}
 	return &k
 }
 
@@ -271,18 +273,58 @@ func (k *Kernel) logTarget(t *tracing.Trace) float64 { return k.beta() * t.LogLi
 // taken or not. With adapt the scale of the site's address moves towards the acceptance that walks should have: only before what is kept. A run that fails
 // is a step that is not taken.
 func (k *Kernel) Step(ctx context.Context, x engine.Executor, chain uint32, step uint64, s *State, adapt bool) (*State, Info, error) {
-	m, err := k.Propose(chain, step, s)
+	one := func(tasks ...engine.Task) ([]*tracing.Trace, error) {
+		t, err := x.Execute(ctx, tasks[0])
+		if errors.Is(err, engine.ErrGivenUp) {
+			err = nil
+		}
+		return []*tracing.Trace{t}, err
+	}
+	out, err := k.Ahead(one, chain, step, 1, s, adapt)
 	if err != nil {
 		return s, Info{}, err
 	}
-	if m.Task.Stack == nil {
-		return s, m.info, nil
+	return out[0].State, out[0].Info, nil
+}
+
+// Outcome is what came of a step.
+type Outcome struct {
+	State *State
+	Info  Info
+}
+
+// Ahead makes a step, or some: with the run of the step that is due go those of the next n − 1, as they are if none before them is taken. They end with the
+// first that is. execute makes the runs, or the first few of them; a draw that was given up is a failed trace, or nil. With adapt n must be 1.
+func (k *Kernel) Ahead(execute func(...engine.Task) ([]*tracing.Trace, error), chain uint32, step uint64, n int, s *State, adapt bool) (out []Outcome, err error) {
+	var moves []*Move
+	var tasks []engine.Task
+	for i := range n {
+		m, err := k.Propose(chain, step+uint64(i), s)
+		if err != nil {
+			return nil, err
+		}
+		if m.Task.Stack == nil {
+			if i == 0 {
+				return []Outcome{{s, m.info}}, nil
+			}
+			break
+		}
+		moves, tasks = append(moves, m), append(tasks, m.Task)
 	}
-	t, err := x.Execute(ctx, m.Task)
-	if err != nil && !errors.Is(err, engine.ErrGivenUp) {
-		return s, m.info, err
+	traces, err := execute(tasks...)
+	if err != nil {
+		return nil, err
 	}
-	return k.Finish(s, m, t, adapt)
+	for i, t := range traces {
+		next, info, err := k.Finish(s, moves[i], t, adapt)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, Outcome{next, info}); info.Accepted {
+			break
+		}
+	}
+	return out, nil
 }
 
 // Finish takes the trace of a move's run, nil or a failed one if it was given up, or leaves it.

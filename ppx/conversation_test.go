@@ -138,7 +138,7 @@ func (f *fromTranscript) Finish(result ppx.Tensor, _ float64) error {
 
 // The engine side reproduces the transcripts that an orderly engine can: those without a message out of turn.
 func TestEngineSideReplaysTranscripts(t *testing.T) {
-	for _, name := range []string{"gum", "families", "tensors", "names", "delegated", "split", "given", "inflated", "forwarded"} {
+	for _, name := range []string{"gum", "families", "tensors", "names", "delegated", "split", "given", "own", "inflated", "forwarded"} {
 		tr, err := ppxtest.Load(filepath.Join(transcripts, name+".txt"))
 		if err != nil {
 			t.Fatal(err)
@@ -178,6 +178,7 @@ func plan(w *ppx.WireRun, data map[uint64]*ppx.Data) *ppx.Plan {
 	}
 	p := &ppx.Plan{Mode: w.Mode, Seed: w.Seed, Stream: w.Stream, Draws: w.Draws, Data: data[w.DataID], Inflation: w.Inflation,
 		Flush: time.Duration(w.FlushMS) * time.Millisecond, FlushBytes: int(w.FlushBytes)}
+	p.Streams = w.Streams
 	if u := w.Reuse; u != nil {
 		p.Reuse = &ppx.Reuse{}
 		shapes, numbers := u.Shapes, u.Numbers
@@ -186,6 +187,11 @@ func plan(w *ppx.WireRun, data map[uint64]*ppx.Data) *ppx.Plan {
 			n, _ := dist.Elements(dims)
 			p.Reuse.Values = append(p.Reuse.Values, ppx.Reused{Base: u.Bases[u.Base[i]], Instance: u.Instance[i], Value: ppx.Tensor{Data: numbers[:n], Shape: dims}})
 			shapes, numbers = shapes[1+shapes[0]:], numbers[n:]
+		}
+		from := 0
+		for _, to := range u.Ends {
+			p.Own = append(p.Own, &ppx.Reuse{Values: p.Reuse.Values[from:to]})
+			from = int(to)
 		}
 	}
 	return p

@@ -338,6 +338,15 @@ func (d *Decoder) uint32s(t table, i int, dst []uint32) []uint32 {
 	return dst
 }
 
+func (d *Decoder) uint64s(t table, i int, dst []uint64) []uint64 {
+	at, n := d.vector(t, i, 8)
+	dst = grow(dst, n)
+	for k := range dst {
+		dst[k] = binary.LittleEndian.Uint64(d.buf[at+8*k:])
+	}
+	return dst
+}
+
 func (d *Decoder) int32s(t table, i int, dst []int32) []int32 {
 	at, n := d.vector(t, i, 4)
 	dst = grow(dst, n)
@@ -409,14 +418,11 @@ func (d *Decoder) readChunk(t table) *Chunk {
 
 func (d *Decoder) readRun(t table) *WireRun {
 	r := &d.run
-	*r = WireRun{Mode: Mode(d.u8(t, 0)), Seed: d.u64(t, 1), Stream: d.u64(t, 2), Draws: r.Draws[:0], DataID: d.u64(t, 4)}
+	*r = WireRun{Mode: Mode(d.u8(t, 0)), Seed: d.u64(t, 1), Stream: d.u64(t, 2), Draws: r.Draws, Streams: r.Streams, DataID: d.u64(t, 4)}
 	if r.Mode >= numModes {
 		d.fail("unknown mode %d of a run", r.Mode)
 	}
-	at, n := d.vector(t, 3, 8)
-	for k := range n {
-		r.Draws = append(r.Draws, binary.LittleEndian.Uint64(d.buf[at+8*k:]))
-	}
+	r.Draws, r.Streams = d.uint64s(t, 3, r.Draws), d.uint64s(t, 10, r.Streams)
 	if d.present(t, 5) {
 		r.Data = []Datum{}
 		d.offsets(t, 5, func(at int) {
@@ -434,7 +440,7 @@ func (d *Decoder) readRun(t table) *WireRun {
 		w.Restart = d.u8(u, 0) != 0
 		w.Bases = d.strs(u, 1, "an address base", w.Bases)
 		w.Base, w.Instance = d.uint32s(u, 2, w.Base), d.uint32s(u, 3, w.Instance)
-		w.Shapes, w.Numbers = d.int32s(u, 4, w.Shapes), d.doubles(u, 5, w.Numbers)
+		w.Shapes, w.Numbers, w.Ends = d.int32s(u, 4, w.Shapes), d.doubles(u, 5, w.Numbers), d.uint32s(u, 6, w.Ends)
 		r.Reuse = w
 	}
 	r.Inflation = math.Float64frombits(d.u64(t, 7))

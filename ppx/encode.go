@@ -121,14 +121,8 @@ func (e *Encoder) run(r *WireRun) flatbuffers.UOffsetT {
 		wire.RunStart(b)
 		return wire.RunEnd(b)
 	}
-	var draws, data, reuse flatbuffers.UOffsetT
-	if len(r.Draws) > 0 {
-		b.StartVector(8, len(r.Draws), 8)
-		for i := len(r.Draws) - 1; i >= 0; i-- {
-			b.PrependUint64(r.Draws[i])
-		}
-		draws = b.EndVector(len(r.Draws))
-	}
+	var data, reuse flatbuffers.UOffsetT
+	draws, streams := e.uint64s(r.Draws), e.uint64s(r.Streams)
 	if r.Data != nil {
 		all := make([]flatbuffers.UOffsetT, len(r.Data))
 		for i, x := range r.Data {
@@ -144,6 +138,10 @@ func (e *Encoder) run(r *WireRun) flatbuffers.UOffsetT {
 		bases := e.strings(u.Bases)
 		base, instance := e.uint32s(u.Base), e.uint32s(u.Instance)
 		shapes, numbers := e.int32s(u.Shapes), e.doubles(u.Numbers)
+		var ends flatbuffers.UOffsetT
+		if len(u.Ends) > 0 {
+			ends = e.uint32s(u.Ends)
+		}
 		wire.ReuseStart(b)
 		wire.ReuseAddRestart(b, u.Restart)
 		wire.ReuseAddBases(b, bases)
@@ -151,6 +149,9 @@ func (e *Encoder) run(r *WireRun) flatbuffers.UOffsetT {
 		wire.ReuseAddInstance(b, instance)
 		wire.ReuseAddShapes(b, shapes)
 		wire.ReuseAddNumbers(b, numbers)
+		if ends != 0 {
+			wire.ReuseAddEnds(b, ends)
+		}
 		reuse = wire.ReuseEnd(b)
 	}
 	wire.RunStart(b)
@@ -170,6 +171,9 @@ func (e *Encoder) run(r *WireRun) flatbuffers.UOffsetT {
 	wire.RunAddInflation(b, r.Inflation)
 	wire.RunAddFlushMs(b, r.FlushMS)
 	wire.RunAddFlushBytes(b, r.FlushBytes)
+	if streams != 0 {
+		wire.RunAddStreams(b, streams)
+	}
 	return wire.RunEnd(b)
 }
 
@@ -231,6 +235,18 @@ func (e *Encoder) uint32s(v []uint32) flatbuffers.UOffsetT {
 	e.b.StartVector(4, len(v), 4)
 	for i := len(v) - 1; i >= 0; i-- {
 		e.b.PrependUint32(v[i])
+	}
+	return e.b.EndVector(len(v))
+}
+
+// uint64s returns 0 for an empty vector, which is left out.
+func (e *Encoder) uint64s(v []uint64) flatbuffers.UOffsetT {
+	if len(v) == 0 {
+		return 0
+	}
+	e.b.StartVector(8, len(v), 8)
+	for i := len(v) - 1; i >= 0; i-- {
+		e.b.PrependUint64(v[i])
 	}
 	return e.b.EndVector(len(v))
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
-// Extension is the extension of PPX 1.0 that this package speaks. Peers that do not announce it are spoken
-// to in plain PPX 1.0. docs/protocol.md describes it for authors of other clients.
-const Extension = 1
+// Extension is the highest extension of PPX 1.0 that this package speaks: 1 has runs that simulators make by themselves, 2 also such that
+// are told different things in one message. Peers that do not announce one are spoken to in plain PPX 1.0. docs/protocol.md describes them
+// for authors of other clients.
+const Extension = 2
 
 // Mode tells which statements of a run wait for an answer.
 type Mode uint8
@@ -37,6 +38,9 @@ type Plan struct {
 	Data         *Data
 	Reuse        *Reuse
 	Inflation    float64 // probability of a run with widened priors; 0: none
+	// Streams and Own are those of each draw, in place of Stream and Reuse; nil: there are none. Extension 2.
+	Streams []uint64
+	Own     []*Reuse
 
 	// What the simulator has noted is sent at the first statement after so long (0: at each), and when it has
 	// come to so many bytes. Also for Forward.
@@ -54,6 +58,7 @@ type WireRun struct {
 	Reuse               *WireReuse
 	Inflation           float64
 	FlushMS, FlushBytes uint32
+	Streams             []uint64
 }
 
 // WireReuse is values to reuse, in columns.
@@ -63,6 +68,7 @@ type WireReuse struct {
 	Base, Instance []uint32
 	Shapes         []int32 // rank, dimensions
 	Numbers        []float64
+	Ends           []uint32 // of each run: where in Base its own end; none: all are every run's
 }
 
 // Data are observed values by name; nobody changes them any more.
@@ -112,10 +118,18 @@ func (d *Data) Bytes() int {
 	return n
 }
 
-// Bytes is about how much the values take in a message, at most.
+// len is the number of values; u may be nil.
+func (u *Reuse) len() int {
+	if u == nil {
+		return 0
+	}
+	return len(u.Values)
+}
+
+// Bytes is about how much the values take in a message, at most; u may be nil.
 func (u *Reuse) Bytes() int {
 	n := 0
-	for i := range u.Values {
+	for i := range u.len() {
 		n += 32 + len(u.Values[i].Base) + 8*len(u.Values[i].Value.Data)
 	}
 	return n

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -31,6 +32,8 @@ type notes struct {
 	epoch   uint32    // of the run
 	numbers []*visits // bases as the engine numbers them
 	reuse   map[visit]Tensor
+	values  []reused // of all runs
+	ends    []uint32 // of each run: where its own end; none: all are every run's
 }
 
 // noted is a form: what is the same at every visit of a place.
@@ -49,6 +52,11 @@ type visits struct {
 type visit struct {
 	base     *visits
 	instance uint32
+}
+
+type reused struct {
+	at    visit
+	value Tensor
 }
 
 // reset forgets everything: another engine has come.
@@ -186,9 +194,11 @@ func (n *notes) end(result Tensor, statements uint64, seconds float64) {
 	n.bytes += 4 + 8*(resultHead+len(result.Data))
 }
 
-// take keeps the values to reuse that have come with a Run.
-func (n *notes) take(w *WireReuse) error {
+// take keeps the values to reuse that have come with a Run, of so many runs.
+func (n *notes) take(w *WireReuse, runs int) error {
 	clear(n.reuse)
+	clear(n.values)
+	n.values, n.ends = n.values[:0], n.ends[:0]
 	if w == nil {
 		return nil
 	}
@@ -218,10 +228,33 @@ func (n *notes) take(w *WireReuse) error {
 		if err != nil || size > len(numbers) {
 			return broken("the values to reuse end early")
 		}
-		n.reuse[visit{n.numbers[b], w.Instance[i]}] = Tensor{Data: append([]float64{}, numbers[:size]...), Shape: dims}
+		n.values = append(n.values, reused{visit{n.numbers[b], w.Instance[i]}, Tensor{Data: append([]float64{}, numbers[:size]...), Shape: dims}})
 		numbers = numbers[size:]
 	}
+	if len(w.Ends) > 0 {
+		n.ends = append(n.ends, w.Ends...)
+		if len(n.ends) != runs || !slices.IsSorted(n.ends) || int(n.ends[runs-1]) != len(n.values) {
+			return broken("the ends of values to reuse are not those of %d runs and %d values", runs, len(n.values))
+		}
+	}
 	return nil
+}
+
+// give makes the values to reuse those of the i-th run.
+func (n *notes) give(i int) {
+	from, to := 0, len(n.values)
+	switch {
+	case len(n.ends) > 0:
+		if to = int(n.ends[i]); i > 0 {
+			from = int(n.ends[i-1])
+		}
+	case i > 0:
+		return
+	}
+	clear(n.reuse)
+	for _, x := range n.values[from:to] {
+		n.reuse[x.at] = x.value
+	}
 }
 
 // solo answers the Samples of delegated runs. The rules are those that the engine judges by
@@ -238,9 +271,15 @@ type solo struct {
 	turn      int
 }
 
-// begin starts the run of a draw.
-func (p *solo) begin(draw uint64) {
-	p.draw, p.statement, p.decided, p.wide = draw, 0, false, false
+// begin starts the i-th run.
+func (p *solo) begin(i int) {
+	p.draw, p.statement, p.decided, p.wide = 0, 0, false, false
+	if p.plan.Mode == Delegate {
+		p.draw = p.plan.Draws[i]
+		if len(p.plan.Streams) > 0 {
+			p.plan.Stream = p.plan.Streams[i]
+		}
+	}
 }
 
 func (p *solo) stream(statement, purpose uint64) dist.Stream {
@@ -310,7 +349,10 @@ func (r *remote) orders(w *WireRun) error {
 	if !(w.Inflation >= 0 && w.Inflation < 1) {
 		return broken("inflation %g", w.Inflation)
 	}
-	*p = Plan{Mode: w.Mode, Seed: w.Seed, Stream: w.Stream, Draws: append(p.Draws[:0], w.Draws...), Data: data, Inflation: w.Inflation,
+	*p = Plan{Mode: w.Mode, Seed: w.Seed, Stream: w.Stream, Draws: append(p.Draws[:0], w.Draws...), Streams: append(p.Streams[:0], w.Streams...), Data: data, Inflation: w.Inflation,
 		Flush: time.Duration(w.FlushMS) * time.Millisecond, FlushBytes: int(min(w.FlushBytes, math.MaxInt32))}
-	return r.notes.take(w.Reuse)
+	if n := len(p.Streams); n > 0 && n != len(p.Draws) {
+		return broken("%d streams of %d draws", n, len(p.Draws))
+	}
+	return r.notes.take(w.Reuse, len(p.Draws))
 }

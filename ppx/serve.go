@@ -56,7 +56,7 @@ type remote struct {
 	// The engine's session.
 	token    uint64
 	contact  time.Time // last message from or to it
-	extended bool
+	extended bool      // an extension is spoken
 	data     *Data
 	dataID   uint64
 	notes    notes
@@ -106,12 +106,12 @@ func (r *remote) serveOne() error {
 	for {
 		switch r.m.Type {
 		case Handshake:
-			r.token, r.extended = r.m.Token, r.m.Extension >= Extension
+			r.token, r.extended = r.m.Token, r.m.Extension > 0
 			r.data, r.dataID = nil, 0
 			r.notes.reset()
 			answer := Message{Type: HandshakeResult, SystemName: r.system, ModelName: r.modelName}
 			if r.extended {
-				answer.Extension = Extension
+				answer.Extension = min(r.m.Extension, Extension)
 			}
 			return r.send(&answer)
 		case Abort:
@@ -159,8 +159,8 @@ func (r *remote) runs() error {
 		}
 		return r.flush(false)
 	}
-	for i, draw := range r.solo.plan.Draws {
-		_, err := r.run(draw)
+	for i := range r.solo.plan.Draws {
+		_, err := r.run(i)
 		if r.over {
 			return nil
 		}
@@ -181,8 +181,8 @@ func (r *remote) runs() error {
 	return r.flush(false)
 }
 
-// run makes one run; unless every statement is asked for, its end is noted.
-func (r *remote) run(draw uint64) (Tensor, error) {
+// run makes the i-th run; unless every statement is asked for, its end is noted.
+func (r *remote) run(i int) (Tensor, error) {
 	if r.notes.crowded() {
 		if len(r.notes.chunk.Statements) > 0 {
 			if err := r.flush(true); err != nil {
@@ -192,8 +192,9 @@ func (r *remote) run(draw uint64) (Tensor, error) {
 		r.notes.prune()
 	}
 	start := time.Now()
-	r.solo.begin(draw)
+	r.solo.begin(i)
 	r.notes.begin()
+	r.notes.give(i)
 	result, err := r.model(r)
 	if result.Data == nil { // there is none: peers need a tensor all the same
 		result = Tensor{Data: []float64{}, Shape: []int32{0}}

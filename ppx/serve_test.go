@@ -13,9 +13,9 @@ import (
 
 // orders is a Run message with everything in it; the tests of the other clients read it from testdata.
 func orders() []byte {
-	w := &WireRun{Mode: Delegate, Seed: 1, Draws: []uint64{4, 5}, DataID: 1, Data: []Datum{{"x", dist.Vector(1, 2)}, {"y@2", dist.Scalar(3)}},
+	w := &WireRun{Mode: Delegate, Seed: 1, Draws: []uint64{4, 5}, Streams: []uint64{6, 1 << 40}, DataID: 1, Data: []Datum{{"x", dist.Vector(1, 2)}, {"y@2", dist.Scalar(3)}},
 		Reuse: &WireReuse{Restart: true, Bases: []string{"a__Normal", "b__Uniform"}, Base: []uint32{0, 1, 0}, Instance: []uint32{1, 1, 2},
-			Shapes: []int32{0, 1, 2, 0}, Numbers: []float64{1, 2, 3, 4}}, Inflation: 0.25, FlushMS: 1000, FlushBytes: 1000}
+			Shapes: []int32{0, 1, 2, 0}, Numbers: []float64{1, 2, 3, 4}, Ends: []uint32{2, 3}}, Inflation: 0.25, FlushMS: 1000, FlushBytes: 1000}
 	var enc Encoder
 	return enc.Encode(&Message{Type: Run, Run: w, Token: 7})
 }

@@ -34,6 +34,7 @@ type Session struct {
 	bases map[string]uint32 // numbers of address bases that the simulator knows
 	run   WireRun           // the room of Begin
 	reuse WireReuse
+	one   [1]*Reuse
 	mode  Mode
 	name  string // of this engine
 	stray bool   // the last error did not come from a statement
@@ -109,7 +110,7 @@ func (s *Session) Begin(p *Plan) []byte {
 	*w = WireRun{Mode: p.Mode, FlushMS: uint32(p.Flush.Milliseconds()), FlushBytes: uint32(p.FlushBytes)}
 	if p.Mode == Delegate {
 		s.left = len(p.Draws)
-		w.Seed, w.Stream, w.Draws, w.Inflation = p.Seed, p.Stream, p.Draws, p.Inflation
+		w.Seed, w.Stream, w.Draws, w.Inflation, w.Streams = p.Seed, p.Stream, p.Draws, p.Inflation, p.Streams
 		if p.Data != nil && len(p.Data.Values) > 0 {
 			if s.data != p.Data {
 				s.data = p.Data
@@ -118,8 +119,14 @@ func (s *Session) Begin(p *Plan) []byte {
 			}
 			w.DataID = s.id
 		}
-		if p.Reuse != nil && len(p.Reuse.Values) > 0 {
-			s.columns(p.Reuse)
+		switch {
+		case p.Own != nil:
+			s.columns(p.Own)
+			w.Reuse = &s.reuse
+		case p.Reuse != nil && len(p.Reuse.Values) > 0:
+			s.one[0] = p.Reuse
+			s.columns(s.one[:])
+			s.reuse.Ends = s.reuse.Ends[:0]
 			w.Reuse = &s.reuse
 		}
 	}
@@ -129,25 +136,32 @@ func (s *Session) Begin(p *Plan) []byte {
 // maxBases is how many address bases a simulator is asked to remember.
 const maxBases = 1 << 20
 
-// columns writes values to reuse as they travel.
-func (s *Session) columns(u *Reuse) {
+// columns writes values to reuse as they travel: those of one run after the other.
+func (s *Session) columns(of []*Reuse) {
 	w := &s.reuse
-	*w = WireReuse{Bases: w.Bases[:0], Base: w.Base[:0], Instance: w.Instance[:0], Shapes: w.Shapes[:0], Numbers: w.Numbers[:0]}
-	if s.bases == nil || len(s.bases)+len(u.Values) > maxBases {
+	*w = WireReuse{Bases: w.Bases[:0], Base: w.Base[:0], Instance: w.Instance[:0], Shapes: w.Shapes[:0], Numbers: w.Numbers[:0], Ends: w.Ends[:0]}
+	total := 0
+	for _, u := range of {
+		total += u.len()
+	}
+	if s.bases == nil || len(s.bases)+total > maxBases {
 		w.Restart = true
 		s.bases = map[string]uint32{}
 	}
-	for i := range u.Values {
-		v := &u.Values[i]
-		n, ok := s.bases[v.Base]
-		if !ok {
-			n = uint32(len(s.bases))
-			s.bases[v.Base] = n
-			w.Bases = append(w.Bases, v.Base)
+	for _, u := range of {
+		for i := range u.len() {
+			v := &u.Values[i]
+			n, ok := s.bases[v.Base]
+			if !ok {
+				n = uint32(len(s.bases))
+				s.bases[v.Base] = n
+				w.Bases = append(w.Bases, v.Base)
+			}
+			w.Base, w.Instance = append(w.Base, n), append(w.Instance, v.Instance)
+			w.Shapes = append(append(w.Shapes, int32(len(v.Value.Shape))), v.Value.Shape...)
+			w.Numbers = append(w.Numbers, v.Value.Data...)
 		}
-		w.Base, w.Instance = append(w.Base, n), append(w.Instance, v.Instance)
-		w.Shapes = append(append(w.Shapes, int32(len(v.Value.Shape))), v.Value.Shape...)
-		w.Numbers = append(w.Numbers, v.Value.Data...)
+		w.Ends = append(w.Ends, uint32(len(w.Base)))
 	}
 }
 

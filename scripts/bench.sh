@@ -67,6 +67,10 @@ go test -run xxx -bench 'Decode|Encode' ./ppx | grep -E 'Benchmark'
 go test -run xxx -bench . ./tracing/rundir | grep -E 'Benchmark'
 go test -run xxx -bench . ./ppx/dist | grep -E 'Benchmark'
 
+echo "== chains and particles: a step and a run of the prior, alone in a message; statements of particles and of importance sampling"
+go test -run xxx -bench 'Step|OverSockets' ./mcmc | grep -E 'Benchmark'
+go test -run xxx -bench Statements ./smc | grep -E 'Benchmark'
+
 echo "== C++ client"
 build/adapters/cpp/tests/ppx_bench_client
 cmake -S . -B "$dir/fp" -DCMAKE_BUILD_TYPE=Release -DPPX_FRAME_POINTERS=ON >/dev/null

@@ -122,7 +122,9 @@ type sampler struct {
 // Run takes particles to the end, from where they stand if that is not nil; what the Ladder settles is not learned again. Errors: ErrStart, ErrBudget,
 // those of the executor and the functions of c.
 func Run(ctx context.Context, x engine.Executor, c *Config, from *Population) (*Population, error) {
-	s := &sampler{Config: c, x: x, p: from, scale: mcmc.Scales{}, block: 1}
+	own := *c
+	own.Kernel = *mcmc.NewKernel(c.Kernel)
+	s := &sampler{Config: &own, x: x, p: from, scale: mcmc.Scales{}, block: 1}
 	if c.N < 2*c.Islands {
 		return nil, fmt.Errorf("%d particles are less than two for each of %d islands", c.N, c.Islands)
 	}
@@ -708,7 +710,9 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 				return engine.Task{}, false
 			}
 			next++
-			return begun[next-1].Task, true
+			t := begun[next-1].Task
+			t.Left = len(begun) - next
+			return t, true
 		}
 		at := 0
 		traces := make([]*tracing.Trace, 0, 64)

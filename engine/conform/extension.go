@@ -13,13 +13,13 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
-// extension judges what a client does that speaks extension 1: first is a plain run of the same draw.
+// extension judges what a client does that speaks an extension: first is a plain run of the same draw.
 func (c *checker) extension(ctx context.Context, table *tracing.Table, first *tracing.Trace) {
 	if c.sess.Extension == 0 {
-		c.rule("extension 1", nil, "not spoken: every statement waits for its answer, which is right, and slower")
+		c.rule("extensions", nil, "not spoken: every statement waits for its answer, which is right, and slower")
 		return
 	}
-	c.rule("extension 1", nil, "spoken: whole runs in one message")
+	c.rule(fmt.Sprintf("extension %d", c.sess.Extension), nil, "spoken: whole runs in one message")
 	prior := engine.Stack{control.NewCondition(nil, true), control.Prior{}}
 	draw := engine.Draw{Seed: c.seed}
 
@@ -33,6 +33,9 @@ func (c *checker) extension(ctx context.Context, table *tracing.Table, first *tr
 		err = c.same(first, again)
 	}
 	c.rule("reuses values", err, "given the first run's values by address base and instance it made the same statements")
+	if c.sess.Extension >= 2 {
+		c.rule("takes values of each run", c.own(ctx, table, first), "of three runs in one message each had its own stream, and reused its own values")
+	}
 	for i, f := uint64(1), new(failed); i == 1 || (f.note(err) && i <= 20); i++ { // wide priors may be more than a model can bear
 		_, err = c.execute(ctx, table, engine.Draw{Seed: c.seed, Index: i}, engine.Stack{control.NewCondition(nil, true), control.NewInflate(0.9), control.Prior{}},
 			&ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute, Inflation: 0.9})
@@ -89,6 +92,54 @@ func alike(want, got *tracing.Trace) error {
 		}
 	}
 	return nil
+}
+
+// own has runs made in one message, of streams and with values of their own: the first run's values, none, and those again.
+func (c *checker) own(ctx context.Context, table *tracing.Table, first *tracing.Trace) error {
+	reuse := control.NewReplay(first)
+	others := engine.Draw{Seed: c.seed, Index: 7, Chain: 3}
+	prior := engine.Stack{control.NewCondition(nil, true), control.Prior{}}
+	var alone *tracing.Trace
+	var err error
+	for f := new(failed); others.Index == 7 || f.note(err) && others.Index < 27; others.Index++ { // some draws may be more than a model can bear
+		alone, err = c.execute(ctx, table, others, prior, &ppx.Plan{Mode: ppx.Delegate, Stream: others.Stream(), Flush: time.Minute})
+	}
+	if err != nil {
+		return err
+	}
+	others.Index--
+	var made []*tracing.Trace
+	kept := engine.Stack{reuse, control.Prior{}}
+	stacks := []engine.Stack{kept, prior, kept}
+	draws := []engine.Draw{{Seed: c.seed, Index: 5, Chain: 2}, others, {Seed: c.seed}}
+	all := &each{OneRun: engine.OneRun{Recorder: engine.NewRecorder(table)}, begin: func(o *engine.OneRun, i int) { o.Begin(draws[i], stacks[i]) }, n: len(draws), made: &made}
+	p := &ppx.Plan{Mode: ppx.Delegate, Seed: c.seed, Flush: time.Minute, FlushBytes: 1 << 20, Own: []*ppx.Reuse{reuse.Reuse(), nil, reuse.Reuse()}}
+	for i := range draws {
+		p.Draws, p.Streams = append(p.Draws, draws[i].Index), append(p.Streams, draws[i].Stream())
+	}
+	all.begin(&all.OneRun, 0)
+	if err := c.sess.Execute(ctx, c, p, all, c.o.Timeout); err != nil {
+		return err
+	}
+	return errors.Join(c.same(first, made[0]), c.same(alone, made[1]), c.same(first, made[2]))
+}
+
+// each takes runs one after the other and keeps them.
+type each struct {
+	engine.OneRun
+	begin func(o *engine.OneRun, i int)
+	n     int
+	made  *[]*tracing.Trace
+}
+
+// Finish implements ppx.Runs.
+func (e *each) Finish(result ppx.Tensor, seconds float64) error {
+	err := e.OneRun.Finish(result, seconds)
+	*e.made = append(*e.made, e.Trace)
+	if i := len(*e.made); i < e.n {
+		e.begin(&e.OneRun, i)
+	}
+	return err
 }
 
 // begin starts a plain run and returns the first message of it.

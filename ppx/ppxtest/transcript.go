@@ -17,6 +17,7 @@
 //	note   RunResult statements=1 result=0.25
 //	sim    Statements more=true
 //
+// In extension 2 a Run has streams=…, and after its values to reuse ends=…, where the values of each run end.
 // An engine's token holds for all it says afterwards. Values that a simulator draws need only agree to 12 digits.
 //
 // A tensor is a number (shape []), a list [1,2] (shape [2]) or a list with its shape [1,2,3,4]:2x2;
@@ -277,8 +278,11 @@ func (s *parsed) setRun(key, value string) (err error) {
 			r.Reuse = &ppx.WireReuse{Restart: true}
 		}
 		u := r.Reuse
-		u.Base, u.Instance = append(u.Base, uint32(len(u.Bases))), append(u.Instance, uint32(instance))
-		u.Bases = append(u.Bases, base)
+		at := slices.Index(u.Bases, base)
+		if at < 0 {
+			at, u.Bases = len(u.Bases), append(u.Bases, base)
+		}
+		u.Base, u.Instance = append(u.Base, uint32(at)), append(u.Instance, uint32(instance))
 		u.Shapes = append(append(u.Shapes, int32(len(v.Shape))), v.Shape...)
 		u.Numbers = append(u.Numbers, v.Data...)
 		return nil
@@ -293,9 +297,18 @@ func (s *parsed) setRun(key, value string) (err error) {
 		r.Seed = number(64)
 	case "stream":
 		r.Stream = number(64)
-	case "draws":
+	case "draws", "streams", "ends":
 		for _, value = range strings.Split(value, ",") {
-			r.Draws = append(r.Draws, number(64))
+			switch n := number(64); {
+			case key == "draws":
+				r.Draws = append(r.Draws, n)
+			case key == "streams":
+				r.Streams = append(r.Streams, n)
+			case r.Reuse == nil:
+				return fmt.Errorf("it comes after the values to reuse")
+			default:
+				r.Reuse.Ends = append(r.Reuse.Ends, uint32(n))
+			}
 		}
 	case "data":
 		r.DataID = number(64)
@@ -450,7 +463,7 @@ func describe(r *ppx.WireRun) string {
 	if r.Reuse != nil {
 		u = *r.Reuse
 	}
-	return fmt.Sprint(r.Mode, r.Seed, r.Stream, r.Draws, r.DataID, r.Data, r.Inflation, r.FlushMS, r.FlushBytes, u)
+	return fmt.Sprint(r.Mode, r.Seed, r.Stream, r.Draws, r.DataID, r.Data, r.Inflation, r.FlushMS, r.FlushBytes, r.Streams, u)
 }
 
 // check compares what came with what the transcript has. forms are those of the session.

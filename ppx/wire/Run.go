@@ -176,8 +176,34 @@ func (rcv *Run) MutateFlushBytes(n uint32) bool {
 	return rcv._tab.MutateUint32Slot(22, n)
 }
 
+func (rcv *Run) Streams(j int) uint64 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.GetUint64(a + flatbuffers.UOffsetT(j*8))
+	}
+	return 0
+}
+
+func (rcv *Run) StreamsLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Run) MutateStreams(j int, n uint64) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(24))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.MutateUint64(a+flatbuffers.UOffsetT(j*8), n)
+	}
+	return false
+}
+
 func RunStart(builder *flatbuffers.Builder) {
-	builder.StartObject(10)
+	builder.StartObject(11)
 }
 func RunAddMode(builder *flatbuffers.Builder, mode Mode) {
 	builder.PrependByteSlot(0, byte(mode), 0)
@@ -214,6 +240,12 @@ func RunAddFlushMs(builder *flatbuffers.Builder, flushMs uint32) {
 }
 func RunAddFlushBytes(builder *flatbuffers.Builder, flushBytes uint32) {
 	builder.PrependUint32Slot(9, flushBytes, 0)
+}
+func RunAddStreams(builder *flatbuffers.Builder, streams flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(10, flatbuffers.UOffsetT(streams), 0)
+}
+func RunStartStreamsVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(8, numElems, 8)
 }
 func RunEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

@@ -160,6 +160,7 @@ static void damaged() {
   CHECK(o.data.size() == 2 && o.data[1].name == "y@2" && o.data[0].value.data == (std::vector<double>{1, 2}));
   CHECK(o.bases.size() == 2 && o.bases[1] == "b__Uniform" && o.instance == (std::vector<std::uint32_t>{1, 1, 2}));
   CHECK(o.inflation == 0.25 && o.flush_ms == 1000);
+  CHECK(o.streams == (std::vector<std::uint64_t>{6, std::uint64_t{1} << 40}) && o.ends == (std::vector<std::uint32_t>{2, 3}));
   damage(run);
 }
 

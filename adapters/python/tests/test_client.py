@@ -357,6 +357,7 @@ def test_orders_are_read():
     assert [(n, v.tolist()) for n, v in o.data] == [("x", [1.0, 2.0]), ("y@2", 3.0)]
     assert o.bases == ("a__Normal", "b__Uniform")
     assert [(b, k, v.tolist()) for b, k, v in o.reuse] == [(0, 1, 1.0), (1, 1, [2.0, 3.0]), (0, 2, 4.0)]
+    assert (o.streams, o.ends) == ((6, 2**40), (2, 3))
 
 
 def test_damaged_orders_are_refused():
@@ -382,11 +383,12 @@ def test_a_tensor_uses_the_same_numbers_as_its_elements():
 
 def test_blocks_are_those_of_the_scalar_generator():
     draws = (0, 7, 2**63 + 1)
-    blocks = _random.Blocks(2**64 - 1, 3, draws, length=5)
+    streams = (3, 3, 2**63)
+    blocks = _random.Blocks(2**64 - 1, streams, draws, length=5)
     for i, d in enumerate(draws):
         blocks.begin(i)
         for statement in [*range(70), 1000, 5000]:
-            want = [_random._unit(x) for x in _random.philox((2**64 - 1, 3), (0, statement, d, 0))]
+            want = [_random._unit(x) for x in _random.philox((2**64 - 1, streams[i]), (0, statement, d, 0))]
             assert blocks.first(statement) == want
 
 

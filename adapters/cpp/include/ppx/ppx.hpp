@@ -130,9 +130,9 @@ class Connection {
     make_room();
     Form& f = notes_.form(detail::sample, address, stays, name, &d, control, &v);
     const Tensor* given = notes_.given(f);
-    const Tensor* reused = f.base->reused(f.base->count(notes_.epoch()));
+    const View* reused = f.base->reused(f.base->count(notes_.epoch()));
     if (given != nullptr && given->data.size() == v.size) v.data = given->data.data();
-    else if (reused != nullptr && reused->data.size() == v.size && (v.size == 1 || reused->shape == solo_.shape)) v.data = reused->data.data();
+    else if (reused != nullptr && reused->size == v.size && (v.size == 1 || std::equal(reused->shape, reused->shape + reused->rank, v.shape, v.shape + v.rank))) v.data = reused->data;
     else solo_.sample(d, control);
     solo_.statement++;
     notes_.add(f, &d, &v);
@@ -225,9 +225,9 @@ class Connection {
 
   void greet() {
     token_ = decoder.token;
-    extended_ = decoder.speaks >= extension;
+    extended_ = decoder.speaks > 0;
     notes_.reset();
-    send(encoder.handshake_result(system_, model_, extended_ ? extension : 0));
+    send(encoder.handshake_result(system_, model_, std::min(decoder.speaks, extension)));
   }
 
   // Makes the runs that a Run message asks for.
@@ -247,6 +247,7 @@ class Connection {
       flush_bytes_ = o.flush_bytes;
       notes_.take(o);
       draws_.swap(o.draws);
+      streams_.swap(o.streams);
       flushed_ = Clock::now();
       make_runs(run);
     } catch (const RunAborted&) {
@@ -314,7 +315,7 @@ class Connection {
     }
   }
 
-  std::vector<std::uint64_t> draws_;
+  std::vector<std::uint64_t> draws_, streams_;
 
   template <class F>
   void make_runs(F& run) {
@@ -326,6 +327,8 @@ class Connection {
       return;
     }
     for (std::size_t i = 0; i < draws_.size(); i++) {
+      if (!streams_.empty()) solo_.stream = streams_[i];
+      notes_.give(i);
       one_run(run, draws_[i]);
       if (over_) return;
       if (i + 1 < draws_.size()) flush_if_due();

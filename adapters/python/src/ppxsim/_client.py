@@ -49,7 +49,7 @@ class _Local:
     """Draws by itself: statement after statement from one seed."""
 
     def __init__(self, seed: Optional[int] = None) -> None:
-        self.solo = Solo(secrets.randbits(64) if seed is None else int(seed) % 2**64, 0, (0,))
+        self.solo = Solo(secrets.randbits(64) if seed is None else int(seed) % 2**64, (0,), (0,))
         self.solo.begin(0)
 
     def draw(self, dist: Distribution) -> Any:
@@ -76,7 +76,7 @@ class _Remote:
         # the run in progress
         self.mode = wire.ASK
         self.order = wire.Order()
-        self.solo = Solo(0, 0, (0,))
+        self.solo = Solo(0, (0,), (0,))
         self.flushed = 0.0
         self.over: Optional[wire.Message] = None  # the engine's Handshake or Abort that ended it
         self.length = 16
@@ -207,9 +207,9 @@ class _Remote:
                 return
             m = ended_by
         if m.type == wire.HANDSHAKE:
-            self.token, self.extended = m.token, m.extension >= wire.EXTENSION
+            self.token, self.extended = m.token, m.extension > 0
             self.notes = Notes()
-            self.send(wire.handshake_result(system, name, wire.EXTENSION if self.extended else 0))
+            self.send(wire.handshake_result(system, name, min(m.extension, wire.EXTENSION)))
         elif m.type == wire.ABORT:
             if m.leave:
                 self.token = 0
@@ -225,7 +225,7 @@ class _Remote:
         try:
             self.notes.take(order)
             draws = order.draws if order.mode == wire.DELEGATE else (0,)
-            self.solo = Solo(order.seed, order.stream, draws, order.inflation, self.length)
+            self.solo = Solo(order.seed, order.streams or (order.stream,) * len(draws), draws, order.inflation, self.length)
             self.flushed = time.monotonic()
             self.statements = 0
             for i in range(len(draws)):
@@ -261,6 +261,7 @@ class _Remote:
             self.notes.prune()
         if self.mode == wire.DELEGATE:
             self.solo.begin(i)
+            self.notes.give(i)
         else:
             self.solo.statement = 0
         self.notes.epoch += 1

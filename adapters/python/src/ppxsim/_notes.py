@@ -54,15 +54,14 @@ class Form:
 class Solo:
     """Draws. Which random numbers it uses depends on seed, stream, draw and statement alone."""
 
-    def __init__(self, seed: int, stream: int, draws: Sequence[int], inflation: float = 0.0, length: int = 16) -> None:
-        self.key = (seed, stream)
-        self.blocks = random.Blocks(seed, stream, draws, length)
+    def __init__(self, seed: int, streams: Sequence[int], draws: Sequence[int], inflation: float = 0.0, length: int = 16) -> None:
+        self.blocks = random.Blocks(seed, streams, draws, length)
         self.inflation = inflation
         self.statement = 0
 
     def begin(self, i: int) -> None:
         """The i-th run begins."""
-        self.draw = self.blocks.draws[i]
+        self.key, self.draw = (self.blocks.seed, self.blocks.streams[i]), self.blocks.draws[i]
         self.blocks.begin(i)
         self.statement = 0
         self.wide: Optional[bool] = None if self.inflation > 0 else False
@@ -121,6 +120,8 @@ class Notes:
         self.names: Dict[str, Visits] = {}
         self.numbered: List[Tuple[str, Visits]] = []  # bases as the engine numbers them
         self.reusing: List[Visits] = []
+        self.reuse: Sequence[Tuple[int, int, Any]] = ()  # of all runs: number of a base, instance, value
+        self.ends: Sequence[int] = ()
         self.data_id = 0
         self.with_data = False
         self.with_values = 0
@@ -166,16 +167,34 @@ class Notes:
             raise wire.MalformedError("the data that a Run refers to were never sent")
         if not 0 <= o.inflation < 1:
             raise wire.MalformedError(f"inflation {o.inflation}")
-        for v in self.reusing:
-            v.values = {}
-        self.reusing = []
+        self._forget()
+        if o.streams and len(o.streams) != len(o.draws):
+            raise wire.MalformedError(f"{len(o.streams)} streams of {len(o.draws)} runs")
+        if o.ends and (len(o.ends) != len(o.draws) or list(o.ends) != sorted(o.ends) or o.ends[-1] != len(o.reuse)):
+            raise wire.MalformedError(f"the ends of values to reuse are not those of {len(o.draws)} runs and {len(o.reuse)} values")
         if o.restart:
             self.numbered = []
         for b in o.bases:
             self.numbered.append((b, self._base(b)))
-        for base_number, instance, value in o.reuse:
+        for base_number, _, _ in o.reuse:
             if base_number >= len(self.numbered):
                 raise wire.MalformedError(f"unknown number {base_number} of an address base")
+        self.reuse, self.ends = o.reuse, o.ends
+
+    def _forget(self) -> None:
+        for v in self.reusing:
+            v.values = {}
+        self.reusing = []
+
+    def give(self, i: int) -> None:
+        """The i-th run is about to begin: these are its values to reuse."""
+        start, end = 0, len(self.reuse)
+        if self.ends:
+            start, end = self.ends[i - 1] if i > 0 else 0, self.ends[i]
+        elif i > 0:
+            return
+        self._forget()
+        for base_number, instance, value in self.reuse[start:end]:
             v = self.numbered[base_number][1]
             v.values[instance] = value
             self.reusing.append(v)

@@ -58,16 +58,16 @@ def _multiply(m: int, b: NDArray[np.uint64]) -> Tuple[NDArray[np.uint64], NDArra
     return ah * bh + (lh >> s) + (hl >> s) + (mid >> s), np.uint64(m) * b
 
 
-def uniforms(key: Tuple[int, int], block: Any, statement: Any, draw: Any, purpose: int) -> Uniforms:
-    """The uniform numbers of many blocks at once, shape [..., 4]; the counter's words broadcast."""
+def uniforms(key: Tuple[Any, Any], block: Any, statement: Any, draw: Any, purpose: int) -> Uniforms:
+    """The uniform numbers of many blocks at once, shape [..., 4]; the words of key and counter broadcast."""
     c0, c1, c2 = np.broadcast_arrays(*[np.asarray(x, dtype=np.uint64) for x in (block, statement, draw)])
     c3 = np.full(c0.shape, purpose, dtype=np.uint64)
-    k0, k1 = key
+    k0, k1 = (np.atleast_1d(np.asarray(k, dtype=np.uint64)) for k in key)
     for _ in range(10):
         h0, l0 = _multiply(_M0, c0)
         h1, l1 = _multiply(_M1, c2)
-        c0, c1, c2, c3 = h1 ^ c1 ^ np.uint64(k0), l1, h0 ^ c3 ^ np.uint64(k1), l0
-        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+        c0, c1, c2, c3 = h1 ^ c1 ^ k0, l1, h0 ^ c3 ^ k1, l0
+        k0, k1 = k0 + np.uint64(_W0), k1 + np.uint64(_W1)
     words = np.stack([c0, c1, c2, c3], axis=-1)
     u = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     out: Uniforms = np.minimum(u, _BELOW_ONE)
@@ -118,9 +118,8 @@ class Blocks:
 
     _ROOM = 1024
 
-    def __init__(self, seed: int, stream: int, draws: Sequence[int], length: int = 16) -> None:
-        self.key = (seed, stream)
-        self.draws = draws
+    def __init__(self, seed: int, streams: Sequence[int], draws: Sequence[int], length: int = 16) -> None:
+        self.seed, self.streams, self.draws = seed, streams, draws
         self.length = length  # statements that runs have, as far as is known
         self._from, self._table = 0, [[[0.0]]][:0]
         self._row: List[List[float]] = []
@@ -130,17 +129,18 @@ class Blocks:
         """The i-th run begins."""
         if not self._from <= i < self._from + len(self._table):
             m = min(self.length, self._ROOM)
-            some = np.array(self.draws[i : i + max(1, self._ROOM // m)], dtype=np.uint64)
+            n = max(1, self._ROOM // m)
+            draws, streams = (np.array(x[i : i + n], dtype=np.uint64)[:, None] for x in (self.draws, self.streams))
             self._from = i
-            self._table = uniforms(self.key, 0, np.arange(m)[None, :], some[:, None], FOR_VALUE).tolist()
-        self._row, self._row_from, self._draw = self._table[i - self._from], 0, self.draws[i]
+            self._table = uniforms((self.seed, streams), 0, np.arange(m)[None, :], draws, FOR_VALUE).tolist()
+        self._row, self._row_from, self._draw, self._key = self._table[i - self._from], 0, self.draws[i], (self.seed, self.streams[i])
 
     def first(self, statement: int) -> List[float]:
         """The four numbers of a statement's first block."""
         k = statement - self._row_from
         if k >= len(self._row):
             n = max(64, min(statement, self._ROOM))
-            self._row = uniforms(self.key, 0, np.arange(statement, statement + n), self._draw, FOR_VALUE).tolist()
+            self._row = uniforms(self._key, 0, np.arange(statement, statement + n), self._draw, FOR_VALUE).tolist()
             self._row_from, k = statement, 0
         return self._row[k]
 

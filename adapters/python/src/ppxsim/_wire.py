@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 HANDSHAKE, HANDSHAKE_RESULT, RUN, RUN_RESULT, SAMPLE, SAMPLE_RESULT = 1, 2, 3, 4, 5, 6
 OBSERVE, OBSERVE_RESULT, TAG, TAG_RESULT, RESET = 7, 8, 9, 10, 11
-STATEMENTS, STATEMENTS_RESULT, ABORT = 12, 13, 14  # extension 1
+STATEMENTS, STATEMENTS_RESULT, ABORT = 12, 13, 14  # extensions
 
-EXTENSION = 1
+EXTENSION = 2  # the highest
 ASK, FORWARD, DELEGATE = 0, 1, 2  # which statements of a run wait for an answer
 OUT_OF_TURN, BUSY, FAILED, ABORTED = 0, 1, 2, 3  # why a simulator sends Reset
 
@@ -65,6 +65,8 @@ class Order(NamedTuple):
     inflation: float = 0.0
     flush: float = 0.0  # seconds
     flush_bytes: int = 0
+    streams: Tuple[int, ...] = ()  # of each run, in place of stream
+    ends: Tuple[int, ...] = ()  # of each run: where in reuse its own end; (): all are every run's
 
 
 class Message(NamedTuple):
@@ -363,13 +365,14 @@ class _Reader:
             for d in self.offsets(t, 5):
                 f, v = self.field(d, 0, 4), self.tensor(d, 1)
                 data.append((self.string(self.indirect(f)) if f else "", np.zeros(0) if v is None else v))
-        restart, bases, reuse = False, [], []
+        restart, bases, reuse, ends = False, [], [], ()
         f = self.field(t, 6, 4)
         if f:
             u = self.indirect(f)
             restart = bool(self.number(u, 0, "<B"))
             bases = [self.string(at) for at in self.offsets(u, 1)]
             shapes, numbers = self.numbers(u, 4, "<i4"), self.numbers(u, 5, "<f8")
+            ends = tuple(self.numbers(u, 6, "<u4"))
             at = k = 0
             for base, instance in zip(self.numbers(u, 2, "<u4"), self.numbers(u, 3, "<u4")):
                 if at >= len(shapes) or not 0 <= shapes[at] <= len(shapes) - at - 1:
@@ -383,6 +386,7 @@ class _Reader:
         return Order(
             mode, self.number(t, 1, "<Q"), self.number(t, 2, "<Q"), tuple(self.numbers(t, 3, "<u8")), self.number(t, 4, "<Q"), data,
             restart, tuple(bases), tuple(reuse), float(self.number(t, 7, "<d")), self.number(t, 8, "<I") / 1000, self.number(t, 9, "<I"),
+            tuple(self.numbers(t, 10, "<u8")), ends,
         )  # fmt: skip
 
 

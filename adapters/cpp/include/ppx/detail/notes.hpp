@@ -191,10 +191,10 @@ struct Name : Visits {
 // An address base of Samples, with the values to reuse at its visits.
 struct Base : Visits {
   bool numbered = false;  // by the engine
-  std::vector<std::pair<std::uint32_t, Tensor>> reuse;
+  std::vector<std::pair<std::uint32_t, View>> reuse;
 
   // They are in the order of instances; the last of several for one wins.
-  const Tensor* reused(std::uint32_t instance) const {
+  const View* reused(std::uint32_t instance) const {
     if (reuse.empty()) return nullptr;
     auto it = std::upper_bound(reuse.begin(), reuse.end(), instance, [](std::uint32_t k, const auto& r) { return k < r.first; });
     return it != reuse.begin() && (--it)->first == instance ? &it->second : nullptr;
@@ -348,8 +348,8 @@ class Notes {
       throw ProtocolError("ppx: the data that a Run refers to were never sent");
     }
     if (!(o.inflation >= 0 && o.inflation < 1)) throw ProtocolError("ppx: an inflation out of range");
-    for (auto* b : reusing_) b->reuse.clear();
-    reusing_.clear();
+    forget_reuse();
+    if (!o.streams.empty() && o.streams.size() != o.draws.size()) throw ProtocolError("ppx: streams of other runs");
     if (o.restart) {
       for (auto* b : numbered_) b->numbered = false;
       numbered_.clear();
@@ -359,23 +359,45 @@ class Notes {
       numbered_.back()->numbered = true;
     }
     if (o.base.size() != o.instance.size()) throw ProtocolError("ppx: values to reuse without their instances");
+    base_.swap(o.base);
+    instance_.swap(o.instance);
+    shapes_given_.swap(o.shapes);
+    numbers_given_.swap(o.numbers);
+    ends_.swap(o.ends);
+    values_.clear();
     std::size_t shape = 0, number = 0;
-    for (std::size_t i = 0; i < o.base.size(); i++) {
-      Tensor t;
-      std::size_t n = 1, rank = shape < o.shapes.size() ? static_cast<std::uint32_t>(o.shapes[shape]) : max_rank + 1;
-      if (rank > max_rank || shape + 1 + rank > o.shapes.size()) throw ProtocolError("ppx: a value to reuse without its shape");
-      for (shape++; rank > 0; rank--, shape++) {
-        t.shape.push_back(o.shapes[shape]);
-        n *= static_cast<std::size_t>(o.shapes[shape] < 0 ? 0 : o.shapes[shape]);
-      }
-      if (o.base[i] >= numbered_.size() || n > o.numbers.size() - number) throw ProtocolError("ppx: a value to reuse without its base or numbers");
-      t.data.assign(o.numbers.begin() + static_cast<std::ptrdiff_t>(number), o.numbers.begin() + static_cast<std::ptrdiff_t>(number + n));
-      number += n;
-      Base* b = numbered_[o.base[i]];
-      if (b->reuse.empty()) reusing_.push_back(b);
-      b->reuse.emplace_back(o.instance[i], std::move(t));
+    for (std::size_t i = 0; i < base_.size(); i++) {
+      View v;
+      v.size = 1;
+      v.rank = shape < shapes_given_.size() ? static_cast<std::uint32_t>(shapes_given_[shape]) : max_rank + 1;
+      if (v.rank > max_rank || shape + 1 + v.rank > shapes_given_.size()) throw ProtocolError("ppx: a value to reuse without its shape");
+      v.shape = shapes_given_.data() + ++shape;
+      for (std::size_t k = 0; k < v.rank; k++) v.size *= static_cast<std::size_t>(std::max(v.shape[k], 0));
+      shape += v.rank;
+      if (base_[i] >= numbered_.size() || v.size > numbers_given_.size() - number) throw ProtocolError("ppx: a value to reuse without its base or numbers");
+      v.data = numbers_given_.data() + number;
+      number += v.size;
+      values_.push_back(v);
     }
-    for (auto* b : reusing_) std::stable_sort(b->reuse.begin(), b->reuse.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+    if (!ends_.empty() && (ends_.size() != o.draws.size() || !std::is_sorted(ends_.begin(), ends_.end()) || ends_.back() != values_.size())) {
+      throw ProtocolError("ppx: values to reuse of other runs");
+    }
+  }
+
+  // The i-th run is about to begin: these are its values to reuse.
+  void give(std::size_t i) {
+    if (ends_.empty() && i > 0) return;
+    forget_reuse();
+    std::size_t from = ends_.empty() || i == 0 ? 0 : ends_[i - 1], to = ends_.empty() ? values_.size() : ends_[i];
+    for (std::size_t k = from; k < to; k++) {
+      Base* b = numbered_[base_[k]];
+      if (b->reuse.empty()) reusing_.push_back(b);
+      b->reuse.emplace_back(instance_[k], values_[k]);
+    }
+    auto before = [](const auto& x, const auto& y) { return x.first < y.first; };
+    for (auto* b : reusing_) {
+      if (!std::is_sorted(b->reuse.begin(), b->reuse.end(), before)) std::stable_sort(b->reuse.begin(), b->reuse.end(), before);
+    }
   }
 
  private:
@@ -389,9 +411,19 @@ class Notes {
   std::unordered_map<std::string, Name> names_;
   std::unordered_map<std::string, Base> bases_;
   std::vector<Base*> numbered_, reusing_;
+  // Values to reuse, in the columns of the Run message, and as they are read.
+  std::vector<std::uint32_t> base_, instance_, ends_;
+  std::vector<std::int32_t> shapes_given_;
+  std::vector<double> numbers_given_;
+  std::vector<View> values_;
   std::deque<Tensor> data_;
   std::uint64_t data_id_ = 0;
   bool with_data_ = false;
+
+  void forget_reuse() {
+    for (auto* b : reusing_) b->reuse.clear();
+    reusing_.clear();
+  }
 
   // The 2 of "x@2"; 0 for a name without an occurrence.
   static std::uint32_t occurrence(const std::string& name) {

@@ -20,10 +20,10 @@ namespace ppx::detail {
 
 enum Type : std::uint8_t {
   handshake = 1, handshake_result, run, run_result, sample, sample_result, observe, observe_result, tag, tag_result, reset,
-  statements, statements_result, abort  // extension 1
+  statements, statements_result, abort  // extensions
 };
 
-inline constexpr std::uint16_t extension = 1;
+inline constexpr std::uint16_t extension = 2;  // the highest
 
 // Which statements of a run wait for an answer.
 enum class Mode : std::uint8_t { ask, forward, delegate };
@@ -93,7 +93,7 @@ struct Order {
   };
   Mode mode = Mode::ask;
   std::uint64_t seed = 0, stream = 0, data_id = 0;
-  std::vector<std::uint64_t> draws;
+  std::vector<std::uint64_t> draws, streams;
   bool has_data = false;
   std::vector<Datum> data;
   double inflation = 0;
@@ -104,6 +104,7 @@ struct Order {
   std::vector<std::uint32_t> base, instance;
   std::vector<std::int32_t> shapes;
   std::vector<double> numbers;
+  std::vector<std::uint32_t> ends;
 };
 
 // Writes messages into a reused buffer. Strings are always written, also empty ones, and a tensor always
@@ -317,6 +318,7 @@ class Decoder {
     o.seed = number<std::uint64_t>(t, 1);
     o.stream = number<std::uint64_t>(t, 2);
     vector(t, 3, o.draws);
+    vector(t, 10, o.streams);
     o.data_id = number<std::uint64_t>(t, 4);
     o.data.clear();
     o.has_data = field(t, 5, 4) != 0;
@@ -327,7 +329,7 @@ class Decoder {
       tensor(d, 1, o.data.back().value.data, o.data.back().value.shape);
     });
     o.restart = false;
-    for (auto* v : {&o.base, &o.instance}) v->clear();
+    for (auto* v : {&o.base, &o.instance, &o.ends}) v->clear();
     o.bases.clear();
     o.shapes.clear();
     o.numbers.clear();
@@ -339,6 +341,7 @@ class Decoder {
       vector(u, 3, o.instance);
       vector(u, 4, o.shapes);
       vector(u, 5, o.numbers);
+      vector(u, 6, o.ends);
     }
     o.inflation = number<double>(t, 7);
     o.flush_ms = number<std::uint32_t>(t, 8);
