@@ -266,7 +266,7 @@ func recordLadder(table *tracing.Table, ladder []smc.Rung) (out []rundir.Rung) {
 			x.Steps[base] = &rundir.Acceptance{Steps: n.Steps, Accepted: n.Accepted}
 		}
 		if b := r.Block; b != nil {
-			x.Block = &rundir.Block{Scale: b.Scale}
+			x.Block = &rundir.Block{Scale: b.Scale, Mean: b.Mean}
 			for i, key := range b.Keys {
 				a := table.Address(key.Address)
 				x.Block.Sites = append(x.Block.Sites, rundir.BlockSite{Address: a.Base, Instance: key.Instance, Kind: a.Kind.String(), Elements: b.Elements[i]})
@@ -299,7 +299,7 @@ func ladderOf(table *tracing.Table, recorded []rundir.Rung) (out []smc.Rung, err
 			x.Scales = mcmc.Scales{}
 		}
 		if b := r.Block; b != nil {
-			x.Block = &mcmc.Block{Scale: b.Scale}
+			x.Block = &mcmc.Block{Scale: b.Scale, Mean: b.Mean}
 			for _, site := range b.Sites {
 				kind, ok := dist.KindByName(site.Kind)
 				if !ok || site.Elements < 1 {
@@ -309,8 +309,8 @@ func ladderOf(table *tracing.Table, recorded []rundir.Rung) (out []smc.Rung, err
 				x.Block.Elements = append(x.Block.Elements, site.Elements)
 			}
 			n := x.Block.Dim()
-			if len(b.L) != n || n == 0 || n > 10_000 || !(b.Scale > 0) {
-				return nil, fmt.Errorf("a block of %d elements has %d rows", n, len(b.L))
+			if len(b.L) != n || len(b.Mean) != n || n == 0 || n > 10_000 || !(b.Scale > 0 && b.Scale <= 1) {
+				return nil, fmt.Errorf("a block of %d elements has %d rows, %d means and the scale %g", n, len(b.L), len(b.Mean), b.Scale)
 			}
 			x.Block.L = mat.NewTriDense(n, mat.Lower, nil)
 			for i, row := range b.L {

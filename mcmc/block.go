@@ -14,13 +14,17 @@ import (
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
-// Block is a random walk over many continuous sites at once, in coordinates without bounds: the values themselves, their logarithms above one end, their logits
-// between two. A step is normal with Scale times the covariance L·Lᵀ.
+// Block moves many continuous sites at once, in coordinates without bounds: the values themselves, their logarithms above one end, their normal scores between
+// two. A step shrinks towards the mean and adds noise, u' = Mean + √(1 − Scale²)·(u − Mean) + Scale·L·ξ with ξ standard normal: by itself it would leave the
+// normal distribution of that mean and of the covariance L·Lᵀ as it is (preconditioned Crank-Nicolson: S. Cotter, G. Roberts, A. Stuart and D. White, "MCMC methods
+// for functions: modifying old algorithms to make them faster", 2013, with a reference that is learned). The nearer the posterior is to it, the larger Scale can be, whatever the
+// number of sites; small ones make it a random walk.
 type Block struct {
 	Keys     []tracing.Key // in the order of the run
 	Elements []int         // of each
-	L        *mat.TriDense // lower triangle, over all elements
-	Scale    float64
+	Mean     []float64     // of all elements
+	L        *mat.TriDense // lower triangle
+	Scale    float64       // in (0, 1]
 }
 
 // Dim is the number of coordinates.
@@ -32,28 +36,38 @@ func (b *Block) Dim() int {
 	return n
 }
 
-// coordinates are those of a value under its distribution; !ok: it has none there.
-func coordinates(d *ppx.Dist, value, out []float64) (lo, hi []float64, ok bool) {
+// FirstScale is the scale of a block that has not learned one: that of the best random walk on a normal distribution (G. Roberts, A. Gelman and W. Gilks, 1997).
+func (b *Block) FirstScale() float64 { return math.Min(1, 2.38/math.Sqrt(float64(b.Dim()))) }
+
+// coordinates are those of a value under its distribution, with Σ log |du/dz|; !ok: it has none there.
+func coordinates(d *ppx.Dist, value, out []float64) (lo, hi []float64, logJ float64, ok bool) {
 	lo, hi = make([]float64, len(value)), make([]float64, len(value))
 	if d.Kind.Discrete() || d.Support(lo, hi) != nil {
-		return nil, nil, false
+		return nil, nil, 0, false
 	}
 	for i, z := range value {
+		u := z
 		switch below, above := !math.IsInf(lo[i], 0), !math.IsInf(hi[i], 0); {
-		case below && above:
-			out[i] = math.Log(z-lo[i]) - math.Log(hi[i]-z)
+		case below && above: // from the nearer end, which keeps its digits
+			width := hi[i] - lo[i]
+			if z-lo[i] < hi[i]-z {
+				u = mathext.NormalQuantile((z - lo[i]) / width)
+			} else {
+				u = -mathext.NormalQuantile((hi[i] - z) / width)
+			}
+			logJ += u*u/2 + math.Log(2*math.Pi)/2 - math.Log(width)
 		case below:
-			out[i] = math.Log(z - lo[i])
+			u = math.Log(z - lo[i])
+			logJ -= u
 		case above:
-			out[i] = -math.Log(hi[i] - z)
-		default:
-			out[i] = z
+			u = -math.Log(hi[i] - z)
+			logJ += u
 		}
-		if math.IsNaN(out[i]) || math.IsInf(out[i], 0) {
-			return nil, nil, false
+		if out[i] = u; math.IsNaN(u) || math.IsInf(u, 0) {
+			return nil, nil, 0, false
 		}
 	}
-	return lo, hi, true
+	return lo, hi, logJ, true
 }
 
 // fromCoordinates is the inverse of coordinates between two ends.
@@ -62,10 +76,9 @@ func fromCoordinates(lo, hi, u, out []float64) {
 		switch below, above := !math.IsInf(lo[i], 0), !math.IsInf(hi[i], 0); {
 		case below && above:
 			if x < 0 {
-				e := math.Exp(x)
-				out[i] = lo[i] + (hi[i]-lo[i])*(e/(1+e))
+				out[i] = lo[i] + (hi[i]-lo[i])*math.Erfc(-x/math.Sqrt2)/2
 			} else {
-				out[i] = hi[i] - (hi[i]-lo[i])/(1+math.Exp(x))
+				out[i] = hi[i] - (hi[i]-lo[i])*math.Erfc(x/math.Sqrt2)/2
 			}
 		case below:
 			out[i] = lo[i] + math.Exp(x)
@@ -75,21 +88,6 @@ func fromCoordinates(lo, hi, u, out []float64) {
 			out[i] = x
 		}
 	}
-}
-
-// logJacobian is Σ log |du/dz| of values between two ends.
-func logJacobian(lo, hi, value []float64) (sum float64) {
-	for i, z := range value {
-		switch below, above := !math.IsInf(lo[i], 0), !math.IsInf(hi[i], 0); {
-		case below && above:
-			sum += math.Log(hi[i]-lo[i]) - math.Log(z-lo[i]) - math.Log(hi[i]-z)
-		case below:
-			sum -= math.Log(z - lo[i])
-		case above:
-			sum -= math.Log(hi[i] - z)
-		}
-	}
-	return sum
 }
 
 // at are the coordinates of a state, in the order of the block; !ok: it lacks a site.
@@ -103,7 +101,7 @@ func (b *Block) at(s *State) (u []float64, ok bool) {
 			return nil, false
 		}
 		d := s.Trace.Dist(entry)
-		if _, _, ok := coordinates(&d, s.Trace.Value(entry).Data, u[i:i+n]); !ok {
+		if _, _, _, ok := coordinates(&d, s.Trace.Value(entry).Data, u[i:i+n]); !ok {
 			return nil, false
 		}
 		i += n
@@ -120,9 +118,10 @@ func (k *Kernel) block(m *Move, s *State, draw *dist.Stream) error {
 		return nil
 	}
 	n := len(u)
+	shrink := math.Sqrt(1 - b.Scale*b.Scale)
 	xi, step := mat.NewVecDense(n, nil), mat.NewVecDense(n, nil)
 	for i := range n {
-		xi.SetVec(i, b.Scale*mathext.NormalQuantile(draw.Float64()))
+		xi.SetVec(i, mathext.NormalQuantile(draw.Float64()))
 	}
 	step.MulVec(b.L, xi)
 	changes := map[int]control.Change{}
@@ -133,15 +132,17 @@ func (k *Kernel) block(m *Move, s *State, draw *dist.Stream) error {
 		size := b.Elements[j]
 		d, old := s.Trace.Dist(entry), s.Trace.Value(entry).Data
 		to, value := make([]float64, size), make([]float64, size)
-		lo, hi, _ := coordinates(&d, old, to)
+		lo, hi, _, _ := coordinates(&d, old, to)
 		for e := range to {
-			to[e] += step.AtVec(i + e)
+			mean := b.Mean[i+e]
+			to[e] = mean + shrink*(to[e]-mean) + b.Scale*step.AtVec(i+e)
 		}
 		fromCoordinates(lo, hi, to, value)
-		if _, _, ok := coordinates(&d, value, to); !ok { // rounding has taken it to an end
+		_, _, there, ok := coordinates(&d, value, to)
+		if !ok { // rounding has taken it to an end
 			return nil
 		}
-		logJ += logJacobian(lo, hi, value)
+		logJ += there
 		changes[entry] = control.Change{Value: value}
 		i += size
 	}
@@ -157,27 +158,22 @@ func (k *Kernel) block(m *Move, s *State, draw *dist.Stream) error {
 			}
 			d := next.Trace.Dist(entry)
 			was, _ := s.at(key, -1)
-			old := s.Trace.Value(was).Data
-			lo, hi, ok1 := coordinates(&d, old, to[i:i+size])
-			_, _, ok2 := coordinates(&d, next.Trace.Value(entry).Data, from[i:i+size])
+			_, _, old, ok1 := coordinates(&d, s.Trace.Value(was).Data, to[i:i+size])
+			_, _, _, ok2 := coordinates(&d, next.Trace.Value(entry).Data, from[i:i+size])
 			if !ok1 || !ok2 {
 				return math.Inf(-1), nil
 			}
-			there += logJacobian(lo, hi, old)
+			there += old
 			i += size
 		}
 		for i := range to {
-			to[i] -= from[i]
+			to[i] -= b.Mean[i] + shrink*(from[i]-b.Mean[i])
 		}
 		var back mat.VecDense
 		if err := back.SolveVec(b.L, mat.NewVecDense(n, to)); err != nil {
 			return 0, fmt.Errorf("the block's covariance: %w", err)
 		}
-		back.ScaleVec(1/b.Scale, &back)
-		xi.ScaleVec(1/b.Scale, xi)
-		log := (mat.Dot(xi, xi)-mat.Dot(&back, &back))/2 + there - logJ
-		xi.ScaleVec(b.Scale, xi)
-		return log, nil
+		return (mat.Dot(xi, xi)-mat.Dot(&back, &back)/(b.Scale*b.Scale))/2 + there - logJ, nil
 	}
 	k.change(m, s, changes)
 	return nil
@@ -186,7 +182,7 @@ func (k *Kernel) block(m *Move, s *State, draw *dist.Stream) error {
 // maxBlock is the most coordinates of a block: what comes later in the run moves by itself.
 const maxBlock = 100
 
-// NewBlock learns a block from states with weights (which sum to 1): the sites are the continuous ones that all of them have, the covariance is theirs.
+// NewBlock learns a block from states with weights (which sum to 1): the sites are the continuous ones that all of them have, mean and covariance are theirs.
 // nil: there are fewer than two coordinates, or no two states.
 func NewBlock(states []*State, weights []float64) *Block {
 	if len(states) == 0 {
@@ -244,6 +240,6 @@ func NewBlock(states []*State, weights []float64) *Block {
 	}
 	b.L = mat.NewTriDense(dim, mat.Lower, nil)
 	chol.LTo(b.L)
-	b.Scale = 2.38 / math.Sqrt(float64(dim))
+	b.Mean, b.Scale = mean, b.FirstScale()
 	return b
 }

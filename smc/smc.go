@@ -165,12 +165,9 @@ func (s *sampler) remember(r *Rung) {
 		s.scale[base] = x
 	}
 	if r.Block != nil {
-		s.block = r.Block.Scale / blockScale(r.Block)
+		s.block = r.Block.Scale / r.Block.FirstScale()
 	}
 }
-
-// blockScale is that of a block which has learned nothing yet (G. Roberts, A. Gelman and W. Gilks, 1997).
-func blockScale(b *mcmc.Block) float64 { return 2.38 / math.Sqrt(float64(b.Dim())) }
 
 // island of particle i.
 func (c *Config) island(i int) int { return i % c.Islands }
@@ -576,7 +573,7 @@ func (s *sampler) learnBlock(of func(island int) bool) *mcmc.Block {
 	}
 	b := mcmc.NewBlock(states, weights)
 	if b != nil {
-		b.Scale = blockScale(b) * s.block
+		b.Scale = math.Min(1, b.FirstScale()*s.block)
 	}
 	return b
 }
@@ -794,10 +791,16 @@ func (s *sampler) adapt(walked map[string]*mean, r *Rung, scales mcmc.Scales) {
 	for base, w := range walked {
 		if base == mcmc.BlockOfSites {
 			factor := math.Exp(math.Min(1, w.n/50) * (w.of() - 0.25))
-			s.block = math.Max(1e-3, math.Min(10, s.block*factor))
+			most := math.Inf(1)
 			for _, b := range []*mcmc.Block{r.Block, s.halves[0], s.halves[1]} {
 				if b != nil {
-					b.Scale = blockScale(b) * s.block
+					most = math.Min(most, 1/b.FirstScale())
+				}
+			}
+			s.block = math.Max(1e-3, math.Min(most, s.block*factor))
+			for _, b := range []*mcmc.Block{r.Block, s.halves[0], s.halves[1]} {
+				if b != nil {
+					b.Scale = math.Min(1, b.FirstScale()*s.block)
 				}
 			}
 			continue

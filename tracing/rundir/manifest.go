@@ -134,8 +134,9 @@ type Rung struct {
 // Block is the sites that move together.
 type Block struct {
 	Sites []BlockSite `json:"sites"`
-	L     [][]float64 `json:"l"` // rows of the lower triangle of the covariance's Cholesky factor, in coordinates without bounds
-	Scale float64     `json:"scale"`
+	Mean  []float64   `json:"mean"`
+	L     [][]float64 `json:"l"`     // rows of the lower triangle of the covariance's Cholesky factor, in coordinates without bounds
+	Scale float64     `json:"scale"` // of a step, at most 1
 }
 
 // BlockSite is one of them.
