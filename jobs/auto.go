@@ -30,6 +30,7 @@ const (
 	autoParticle = 512
 	mostParticle = 1 << 20
 	mostIslands  = 128
+	mostKept     = 64 // states of a particle
 )
 
 // DefaultAutoRuns is how many runs of the simulator auto may make, unless that is given.
@@ -153,7 +154,7 @@ func (a *autoJob) stage(name, method string, n uint64) *Spec {
 	}
 	if method == "smc" {
 		s.SMC = s.defaultSMC()
-		s.SMC.Islands = int(max(uint64(s.SMC.Islands), min(mostIslands, n/64))) // the more, the better known are errors
+		s.SMC.Islands = int(max(uint64(s.SMC.Islands), min(mostIslands, n/32))) // the more, the better known are errors
 	}
 	return s
 }
@@ -297,14 +298,24 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 	n := max(autoParticle, a.begun("learned"))
 	var learned *Outcome
+	smaller := filepath.Join(a.spec.Out+autoFolder, "learned-before")
 	for {
 		s := a.stage("learned", "smc", n)
 		s.SMC.MaxRuns = max(1, a.left()*6/10)
 		s.MaxTime = a.time(0.5)
 		out, err := a.make(ctx, s)
 		if errors.Is(err, smc.ErrBudget) || errors.Is(err, ErrInterrupted) && ctx.Err() == nil {
-			if learned != nil {
-				break // the smaller ones will have to do
+			if _, e := os.Stat(smaller); e == nil { // they will have to do
+				if learned == nil { // in an earlier session
+					if learned, e = Summarise(ctx, smaller, a.o.Full); e != nil {
+						return nil, e
+					}
+				}
+				n = learned.Manifest.N
+				if err := errors.Join(os.RemoveAll(s.Out), os.Rename(smaller, s.Out)); err != nil {
+					return nil, err
+				}
+				break
 			}
 			return nil, misuse("particles did not get to the posterior within the budget (%s runs, or the time): give more (-n, --max-time); in %s is how far they came: %w", text.Thousands(a.spec.N), s.Out, err)
 		}
@@ -314,10 +325,10 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 		learned = out
 		ess := out.Summary.ESS()
 		a.say("%s particles from the %s: %d rungs, %s runs, effective sample size %.3g", text.Thousands(n), startOf(a.spec), len(out.Manifest.Particles.Ladder), text.Thousands(out.Manifest.Particles.Runs), ess)
-		if ess >= a.spec.TargetESS/8 || n >= mostParticle || 5*out.Manifest.Particles.Runs > a.left() || a.over() {
+		if ess >= a.spec.TargetESS/20 || n >= mostParticle || 5*out.Manifest.Particles.Runs > a.left() || a.over() {
 			break
 		}
-		if err := os.RemoveAll(s.Out); err != nil {
+		if err := errors.Join(os.RemoveAll(smaller), os.Rename(s.Out, smaller)); err != nil {
 			return nil, err
 		}
 		n *= 4
@@ -325,16 +336,13 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 	a.result.Learned = filepath.Join(a.spec.Out+autoFolder, "learned")
 	runs := learned.Manifest.Particles.Runs
 	perParticle := float64(runs) / float64(n)
-	want := float64(n) * math.Min(16, 1.5*a.spec.TargetESS/math.Max(1, learned.Summary.ESS()))
-	size := uint64(512)
-	for float64(size) < want {
-		size *= 2
-	}
-	size = max(size, a.begun(""))
+	size := max(n, a.begun("")/mostKept)
 	for {
 		s := a.stage("", "smc", size)
-		s.SMC.Ladder = a.result.Learned
-		most := uint64(float64(a.left()) * 0.9 / perParticle)
+		// States along the last moves are cheaper than particles, which have to climb.
+		s.SMC.Ladder, s.SMC.Keep, s.TargetESS = a.result.Learned, mostKept, a.spec.TargetESS
+		s.SMC.MaxRuns = max(1, a.left()*9/10)
+		most := uint64(float64(s.SMC.MaxRuns) * 0.9 / perParticle)
 		if s.N = min(size, most/128*128); s.N < 320 {
 			return nil, misuse("-n %d: what particles have learned took %s runs, and too few are left to use it: give more (-n); %s is what they came to", a.spec.N, text.Thousands(runs), a.result.Learned)
 		}
@@ -344,7 +352,7 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 			return nil, err
 		}
 		ess := out.Summary.ESS()
-		if ess >= a.spec.TargetESS || s.N < size || size >= mostParticle || float64(2*size)*perParticle > 0.9*float64(a.left()) || a.over() {
+		if ess >= a.spec.TargetESS || out.Stopped != "" || s.N < size || size >= mostParticle || float64(2*size)*perParticle > 0.9*float64(a.left()) || a.over() {
 			a.result.Chosen = "smc"
 			a.how = fmt.Sprintf("particles from the %s to the posterior, by %d steps that others had learned, as the weights of a pilot collapsed", startOf(a.spec), len(out.Manifest.Particles.Ladder))
 			return out, nil
@@ -421,7 +429,11 @@ func (a *autoJob) finish(answer, check *Outcome, what string) (*Outcome, error) 
 		if d.Z > posterior.Disagree {
 			how = fmt.Sprintf("does not agree with it (%s)", d.Text)
 		}
-		r.Sentences = []string{first, fmt.Sprintf("A check of another kind, %s, %s: %d figures were compared, the largest difference is one of %.1f standard errors.", what, how, d.Figures, d.Z)}
+		largest := fmt.Sprintf("the largest difference is one of %.1f standard errors", d.Z)
+		if d.Z < 0.1 { // what is likely for so many is taken off
+			largest = "no difference is larger than chance makes it"
+		}
+		r.Sentences = []string{first, fmt.Sprintf("A check of another kind, %s, %s: %d figures were compared, %s.", what, how, d.Figures, largest)}
 	}
 	if err := rundir.Amend(answer.Dir, func(m *rundir.Manifest) { m.Auto = r }); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func (c *calibration) drawParticles(ctx context.Context, set uint64, r *run, x *
 			figures[i] = posterior.NewIslandFigure(islands)
 		}
 		weights := posterior.NewWeights()
-		for t := range p.Weighted() {
+		for t := range p.Weighted(0) {
 			values := q.of(t)
 			lw := weights.Add(t.LogWeight, 0)
 			ranks.Add(lw, values)

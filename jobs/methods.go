@@ -49,7 +49,7 @@ var Methods = []Method{
 	{Name: "rmh", Doc: "the same, half of the steps from the neighbourhood of the present value", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained},
 	{Name: "ic-mh", Doc: "the same, a quarter of the steps whole traces from a network (--network), a quarter single sites by it", Verb: Infer, Conditioned: true,
 		Settings: slices.Concat(chainSettings, data, []string{"network", "defensive"}), Chains: true, run: chained, guide: loadNetwork, needs: aNetwork},
-	{Name: "smc", Doc: "particles that go from the prior (or a network) to the posterior by steps", Verb: Infer, Conditioned: true, Settings: slices.Concat(particleSettings, data, []string{"network", "defensive"}),
+	{Name: "smc", Doc: "particles that go from the prior (or a network) to the posterior by steps", Verb: Infer, Conditioned: true, Settings: slices.Concat(particleSettings, conditioned, []string{"network", "defensive"}),
 		Particles: true, run: particles, guide: maybeNetwork},
 	{Name: "auto", Doc: "whichever of is, ic and smc a pilot finds to work, checked by another", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"network", "defensive"})},
 	{Name: "predict", Doc: "data from the latents of a run", Verb: Predict, run: sampling, guide: replayRun},
@@ -57,7 +57,7 @@ var Methods = []Method{
 }
 
 // particleSettings are those of particles.
-var particleSettings = []string{"islands", "moves", "kernel", "ladder", "score", "above", "at-least"}
+var particleSettings = []string{"islands", "keep", "moves", "kernel", "ladder", "score", "above", "at-least"}
 
 // data are the settings of all methods that take data, conditioned those of weighted draws, chainSettings those of chains.
 var (

@@ -27,6 +27,7 @@ import (
 // SMC is what only jobs have that move particles; N is then their number.
 type SMC struct {
 	Islands int    `json:"islands"`
+	Keep    int    `json:"keep"`     // states of each particle that are draws
 	Moves   int    `json:"moves"`    // of a particle at each rung; −1: as many as it takes
 	Kernel  string `json:"kernel"`   // lmh, rmh or ic-mh
 	Ladder  string `json:"ladder"`   // run directory that has learned one; "": it learns its own
@@ -38,7 +39,7 @@ type SMC struct {
 }
 
 // DefaultSMC are the settings of particles that are not given.
-func DefaultSMC() SMC { return SMC{Islands: 16, Moves: smc.Adapt, Kernel: "rmh"} }
+func DefaultSMC() SMC { return SMC{Islands: 16, Keep: 1, Moves: smc.Adapt, Kernel: "rmh"} }
 
 // defaultSMC are those of a job, which moves by its network if it has one.
 func (s *Spec) defaultSMC() *SMC {
@@ -52,7 +53,16 @@ func (s *Spec) defaultSMC() *SMC {
 const (
 	maxIslands = 10_000
 	maxMoves   = 1_000_000
+	maxKeep    = 100_000
 )
+
+// draws is how many there are of so many particles.
+func (c *SMC) draws(particles uint64) uint64 {
+	if c == nil {
+		return particles
+	}
+	return particles * uint64(max(1, c.Keep))
+}
 
 // checkSMC refuses settings of particles that make no sense.
 func (s *Spec) checkSMC() error {
@@ -68,6 +78,12 @@ func (s *Spec) checkSMC() error {
 		return misuse("-n %d is less than two particles for each of %d islands", s.N, c.Islands)
 	case s.N > math.MaxInt32/4:
 		return misuse("-n %d: too many particles", s.N)
+	case c.Keep < 0 || c.Keep > maxKeep:
+		return misuse("--keep %d: want a number from 1 to %d", c.Keep, maxKeep)
+	case s.TargetESS > 0 && c.Keep <= 1:
+		return misuse("--target-ess with --method smc stops what --keep goes on with: give --keep, the most states of each particle")
+	case c.Keep > 1 && c.Score != "":
+		return misuse("--keep goes without --score: what raises a score has no last rung")
 	case c.Moves < smc.Adapt || c.Moves > maxMoves:
 		return misuse("--moves %d: want a number from 0 to %d, or auto", c.Moves, maxMoves)
 	case !known:
@@ -107,7 +123,7 @@ func particles(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome,
 // config is what the particles of a job are to do.
 func (r *run) particleConfig() (*smc.Config, error) {
 	s := r.spec.SMC
-	c := &smc.Config{Kernel: r.kernel(), N: int(r.spec.N), Islands: s.Islands, Power: r.spec.LikelihoodImportance, Moves: s.Moves, MaxRuns: s.MaxRuns}
+	c := &smc.Config{Kernel: r.kernel(), N: int(r.spec.N), Islands: s.Islands, Keep: s.Keep, Power: r.spec.LikelihoodImportance, Moves: s.Moves, MaxRuns: s.MaxRuns}
 	c.Kernel.Kind = dist.StreamParticles
 	if s.Score != "" {
 		x := &score{text: s.Score, remark: r.o.Remark}
@@ -168,7 +184,7 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 			return
 		}
 		last = time.Now()
-		x := importance.Progress{N: r.cfg.N, Elapsed: time.Since(start), ESS: math.NaN(), PerSecond: float64(p.Runs) / time.Since(start).Seconds()}
+		x := importance.Progress{Done: out.Drawn, N: r.cfg.N, Elapsed: time.Since(start), ESS: math.NaN(), PerSecond: float64(p.Runs) / time.Since(start).Seconds()}
 		x.Where = fmt.Sprintf("rung %d, β %.3g, %s runs", p.Next+1, p.Beta, text.Thousands(p.Runs))
 		if p.Splitting {
 			x.Where = fmt.Sprintf("level %d, %s runs", p.Next+1, text.Thousands(p.Runs))
@@ -189,7 +205,32 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 		ctx, cancel = context.WithTimeoutCause(ctx, t, errTime)
 		defer cancel()
 	}
+	s, row := r.spec.SMC, r.cfg.First
+	kept := 0
+	c.Kept = func(p *smc.Population) (enough bool, err error) {
+		for t := range p.Weighted(int64(row)) {
+			if row++; row <= r.cfg.From { // it was there when the job went on
+				continue
+			}
+			if err := errors.Join(sink.Write(ctx, t), r.sum.Write(ctx, t)); err != nil {
+				return false, err
+			}
+			out.Drawn++
+		}
+		if kept++; kept == lookAt(kept) && r.cfg.TargetESS > 0 && kept < s.Keep && r.sum.ESS() >= r.cfg.TargetESS {
+			out.Stopped = fmt.Sprintf("effective sample size %g reached", r.cfg.TargetESS)
+		}
+		return out.Stopped != "", nil
+	}
 	p, err := smc.Run(ctx, r.pool, c, from)
+	if kept > 0 { // what was kept stands
+		switch {
+		case errors.Is(err, errTime):
+			out.Stopped, err = "time limit", nil
+		case errors.Is(err, smc.ErrBudget):
+			out.Stopped, err = "no runs left", nil
+		}
+	}
 	switch {
 	case errors.Is(err, errTime):
 		where := "before the first rung"
@@ -206,18 +247,24 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 	case err != nil:
 		return out, err
 	}
-	for t := range p.Weighted() {
-		if err := errors.Join(sink.Write(ctx, t), r.sum.Write(ctx, t)); err != nil {
-			return out, err
-		}
-		out.Drawn++
-	}
 	r.describe(p)
 	if r.cfg.Progress != nil {
 		r.cfg.Progress(importance.Progress{Done: r.cfg.N, N: r.cfg.N, Elapsed: time.Since(start), ESS: r.sum.ESS(), PerSecond: float64(p.Runs) / time.Since(start).Seconds()})
 	}
 	r.done = func() error { return store.remove() }
 	return out, r.names.Final()
+}
+
+// lookAt is the last of 1, 2, 3, 4, 6, 8, 12, … that is at most k: how many states are kept when the effective sample size is looked at.
+func lookAt(k int) int {
+	for n := 1; ; n *= 2 {
+		switch {
+		case k < 2*n && k >= 3*n/2 && n > 1:
+			return 3 * n / 2
+		case k < 2*n:
+			return n
+		}
+	}
 }
 
 // impossible names what makes a few draws of the prior impossible under the data.
@@ -237,7 +284,7 @@ func (r *run) impossible(ctx context.Context) string {
 // describe notes what came of the particles.
 func (r *run) describe(p *smc.Population) {
 	s := r.spec.SMC
-	m := &rundir.Particles{Islands: s.Islands, Moves: s.Moves, From: s.Ladder, Runs: p.Runs, Failed: p.Failed, Score: s.Score, Ladder: recordLadder(r.pool.Table(), p.Ladder)}
+	m := &rundir.Particles{Islands: s.Islands, Keep: max(1, s.Keep), Moves: s.Moves, From: s.Ladder, Runs: p.Runs, Failed: p.Failed, Score: s.Score, Ladder: recordLadder(r.pool.Table(), p.Ladder)}
 	for _, z := range p.LogZ {
 		m.LogEvidence = append(m.LogEvidence, rundir.Number(z))
 	}

@@ -153,7 +153,9 @@ func Continue(dir string, changes *Spec, changed func(name string) bool) (*Spec,
 	case changed("n") || changed("max_time") || changed("target_ess"):
 		s.MaxTime, s.TargetESS = 0, 0
 	case m != nil && m.State == rundir.Complete && s.Method != "auto":
-		s.N = m.N
+		if s.SMC == nil {
+			s.N = m.N
+		}
 	}
 	if changed("command") || changed("connect") {
 		s.Simulator.Command, s.Simulator.Connect = []string{}, []string{}

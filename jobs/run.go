@@ -183,7 +183,7 @@ func (r *run) folder() (err error) {
 		if r.manifest, err = rundir.ReadManifest(s.Out); err != nil {
 			return err
 		}
-		if done := r.manifest.Counts.Traces + r.manifest.Counts.Failed; s.N < done {
+		if done := r.manifest.Counts.Traces + r.manifest.Counts.Failed; s.SMC.draws(s.N) < done {
 			return misuse("-n %d is less than the %d draws that %s has", s.N, done, s.Out)
 		}
 		return nil
@@ -205,7 +205,7 @@ func (r *run) folder() (err error) {
 // prepare makes the sampler's settings.
 func (r *run) prepare() (err error) {
 	s := r.spec
-	r.cfg = importance.Config{Seed: s.Seed, First: s.First, From: s.First, N: s.N, Data: s.values(), Condition: r.method.Conditioned || s.KeepValues,
+	r.cfg = importance.Config{Seed: s.Seed, First: s.First, From: s.First, N: s.SMC.draws(s.N), Data: s.values(), Condition: r.method.Conditioned || s.KeepValues,
 		Inflation: s.Inflation, LikelihoodImportance: s.LikelihoodImportance, TargetESS: s.TargetESS, MaxTime: time.Duration(s.MaxTime), Every: r.o.Every}
 	switch s.Verb {
 	case Prior:
@@ -264,7 +264,7 @@ func (r *run) directory(ctx context.Context) (err error) {
 	if !r.o.Resume {
 		m := &rundir.Manifest{PPXVersion: r.o.Version, Model: r.pool.Model(), Systems: r.pool.Systems(), Command: s.Simulator.Command,
 			Method: s.Method, Conditioned: r.cfg.Condition, KeepValues: s.KeepValues, Inflation: s.Inflation,
-			LikelihoodImportance: s.LikelihoodImportance, Seed: s.Seed, StreamKind: uint32(r.cfg.Kind), First: s.First, N: s.N, NoParameters: s.NoParameters}
+			LikelihoodImportance: s.LikelihoodImportance, Seed: s.Seed, StreamKind: uint32(r.cfg.Kind), First: s.First, N: r.cfg.N, NoParameters: s.NoParameters}
 		if s.InvalidObserve == Zero {
 			m.InvalidObserve = Zero
 		}
@@ -301,16 +301,22 @@ func (r *run) directory(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	before := r.manifest
 	r.w, r.manifest = w, m
 	r.cfg.From, r.cfg.Have = next, w.Pending
-	r.cfg.N = max(r.cfg.N, next-r.cfg.First)
-	s.N = r.cfg.N
+	switch ended := before.State == rundir.Complete; {
+	case s.SMC == nil:
+		r.cfg.N = max(r.cfg.N, next-r.cfg.First)
+		s.N = r.cfg.N
+	case ended: // whatever was to be kept, it was enough
+		r.cfg.N = next - r.cfg.First
+	}
 	job, err := r.asked().record()
 	if err != nil {
 		return errors.Join(err, w.Close(rundir.Failed, err))
 	}
 	w.Update(func(m *rundir.Manifest) {
-		if m.N = r.cfg.N; s.N > next-r.cfg.First { // else there is nothing to do, and what was asked for stays
+		if m.N = r.cfg.N; r.cfg.N > next-r.cfg.First { // else there is nothing to do, and what was asked for stays
 			m.Job = job
 		}
 	})

@@ -1,10 +1,11 @@
 package mcmc
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/mathext"
 
@@ -25,6 +26,8 @@ type Block struct {
 	Mean     []float64     // of all elements
 	L        *mat.TriDense // lower triangle
 	Scale    float64       // in (0, 1]
+
+	near []int // where the sites are in traces, most probably
 }
 
 // Dim is the number of coordinates.
@@ -39,141 +42,161 @@ func (b *Block) Dim() int {
 // FirstScale is the scale of a block that has not learned one: that of the best random walk on a normal distribution (G. Roberts, A. Gelman and W. Gilks, 1997).
 func (b *Block) FirstScale() float64 { return math.Min(1, 2.38/math.Sqrt(float64(b.Dim()))) }
 
-// coordinates are those of a value under its distribution, with Σ log |du/dz|; !ok: it has none there.
-func coordinates(d *ppx.Dist, value, out []float64) (lo, hi []float64, logJ float64, ok bool) {
-	lo, hi = make([]float64, len(value)), make([]float64, len(value))
-	if d.Kind.Discrete() || d.Support(lo, hi) != nil {
-		return nil, nil, 0, false
-	}
-	for i, z := range value {
-		u := z
-		switch below, above := !math.IsInf(lo[i], 0), !math.IsInf(hi[i], 0); {
-		case below && above: // from the nearer end, which keeps its digits
-			width := hi[i] - lo[i]
-			if z-lo[i] < hi[i]-z {
-				u = mathext.NormalQuantile((z - lo[i]) / width)
-			} else {
-				u = -mathext.NormalQuantile((hi[i] - z) / width)
-			}
-			logJ += u*u/2 + math.Log(2*math.Pi)/2 - math.Log(width)
-		case below:
-			u = math.Log(z - lo[i])
-			logJ -= u
-		case above:
-			u = -math.Log(hi[i] - z)
-			logJ += u
+// coordinate is that of an element between two ends, with log |du/dz|; !ok: it has none there.
+func coordinate(lo, hi, z float64) (u, logJ float64, ok bool) {
+	u = z
+	switch below, above := !math.IsInf(lo, 0), !math.IsInf(hi, 0); {
+	case below && above: // from the nearer end, which keeps its digits
+		width := hi - lo
+		if z-lo < hi-z {
+			u = mathext.NormalQuantile((z - lo) / width)
+		} else {
+			u = -mathext.NormalQuantile((hi - z) / width)
 		}
-		if out[i] = u; math.IsNaN(u) || math.IsInf(u, 0) {
-			return nil, nil, 0, false
-		}
+		logJ = u*u/2 + math.Log(2*math.Pi)/2 - math.Log(width)
+	case below:
+		u = math.Log(z - lo)
+		logJ = -u
+	case above:
+		u = -math.Log(hi - z)
+		logJ = u
 	}
-	return lo, hi, logJ, true
+	return u, logJ, !math.IsNaN(u) && !math.IsInf(u, 0)
 }
 
-// fromCoordinates is the inverse of coordinates between two ends.
-func fromCoordinates(lo, hi, u, out []float64) {
-	for i, x := range u {
-		switch below, above := !math.IsInf(lo[i], 0), !math.IsInf(hi[i], 0); {
-		case below && above:
-			if x < 0 {
-				out[i] = lo[i] + (hi[i]-lo[i])*math.Erfc(-x/math.Sqrt2)/2
-			} else {
-				out[i] = hi[i] - (hi[i]-lo[i])*math.Erfc(x/math.Sqrt2)/2
-			}
-		case below:
-			out[i] = lo[i] + math.Exp(x)
-		case above:
-			out[i] = hi[i] - math.Exp(-x)
-		default:
-			out[i] = x
-		}
+// fromCoordinate is the inverse of coordinate.
+func fromCoordinate(lo, hi, u float64) float64 {
+	switch below, above := !math.IsInf(lo, 0), !math.IsInf(hi, 0); {
+	case below && above && u < 0:
+		return lo + (hi-lo)*math.Erfc(-u/math.Sqrt2)/2
+	case below && above:
+		return hi - (hi-lo)*math.Erfc(u/math.Sqrt2)/2
+	case below:
+		return lo + math.Exp(u)
+	case above:
+		return hi - math.Exp(-u)
 	}
+	return u
 }
 
-// at are the coordinates of a state, in the order of the block; !ok: it lacks a site.
-func (b *Block) at(s *State) (u []float64, ok bool) {
-	u = make([]float64, b.Dim())
+// placed is where a state stands in a block's coordinates.
+type placed struct {
+	block     *Block
+	ok        bool  // it has all sites of the block, and coordinates there
+	entries   []int // of the block's sites
+	u, lo, hi []float64
+	logJ      float64 // Σ log |du/dz|
+}
+
+// placed finds where a state stands.
+func (s *State) placed(b *Block) *placed {
+	if s.place == nil || s.place.block != b {
+		s.place = b.place(s)
+	}
+	return s.place
+}
+
+func (b *Block) place(s *State) *placed {
+	n := b.Dim()
+	room := make([]float64, 3*n)
+	p := &placed{block: b, entries: make([]int, len(b.Keys)), u: room[:n:n], lo: room[n : 2*n : 2*n], hi: room[2*n:]}
 	i := 0
+	var d ppx.Dist
 	for j, key := range b.Keys {
-		entry, ok := s.at(key, -1)
-		n := b.Elements[j]
-		if !ok || s.Trace.Value(entry).Len() != n || s.Trace.Sites[entry].Origin.Scored() {
-			return nil, false
+		near := -1
+		if b.near != nil {
+			near = b.near[j]
 		}
-		d := s.Trace.Dist(entry)
-		if _, _, _, ok := coordinates(&d, s.Trace.Value(entry).Data, u[i:i+n]); !ok {
-			return nil, false
+		entry, ok := s.at(key, near)
+		size := b.Elements[j]
+		if !ok || s.Trace.Value(entry).Len() != size || s.Trace.Sites[entry].Origin.Scored() {
+			return p
 		}
-		i += n
+		p.entries[j] = entry
+		s.Trace.DistInto(entry, &d)
+		if d.Kind.Discrete() || d.Support(p.lo[i:i+size], p.hi[i:i+size]) != nil {
+			return p
+		}
+		for e, z := range s.Trace.Value(entry).Data {
+			u, logJ, ok := coordinate(p.lo[i+e], p.hi[i+e], z)
+			if !ok {
+				return p
+			}
+			p.u[i+e] = u
+			p.logJ += logJ
+		}
+		i += size
 	}
-	return u, true
+	p.ok = true
+	return p
 }
 
 // block begins a step of the block. A state that lacks one of its sites stays where it is.
 func (k *Kernel) block(m *Move, s *State, draw *dist.Stream) error {
 	b := k.Block
 	m.info.Base, m.info.Sites = BlockOfSites, len(b.Keys)
-	u, ok := b.at(s)
-	if !ok {
+	from := s.placed(b)
+	if !from.ok {
 		return nil
 	}
-	n := len(u)
+	n := len(from.u)
 	shrink := math.Sqrt(1 - b.Scale*b.Scale)
-	xi, step := mat.NewVecDense(n, nil), mat.NewVecDense(n, nil)
-	for i := range n {
-		xi.SetVec(i, mathext.NormalQuantile(draw.Float64()))
+	noise := make([]float64, n)
+	squares := 0.0
+	for i := range noise {
+		noise[i] = mathext.NormalQuantile(draw.Float64())
+		squares += noise[i] * noise[i]
 	}
-	step.MulVec(b.L, xi)
-	changes := map[int]control.Change{}
+	blas64.Trmv(blas.NoTrans, b.L.RawTriangular(), blas64.Vector{N: n, Data: noise, Inc: 1})
+	changes := make(map[int]control.Change, len(b.Keys))
+	values := make([]float64, n)
 	logJ := 0.0
-	i := 0
-	for j, key := range b.Keys {
-		entry, _ := s.at(key, -1)
-		size := b.Elements[j]
-		d, old := s.Trace.Dist(entry), s.Trace.Value(entry).Data
-		to, value := make([]float64, size), make([]float64, size)
-		lo, hi, _, _ := coordinates(&d, old, to)
-		for e := range to {
-			mean := b.Mean[i+e]
-			to[e] = mean + shrink*(to[e]-mean) + b.Scale*step.AtVec(i+e)
-		}
-		fromCoordinates(lo, hi, to, value)
-		_, _, there, ok := coordinates(&d, value, to)
+	for i, u := range from.u {
+		values[i] = fromCoordinate(from.lo[i], from.hi[i], b.Mean[i]+shrink*(u-b.Mean[i])+b.Scale*noise[i])
+		_, there, ok := coordinate(from.lo[i], from.hi[i], values[i])
 		if !ok { // rounding has taken it to an end
 			return nil
 		}
 		logJ += there
-		changes[entry] = control.Change{Value: value}
-		i += size
+	}
+	i := 0
+	for j, entry := range from.entries {
+		end := i + b.Elements[j]
+		changes[entry] = control.Change{Value: values[i:end:end]}
+		i = end
 	}
 	m.back = func(next *State) (float64, error) {
+		to := next.placed(b)
+		if !to.ok {
+			return math.Inf(-1), nil
+		}
 		// The coordinates may be others where supports depend on what has moved.
-		from, to, there := make([]float64, n), make([]float64, n), 0.0
-		i := 0
-		for j, key := range b.Keys {
-			entry, ok := next.at(key, -1)
-			size := b.Elements[j]
-			if !ok {
-				return math.Inf(-1), nil
+		u, there := from.u, from.logJ
+		if !slices.Equal(from.lo, to.lo) || !slices.Equal(from.hi, to.hi) {
+			u, there = make([]float64, n), 0
+			i := 0
+			for j, entry := range from.entries {
+				for _, z := range s.Trace.Value(entry).Data[:b.Elements[j]] {
+					x, logJ, ok := coordinate(to.lo[i], to.hi[i], z)
+					if !ok {
+						return math.Inf(-1), nil
+					}
+					u[i] = x
+					there += logJ
+					i++
+				}
 			}
-			d := next.Trace.Dist(entry)
-			was, _ := s.at(key, -1)
-			_, _, old, ok1 := coordinates(&d, s.Trace.Value(was).Data, to[i:i+size])
-			_, _, _, ok2 := coordinates(&d, next.Trace.Value(entry).Data, from[i:i+size])
-			if !ok1 || !ok2 {
-				return math.Inf(-1), nil
-			}
-			there += old
-			i += size
 		}
-		for i := range to {
-			to[i] -= b.Mean[i] + shrink*(from[i]-b.Mean[i])
+		back := make([]float64, n)
+		for i := range back {
+			back[i] = (u[i] - b.Mean[i] - shrink*(to.u[i]-b.Mean[i])) / b.Scale
 		}
-		var back mat.VecDense
-		if err := back.SolveVec(b.L, mat.NewVecDense(n, to)); err != nil {
-			return 0, fmt.Errorf("the block's covariance: %w", err)
+		blas64.Trsv(blas.NoTrans, b.L.RawTriangular(), blas64.Vector{N: n, Data: back, Inc: 1})
+		behind := 0.0
+		for _, x := range back {
+			behind += x * x
 		}
-		return (mat.Dot(xi, xi)-mat.Dot(&back, &back)/(b.Scale*b.Scale))/2 + there - logJ, nil
+		return (squares-behind)/2 + there - logJ, nil
 	}
 	k.change(m, s, changes)
 	return nil
@@ -196,11 +219,11 @@ func NewBlock(states []*State, weights []float64) *Block {
 		if e.Kind.Discrete() || dim+n > maxBlock {
 			continue
 		}
-		one := Block{Keys: []tracing.Key{e.Key}, Elements: []int{n}}
-		if slices.ContainsFunc(states, func(s *State) bool { _, ok := one.at(s); return !ok }) {
+		one := Block{Keys: []tracing.Key{e.Key}, Elements: []int{n}, near: []int{site}}
+		if slices.ContainsFunc(states, func(s *State) bool { return !one.place(s).ok }) {
 			continue
 		}
-		b.Keys, b.Elements = append(b.Keys, e.Key), append(b.Elements, n)
+		b.Keys, b.Elements, b.near = append(b.Keys, e.Key), append(b.Elements, n), append(b.near, site)
 		dim += n
 	}
 	if dim < 2 {
@@ -208,7 +231,7 @@ func NewBlock(states []*State, weights []float64) *Block {
 	}
 	mean, rows := make([]float64, dim), make([][]float64, len(states))
 	for i, s := range states {
-		rows[i], _ = b.at(s)
+		rows[i] = s.placed(b).u
 		for j, x := range rows[i] {
 			mean[j] += weights[i] * x
 		}

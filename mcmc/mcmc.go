@@ -94,6 +94,7 @@ type State struct {
 	moves  []int // sites that can move
 	index  map[tracing.Key]int
 	replay *control.Replay // of its values
+	place  *placed         // in the coordinates of the block that it was moved by last
 
 	// What the network says of it, once that was asked.
 	proposals []control.Proposal // by entry

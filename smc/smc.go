@@ -40,6 +40,9 @@ type Config struct {
 	Ladder []Rung
 	// Moves is how many moves a particle makes at each rung; Adapt: as many as it takes.
 	Moves int
+	// Keep is how many states of each particle are draws, at most: at the last rung its moves are made so many times (in the manner of waste-free sequential
+	// Monte Carlo: H. Dau and N. Chopin, 2022). 0 means 1. With a Score only the last state counts.
+	Keep int
 	// Offset sets the streams of random numbers apart from those of other populations: 3·N are taken from there.
 	Offset uint32
 	// MaxRuns is the most runs of the simulator; 0: any number.
@@ -51,6 +54,8 @@ type Config struct {
 
 	// Begun hears of all first particles, before anything else.
 	Begun func([]*tracing.Trace) error
+	// Kept hears of the particles in each of the states that are draws, in turn, and tells whether they are enough; the last is that of the end.
+	Kept func(*Population) (enough bool, err error)
 	// Saved is called between rungs, for what is to be kept of them.
 	Saved func(*Population) error
 	// Progress is called between sweeps of moves.
@@ -155,6 +160,10 @@ func Run(ctx context.Context, x engine.Executor, c *Config, from *Population) (*
 				return s.p, err
 			}
 		}
+	}
+	if s.Score != nil && s.Kept != nil {
+		_, err := s.Kept(s.p)
+		return s.p, err
 	}
 	return s.p, nil
 }
@@ -423,27 +432,28 @@ func (s *sampler) rung(ctx context.Context) error {
 	if flat {
 		r.Moves = -1
 	}
-	if err := s.move(ctx, &r, alive, s.kernels(&r, learned, nil)); err != nil {
+	own := s.kernels(&r, learned, nil)
+	if err := s.move(ctx, &r, alive, own); err != nil {
 		return err
 	}
 	p.Next++
 	p.Ladder = append(p.Ladder, r)
-	if p.Beta < 1 {
+	switch {
+	case p.Beta < 1:
 		return nil
+	case s.Score == nil:
+		p.Done = true
+		return s.keep(ctx, &r, alive, own)
 	}
-	p.Done = s.Score == nil
-	if s.Score != nil {
-		p.Splitting, p.LogZ0 = true, slices.Clone(p.LogZ)
-		for island := range s.Islands { // what is killed counts equally
-			if !math.IsInf(p.LogZ[island], -1) {
-				s.resample(island)
-			} else {
-				p.Reached[island] = true
-			}
+	p.Splitting, p.LogZ0 = true, slices.Clone(p.LogZ)
+	for island := range s.Islands { // what is killed counts equally
+		if !math.IsInf(p.LogZ[island], -1) {
+			s.resample(island)
+		} else {
+			p.Reached[island] = true
 		}
-		return s.scores(func(int) bool { return true })
 	}
-	return nil
+	return s.scores(func(int) bool { return true })
 }
 
 // mean of numbers.
@@ -654,6 +664,36 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 	return nil
 }
 
+// keep hands out the states that are kept, and makes the moves of the last rung in between, with what it has learned.
+func (s *sampler) keep(ctx context.Context, r *Rung, moves func(int) bool, own func(int) *mcmc.Kernel) error {
+	if s.Kept == nil {
+		return nil
+	}
+	var who []int
+	for i := range s.p.Particles {
+		if moves(i) {
+			who = append(who, i)
+		}
+	}
+	k := mcmc.NewKernel(s.settings(nil, s.p.Beta))
+	for kept := 1; ; kept++ {
+		if enough, err := s.Kept(s.p); enough || err != nil || kept >= s.Keep {
+			return err
+		}
+		for range r.Moves {
+			if err := s.spent(s.p, len(who)); err != nil {
+				return err
+			}
+			if _, err := s.sweep(ctx, k, own, who, r.Scales, r, false); err != nil {
+				return err
+			}
+			if s.Progress != nil {
+				s.Progress(s.p)
+			}
+		}
+	}
+}
+
 // forgotten is the correlation of the log likelihoods of particles with those before their moves.
 func (s *sampler) forgotten(who []int, before []*tracing.Trace) float64 {
 	var x, y []float64
@@ -810,14 +850,14 @@ func (s *sampler) adapt(walked map[string]*mean, r *Rung, scales mcmc.Scales) {
 }
 
 // Weighted is the particles with their weights: the weight of each, times what its island's evidence is of all; the mean of all weights is the evidence. Rows
-// count from 0, chains are islands, from 1.
-func (p *Population) Weighted() iter.Seq[*tracing.Trace] {
+// count from first, chains are islands, from 1.
+func (p *Population) Weighted(first int64) iter.Seq[*tracing.Trace] {
 	return func(yield func(*tracing.Trace) bool) {
 		n := float64(len(p.Particles)) / float64(len(p.LogZ))
 		for i := range p.Particles {
 			x := &p.Particles[i]
 			t := *x.Trace
-			t.Row, t.Chain = int64(i), uint32(x.Island)+1
+			t.Row, t.Chain = first+int64(i), uint32(x.Island)+1
 			t.From = &tracing.Lineage{Step: p.Step, Parent: tracing.NoRow, SameAs: tracing.NoRow}
 			t.LogWeight, t.LogWeightRest = p.LogZ[x.Island]+x.LogWeight+math.Log(n), 0
 			if !yield(&t) {

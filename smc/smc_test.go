@@ -3,6 +3,7 @@ package smc
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -36,7 +37,7 @@ func particles(t testing.TB, model ppx.Model, c Config) *Population {
 // summary is that of a population.
 func summary(p *Population) *posterior.Summary {
 	s := posterior.NewParticleSummary()
-	for t := range p.Weighted() {
+	for t := range p.Weighted(0) {
 		_ = s.Write(context.Background(), t)
 	}
 	return s
@@ -44,11 +45,16 @@ func summary(p *Population) *posterior.Summary {
 
 // meanOf is that of f over the particles, with the error that the islands tell: that of a ratio of sums.
 func meanOf(p *Population, f func(map[string]float64) float64) (m, se float64) {
-	r := len(p.LogZ)
+	return meanOfDraws(p.Weighted(0), p.LogZ, f)
+}
+
+// meanOfDraws is meanOf of any draws of islands with these evidences.
+func meanOfDraws(draws iter.Seq[*tracing.Trace], logZ []float64, f func(map[string]float64) float64) (m, se float64) {
+	r := len(logZ)
 	a, b := make([]float64, r), make([]float64, r)
 	sumA, sumB := 0.0, 0.0
-	shift := slices.Max(p.LogZ)
-	for t := range p.Weighted() {
+	shift := slices.Max(logZ)
+	for t := range draws {
 		w := math.Exp(t.LogWeight - shift)
 		x := w * f(enginetest.Values(t))
 		a[t.Chain-1] += x
@@ -90,6 +96,43 @@ func TestExactPosteriors(t *testing.T) {
 					within(t, e.Label, m, se, e.Mean, e.SD/math.Sqrt(float64(n)), math.Max(0.3*e.SD, 1e-2))
 				}
 			})
+		}
+	}
+}
+
+// States that are kept along the last moves are draws of the posterior too: each adds to what is known, and they can be told to be enough.
+func TestKeptStates(t *testing.T) {
+	for _, i := range []int{0, 3, 4} { // GUM, Marsaglia's loop, the hidden Markov model
+		c := enginetest.Cases()[i]
+		k := mcmc.Kernel{Seed: 3, Data: c.Data, Condition: true, Walk: 0.5}
+		var draws []*tracing.Trace
+		var logZ []float64
+		keep := func(n, enough int) (*posterior.Summary, uint64) {
+			draws = nil
+			s := posterior.NewParticleSummary()
+			states := 0
+			p := particles(t, c.Model, Config{Kernel: k, N: 1024, Islands: 32, Moves: Adapt, Keep: n, Kept: func(p *Population) (bool, error) {
+				states++
+				for t := range p.Weighted(int64(s.Weights.N)) {
+					_ = s.Write(context.Background(), t)
+					draws, logZ = append(draws, t), p.LogZ
+				}
+				return states == enough, nil
+			}})
+			if want := min(n, enough); states != want || s.Weights.N != uint64(1024*want) {
+				t.Errorf("%s: %d states, %d draws", c.Name, states, s.Weights.N)
+			}
+			return s, p.Runs
+		}
+		one, runs := keep(1, 99)
+		some, fewer := keep(16, 3)
+		many, more := keep(16, 99)
+		if !(runs < fewer && fewer < more) || many.ESS() < 2*one.ESS() || math.Abs(many.Weights.LogEvidence()-one.Weights.LogEvidence()) > 1e-9 {
+			t.Errorf("%s: effective sample size %g with %d runs, %g with %d, %g with %d", c.Name, one.ESS(), runs, some.ESS(), fewer, many.ESS(), more)
+		}
+		for _, e := range c.Want {
+			m, se := meanOfDraws(slices.Values(draws), logZ, e.Of)
+			within(t, c.Name+" "+e.Label, m, se, e.Mean, e.SD/128, 0.1*e.SD+1e-3)
 		}
 	}
 }

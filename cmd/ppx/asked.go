@@ -96,7 +96,7 @@ func (a *asked) goOn(f *pflag.FlagSet) (*jobs.Spec, error) {
 	f.Visit(func(flag *pflag.Flag) {
 		name := setting(flag.Name)
 		changed[name] = true
-		decides := slices.Contains([]string{"observe", "observe-file", "from", "embed", "chains", "warmup", "thin", "each", "islands", "moves", "kernel", "ladder", "score", "above", "at-least"}, flag.Name) || a.spec.Has(name)
+		decides := slices.Contains([]string{"observe", "observe-file", "from", "embed", "chains", "warmup", "thin", "each", "islands", "keep", "moves", "kernel", "ladder", "score", "above", "at-least"}, flag.Name) || a.spec.Has(name)
 		if err == nil && decides && !jobs.Free(name) && name != "out" && name != "method" && name != "network" {
 			err = usagef("--%s: a job that goes on takes it from its folder (-n and --max-time may extend it)", flag.Name)
 		}

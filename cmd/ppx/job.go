@@ -139,6 +139,7 @@ words when they are bad.`,
 	f.Uint64Var(&j.mcmc.Thin, "thin", j.mcmc.Thin, "lmh, rmh, ic-mh: keep every so many-th step")
 	j.smc = jobs.DefaultSMC()
 	f.IntVar(&j.smc.Islands, "islands", j.smc.Islands, "smc: number of islands that the particles (-n) live on, alone with each other: they tell the errors")
+	f.IntVar(&j.smc.Keep, "keep", j.smc.Keep, "smc: states of each particle that are draws: the moves of the last rung are made so many times")
 	f.StringVar(&j.moves, "moves", "auto", "smc: moves of each particle at each rung, or auto: as many as it takes")
 	f.StringVar(&j.smc.Kernel, "kernel", j.smc.Kernel, "smc: how particles move: lmh, rmh or, with a network, ic-mh")
 	f.StringVar(&j.smc.Ladder, "ladder", "", "smc: run directory of another smc, of another seed, whose rungs, moves and scales are used as they are: the evidence is then unbiased")

@@ -54,7 +54,7 @@ func TestParticles(t *testing.T) {
 func TestKilledParticles(t *testing.T) {
 	s := newSession(t)
 	sim := append([]string{"--"}, testbed.Simulator(t, "marsaglia", "cpp")...)
-	command := words("infer --quiet --seed 3 --method smc --observe obs0=8 --observe obs1=9 --save-every 1ms -n 8000")
+	command := words("infer --quiet --seed 3 --method smc --observe obs0=8 --observe obs1=9 --save-every 1ms -n 4000 --keep 5")
 	s.run(0, args(command, words("--workers 1 --out one"), sim)...)
 	s.run(0, args(command, words("--workers 3 --out three"), sim)...)
 	want := contents(t, filepath.Join(s.dir, "one"))
@@ -65,7 +65,7 @@ func TestKilledParticles(t *testing.T) {
 		list, _ := filepath.Glob(filepath.Join(s.dir, "broken", "particles-*", "state.json"))
 		return strings.Join(list, " ")
 	}
-	for i := range 2 {
+	for i := range 3 {
 		more := args(command, words("--out broken"), sim)
 		if i > 0 {
 			more = words("infer --resume --quiet --out broken")
@@ -75,7 +75,14 @@ func TestKilledParticles(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		testbed.Wait(t, "another rung", func() bool { return kept() != before && kept() != "" })
+		if i < 2 {
+			testbed.Wait(t, "another rung", func() bool { return kept() != before && kept() != "" })
+		} else { // among the states that are kept
+			testbed.Wait(t, "draws", func() bool {
+				list, _ := filepath.Glob(filepath.Join(s.dir, "broken", "draws", "part-*"))
+				return len(list) > 0
+			})
+		}
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +121,9 @@ func TestParticlesThatAreRefused(t *testing.T) {
 		"infer --method smc --seed 1 --ladder run --observe y=1 -n 320 --out l1": "was made with the same --seed",
 		"infer --method is --islands 4 --observe y=1":                            "--islands does not go with --method is, but with smc",
 		"infer --method smc --islands 0 --observe y=1":                           "--islands 0: want a number from 1",
-		"infer --method smc --target-ess 50 --observe y=1":                       "--target-ess does not go with --method smc",
+		"infer --method smc --target-ess 50 --observe y=1":                       "--target-ess with --method smc stops what --keep goes on with",
+		"infer --method smc --keep -1 --observe y=1":                             "--keep -1: want a number from 1",
+		"infer --method smc --keep 4 --score x --above 1 --observe y=1":          "--keep goes without --score",
 	} {
 		list := words(command)
 		if strings.HasPrefix(command, "infer --method") {

@@ -102,6 +102,7 @@ type Acceptance struct {
 // many as it has particles; errors are those between islands.
 type Particles struct {
 	Islands     int      `json:"islands"`
+	Keep        int      `json:"keep"`             // states of each particle that are draws
 	Moves       int      `json:"moves"`            // that were asked for at each rung; −1: as many as it takes
 	From        string   `json:"from,omitempty"`   // run that has taught the ladder; "": this one, which makes its evidence biased a little
 	Runs        uint64   `json:"runs"`             // of the simulator, in all
