@@ -254,59 +254,77 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 	}
 }
 
-// Chains on C++ simulators, delegated and statement by statement, are those in this process, to rounding.
+// Chains on simulators, delegated and statement by statement, are those in this process, to rounding: on all models in C++, on two of them with every client.
 func TestChainsOverSockets(t *testing.T) {
+	kernels := map[string]Kernel{"lmh": {}, "rmh": {Walk: 0.5}}
 	for _, c := range enginetest.Cases() {
-		name, _, _ := strings.Cut(c.Name, "(")
-		k := NewKernel(Kernel{Seed: 7, Data: c.Data, Condition: true, Walk: 0.5})
-		of := func(tr *tracing.Trace) (x []float64) {
-			for i := range tr.Sites {
-				x = append(x, tr.Value(i).Data...)
-			}
-			return x
+		model, data, _ := strings.Cut(c.Name, "(")
+		if data == "4,3)" {
+			continue
 		}
-		chain := func(x engine.Executor) (out [][]float64, accepted int) {
-			s, err := k.Start(context.Background(), x, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range uint64(300) {
-				next, info, err := k.Step(context.Background(), x, 1, i, s, i < 100)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if info.Accepted {
-					accepted++
-				}
-				s = next
-				out = append(out, of(s.Trace))
-			}
-			return out, accepted
-		}
+		want := map[string][][]float64{}
 		local := engine.NewLocal(c.Model, 1)
-		want, accepted := chain(local)
+		for name, k := range kernels {
+			var accepted int
+			want[name], accepted = chainOn(t, local, k, c.Data)
+			if accepted < 3 || accepted > 299 {
+				t.Errorf("%s, %s: %d of 300 steps are accepted", c.Name, name, accepted)
+			}
+		}
 		if err := local.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if accepted < 20 || accepted > 299 {
-			t.Errorf("%s: %d of 300 steps are accepted", c.Name, accepted)
+		languages := []string{"cpp"}
+		if model == "gum" || model == "branching" {
+			languages = []string{"cpp", "python", "go"}
 		}
-		for _, plain := range []bool{false, true} {
-			p, err := engine.Open(context.Background(), engine.Options{Command: testbed.Simulator(t, name, "cpp"), Workers: 1, Plain: plain})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, _ := chain(p)
-			if err := p.Close(); err != nil {
-				t.Fatal(err)
-			}
-			for i := range got {
-				if !slices.EqualFunc(got[i], want[i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
-					t.Fatalf("%s, plain %v: step %d: %v, in process %v", c.Name, plain, i, got[i], want[i])
+		for _, language := range languages {
+			for _, plain := range []bool{false, true} {
+				p, err := engine.Open(context.Background(), engine.Options{Command: testbed.Simulator(t, model, language), Workers: 1, Plain: plain})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for name, k := range kernels {
+					got, _ := chainOn(t, p, k, c.Data)
+					for i := range got {
+						if !slices.EqualFunc(got[i], want[name][i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
+							t.Fatalf("%s, %s, %s, plain %v: step %d: %v, in process %v", c.Name, name, language, plain, i, got[i], want[name][i])
+						}
+					}
+				}
+				if err := p.Close(); err != nil {
+					t.Fatal(err)
 				}
 			}
 		}
 	}
+}
+
+// chainOn is the values of 300 steps, a third of them warm-up, and how many were accepted.
+func chainOn(t *testing.T, x engine.Executor, k Kernel, data control.Data) (out [][]float64, accepted int) {
+	t.Helper()
+	k.Seed, k.Data, k.Condition = 7, data, true
+	kernel := NewKernel(k)
+	s, err := kernel.Start(context.Background(), x, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(300) {
+		next, info, err := kernel.Step(context.Background(), x, 1, i, s, i < 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Accepted {
+			accepted++
+		}
+		s = next
+		var row []float64
+		for i := range s.Trace.Sites {
+			row = append(row, s.Trace.Value(i).Data...)
+		}
+		out = append(out, row)
+	}
+	return out, accepted
 }
 
 // BenchmarkStep is a step on the hidden Markov model, in this process: the run, and the bookkeeping.

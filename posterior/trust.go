@@ -46,6 +46,7 @@ const (
 	Unfamiliar    = "outside-training"
 	HighRhat      = "high-rhat"
 	OneChain      = "one-chain"
+	StuckChains   = "stuck-chains"
 	OneIsland     = "one-island"
 	Extinct       = "islands-extinct"
 	FewMoved      = "few-moved"
@@ -206,6 +207,9 @@ func (s *Summary) judgeChains(t *Trust) {
 	case len(s.Chained.count) == 1:
 		t.add(None, OneChain, "", "one chain cannot tell whether it has seen all: run several (--chains)")
 	case c.Rhat > noRhat:
+		if v, text := s.apart(); text != "" {
+			t.add(None, StuckChains, v, "chains never leave a part of the values of %s: %s; their steps do not connect these, and how much each holds is not known: use --method smc or auto", v, text)
+		}
 		t.add(None, HighRhat, "", "R̂ = %.3g is above %.1f: the chains have not found the same distribution; run them longer (--warmup, -n), or use a method that finds all modes", c.Rhat, noRhat)
 	case c.Rhat > highRhat:
 		t.add(Doubtful, HighRhat, "", "R̂ = %.3f is above %.2f: the chains do not agree yet; run them longer (-n)", c.Rhat, highRhat)

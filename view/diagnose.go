@@ -23,8 +23,19 @@ type Diagnosis struct {
 	Verdict  posterior.Verdict `json:"verdict"`
 	Findings []Finding         `json:"findings"`
 	Ladder   []rundir.Rung     `json:"ladder,omitempty"` // that particles have climbed
+	Mixing   []Mixing          `json:"mixing,omitempty"` // of chains, the worst first
 
 	result *Posterior
+}
+
+// Mixing is how one variable goes along chains.
+type Mixing struct {
+	Name            string   `json:"name"`
+	Rhat            *Number  `json:"rhat,omitempty"`
+	Bulk            Number   `json:"bulk_ess"`
+	Tail            Number   `json:"tail_ess"`
+	Time            Number   `json:"autocorrelation_time"` // draws for each that counts
+	Autocorrelation []Number `json:"autocorrelation"`      // of draws 1, 10 and 100 apart
 }
 
 // Finding is one thing that was looked at.
@@ -48,6 +59,7 @@ var advice = map[string][2]string{
 	posterior.CutOff:        {"runs that take long are missing: if they are long for a reason, so are the values that make them long", "give the job more time, or limit runs (--run-timeout), which counts them as failed"},
 	posterior.Unfamiliar:    {"a network answers for data like those of its training; for others its proposals may be anything, and what they miss has no weight", "see whether the model can make such data at all: ppx predict RUN; compare with a run without the network; train one on a wider prior (--prior-inflation)"},
 	posterior.HighRhat:      {"each chain has seen another part of the posterior, or is still on its way: figures of all together are of neither", "run the chains longer (--warmup, -n), start more of them (--chains); if they stay apart the posterior has modes that single steps do not connect: compare with importance sampling"},
+	posterior.StuckChains:   {"each of these chains has stayed where it began; together they say where modes are, and nothing of their weights", "--method smc, whose particles come from all modes with their weights, or auto; or more chains, to see more modes"},
 	posterior.OneChain:      {"one chain that has missed a mode looks as good as one that has not", "run several: --chains 8"},
 	posterior.OneIsland:     {"particles of one island descend from each other: only independent islands tell errors", "use several: --islands 16"},
 	posterior.Extinct:       {"an island whose particles are all dead counts as an evidence of zero: right on average, but a sign that there are too few", "take more particles: -n"},
@@ -112,6 +124,7 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 	w := p.Sum.Weights
 	if p.Rhat != nil && w.N > 0 {
 		add(posterior.Good, "chains", p.figures(), "the smallest effective sample size of all variables, the log joint density and the number of statements; R̂ compares variances between and within chains: above 1.01 they do not agree", "")
+		d.Mixing = mixings(p.Sum)
 		hardlyMove(o.Manifest.Chains.Acceptance, "run longer, or use --method rmh", add)
 	}
 	if p.Rhat == nil && p.Islands == 0 && p.Conditioned && w.N > 0 && !math.IsNaN(w.Largest()) {
@@ -175,6 +188,10 @@ func (d *Diagnosis) Text(w io.Writer) {
 		fmt.Fprintln(w)
 		d.ladder().Print(w)
 	}
+	if len(d.Mixing) > 0 {
+		fmt.Fprintln(w)
+		d.mixing().Print(w)
+	}
 	for _, f := range d.Findings {
 		mark := map[posterior.Verdict]string{posterior.None: "✗", posterior.Doubtful: "!", posterior.Good: "·"}[f.Verdict]
 		fmt.Fprintf(w, "\n%s %s\n", mark, wrap(ppx.Printable(f.Text), 2))
@@ -185,6 +202,48 @@ func (d *Diagnosis) Text(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", wrap("do: "+f.Do, 2))
 		}
 	}
+}
+
+// mixings are how the variables of chains go along them.
+func mixings(s *posterior.Summary) (out []Mixing) {
+	for _, m := range s.Mixings() {
+		x := Mixing{Name: m.Name, Bulk: Number(m.Bulk), Tail: Number(m.Tail), Time: Number(float64(s.Weights.N) / m.Bulk)}
+		if !math.IsNaN(m.Rhat) {
+			r := Number(m.Rhat)
+			x.Rhat = &r
+		}
+		for _, r := range m.Autocorrelation {
+			x.Autocorrelation = append(x.Autocorrelation, Number(r))
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// mixing is the table of those that mix worst.
+func (d *Diagnosis) mixing() *Table {
+	const most = 12
+	t := &Table{Header: []string{"", ">R̂", ">bulk ESS", ">tail ESS", ">draws each", ">autocorrelation 1 apart", ">10", ">100"}}
+	for i, m := range d.Mixing {
+		if i == most && len(d.Mixing) > most+1 {
+			t.Add(fmt.Sprintf("… %d that mix better …", len(d.Mixing)-most), "", "", "", "", "", "", "")
+			break
+		}
+		rhat := ""
+		if m.Rhat != nil {
+			rhat = fmt.Sprintf("%.3f", float64(*m.Rhat))
+		}
+		row := []string{ppx.Printable(m.Name), rhat, Figure(math.Round(float64(m.Bulk))), Figure(math.Round(float64(m.Tail))), fmt.Sprintf("%.1f", float64(m.Time))}
+		for _, r := range m.Autocorrelation {
+			cell := ""
+			if !math.IsNaN(float64(r)) {
+				cell = fmt.Sprintf("%.2f", float64(r))
+			}
+			row = append(row, cell)
+		}
+		t.Add(row...)
+	}
+	return t
 }
 
 // ladder is the way of particles, its ends if it is long.

@@ -90,8 +90,11 @@ func TestChainsThatAreNotTrusted(t *testing.T) {
 	s := newSession(t)
 	s.run(0, args(words("infer --quiet --seed 1 --method rmh --chains 6 --warmup 200 -n 1200 --observe y=0 --out modes"), model("two-modes"))...)
 	p := s.posteriorOf(t, "modes")
-	if p.Trust.Verdict != "none" || p.Trust.Reasons[0].Code != "high-rhat" {
+	if p.Trust.Verdict != "none" || p.Trust.Reasons[0].Code != "stuck-chains" || p.Trust.Reasons[1].Code != "high-rhat" {
 		t.Errorf("%+v", p.Trust)
+	}
+	if text, _ := s.run(0, words("diagnose modes")...); !strings.Contains(text, "chains never leave a part of the values of x") || !strings.Contains(text, "autocorrelation 1 apart") {
+		t.Error(text)
 	}
 	s.run(1, args(words("infer --quiet --strict --seed 1 --method lmh --chains 1 -n 1000 --observe y=1 --out alone"), model("pair"))...)
 	if p := s.posteriorOf(t, "alone"); p.Trust.Verdict != "none" || p.Trust.Reasons[0].Code != "one-chain" {
