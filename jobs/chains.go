@@ -92,12 +92,23 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 		timer := time.AfterFunc(t, func() { cancel(errTime) })
 		defer timer.Stop()
 	}
+	begun := make(chan struct{}) // the first chain has found a start: where there is none, one has to look for it
 	kept, together := make([]chan *tracing.Trace, c.Chains), engine.NewTogether(ctx, r.pool)
 	var wg sync.WaitGroup
 	for i := range kept {
 		kept[i] = make(chan *tracing.Trace, 64)
 		wg.Go(func() {
-			if err := r.chain(ctx, k, together, i, kept[i]); err != nil {
+			if i > 0 {
+				select {
+				case <-begun:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err := r.chain(ctx, k, together, i, begun, kept[i]); err != nil {
+				if errors.Is(err, mcmc.ErrStart) {
+					err = fmt.Errorf("%w%s; particles may find some (--method smc)", err, r.impossible(ctx))
+				}
 				if errors.Is(err, mcmc.ErrPath) {
 					err = Misuse{fmt.Errorf("%w; chains need one that does the same with the same values (--force goes on, for what it is worth)", err)}
 				}
@@ -143,11 +154,14 @@ var errTime = errors.New("time limit")
 
 // chain runs one chain and hands on what it keeps. A chain that goes on makes its warm-up again, which is the same to the bit, for the scales that it has
 // learned, and then goes on from its last recorded draw.
-func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Together, index int, kept chan<- *tracing.Trace) error {
+func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Together, index int, begun chan<- struct{}, kept chan<- *tracing.Trace) error {
 	c, chain := r.spec.MCMC, uint32(index)+1
 	s, err := k.Start(ctx, r.pool, chain)
 	if err != nil {
 		return err
+	}
+	if index == 0 {
+		close(begun)
 	}
 	together.Join()
 	defer together.Leave()

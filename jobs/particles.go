@@ -237,7 +237,7 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 		if p != nil {
 			where = fmt.Sprintf("at rung %d, β = %.3g", p.Next+1, p.Beta)
 		}
-		return out, fmt.Errorf("%w: the time (--max-time) was over %s; particles say nothing before the end", ErrInterrupted, where)
+		return out, fmt.Errorf("%w: the time (--max-time) was over %s; particles say nothing before the end, and a rung that was not finished is begun again: go on with a longer --max-time", ErrInterrupted, where)
 	case errors.Is(err, mcmc.ErrPath):
 		return out, Misuse{fmt.Errorf("%w; particles need one that does the same with the same values (--force goes on, for what it is worth)", err)}
 	case errors.Is(err, smc.ErrBudget):

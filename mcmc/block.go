@@ -44,6 +44,9 @@ func (b *Block) FirstScale() float64 { return math.Min(1, 2.38/math.Sqrt(float64
 
 // coordinate is that of an element between two ends, with log |du/dz|; !ok: it has none there.
 func coordinate(lo, hi, z float64) (u, logJ float64, ok bool) {
+	if !(z > lo && z < hi) { // as where the ends have moved
+		return 0, 0, false
+	}
 	u = z
 	switch below, above := !math.IsInf(lo, 0), !math.IsInf(hi, 0); {
 	case below && above: // from the nearer end, which keeps its digits

@@ -191,24 +191,34 @@ func (k *Kernel) Independent(engine.Draw) engine.Stack {
 // Start draws from the prior until a trace has a finite weight. Errors: ErrStart, ErrFixed, those of the executor.
 func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*State, error) {
 	stack := engine.Stack{k.condition, control.Prior{}}
-	failed := 0
-	for i := range uint64(maxTries) {
-		t, err := x.Execute(ctx, engine.Task{Draw: k.draw(chain, i), Stack: func(engine.Draw) engine.Stack { return stack }})
-		switch {
-		case errors.Is(err, engine.ErrGivenUp):
-			if failed++; failed > 2 && failed == int(i)+1 || failed > maxFailed && 2*failed > int(i) {
-				return nil, fmt.Errorf("%d of the first %d runs failed: %w", failed, i+1, err)
+	failed, i := 0, uint64(0)
+	// One, and then more and more together: where the first is no start, many may be none.
+	for group := uint64(1); i < maxTries; group = min(2*group, 256) {
+		next, end := i, min(i+group, maxTries)
+		source := func() (engine.Task, bool) {
+			if next == end {
+				return engine.Task{}, false
 			}
-			continue
-		case err != nil:
-			return nil, err
+			next++
+			return engine.Task{Draw: k.draw(chain, next-1), Stack: func(engine.Draw) engine.Stack { return stack }, Left: int(end - next)}, true
 		}
-		if w := k.logTarget(t); !math.IsInf(w, 0) && !math.IsNaN(w) {
-			s := k.Resume(t, nil)
-			if len(s.moves) == 0 {
-				return nil, fmt.Errorf("%w: the run has no Sample that is not fixed by data", ErrFixed)
+		for t, err := range x.Stream(ctx, source, nil) {
+			if err != nil {
+				return nil, err
 			}
-			return s, k.Repeat(ctx, x, s, k.draw(chain, maxTries))
+			if i++; t.Status != tracing.OK {
+				if failed++; failed > 2 && failed == int(i) || failed > maxFailed && 2*failed > int(i) {
+					return nil, fmt.Errorf("%w: %d of the first %d runs failed: %s", engine.ErrGivenUp, failed, i, t.Error)
+				}
+				continue
+			}
+			if w := k.logTarget(t); !math.IsInf(w, 0) && !math.IsNaN(w) {
+				s := k.Resume(t, nil)
+				if len(s.moves) == 0 {
+					return nil, fmt.Errorf("%w: the run has no Sample that is not fixed by data", ErrFixed)
+				}
+				return s, k.Repeat(ctx, x, s, k.draw(chain, maxTries))
+			}
 		}
 	}
 	return nil, fmt.Errorf("%w: none of %d draws of the prior is possible under the data", ErrStart, maxTries)

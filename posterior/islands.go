@@ -171,6 +171,9 @@ func (s *Summary) judgeParticles(t *Trust, f Facts) {
 		}
 	}
 	switch {
+	case n == 0:
+		t.add(None, FewDraws, "", "no particle has come to the end: they say something there, and not before; give them more time, or runs")
+		return
 	case n < fewDraws:
 		t.add(None, FewDraws, "", "%d particles are too few for any figure; take more (-n)", n)
 		return

@@ -78,3 +78,4 @@ cmake --build "$dir/fp" --target ppx_bench_client >/dev/null
 "$dir/fp/adapters/cpp/tests/ppx_bench_client" | tail -2
 
 python3 bench/networks.py
+python3 bench/methods.py

@@ -25,6 +25,8 @@ var (
 	ErrStart = errors.New("no start for particles")
 	// ErrBudget says that the runs that may be made are not enough for the next rung.
 	ErrBudget = errors.New("the budget is too small")
+	// ErrReach says that the score does not come to its level.
+	ErrReach = errors.New("the score is out of reach")
 )
 
 // Config is what particles are to do.
@@ -124,7 +126,7 @@ type sampler struct {
 	halves [2]*mcmc.Block
 }
 
-// Run takes particles to the end, from where they stand if that is not nil; what the Ladder settles is not learned again. Errors: ErrStart, ErrBudget,
+// Run takes particles to the end, from where they stand if that is not nil; what the Ladder settles is not learned again. Errors: ErrStart, ErrBudget, ErrReach,
 // those of the executor and the functions of c.
 func Run(ctx context.Context, x engine.Executor, c *Config, from *Population) (*Population, error) {
 	own := *c
@@ -433,7 +435,7 @@ func (s *sampler) rung(ctx context.Context) error {
 		r.Moves = -1
 	}
 	own := s.kernels(&r, learned, nil)
-	if err := s.move(ctx, &r, alive, own); err != nil {
+	if err := s.move(ctx, &r, alive, own, nil); err != nil {
 		return err
 	}
 	p.Next++
@@ -589,8 +591,8 @@ func (s *sampler) learnBlock(of func(island int) bool) *mcmc.Block {
 }
 
 // move makes the moves of a rung: those of particles for which moves is true, by their kernels. Rung says how many; 0: until the
-// particles have moved, and what it takes is learned; −1: none.
-func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own func(int) *mcmc.Kernel) error {
+// particles have moved, and what it takes is learned, and settled, if there is one, agrees; −1: none.
+func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own func(int) *mcmc.Kernel, settled func() bool) error {
 	p := s.p
 	var who []int
 	for i := range p.Particles {
@@ -635,7 +637,7 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		if s.Progress != nil {
 			s.Progress(p)
 		}
-		if adapt && s.Moves < 0 && (moved >= wantedMoves*sites || moved >= leastMoves*sites && s.forgotten(who, before) < wantedMoves) {
+		if adapt && s.Moves < 0 && (moved >= wantedMoves*sites || moved >= leastMoves*sites && s.forgotten(who, before) < wantedMoves) && (settled == nil || settled()) {
 			break
 		}
 	}

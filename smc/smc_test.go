@@ -341,6 +341,12 @@ func TestRareEvents(t *testing.T) {
 		}
 		return gosim.Scalar(sum)
 	})
+	counted := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		for range 3 {
+			r.Sample("a", gosim.Categorical(1, 1, 1))
+		}
+		return gosim.Scalar(r.Sample("k", gosim.Poisson(4)))
+	})
 	score := func(t *tracing.Trace) (float64, error) { return t.Result.Float(), nil }
 	for _, c := range []struct {
 		name    string
@@ -355,6 +361,8 @@ func TestRareEvents(t *testing.T) {
 		// Σ of ten Exp(1) above 40; at least four of Bin(20, .006), whose scores are full of ties.
 		{"sum", waiting, 40, false, 3.925932e-9, 400, 20, 5},
 		{"coins", coins, 4, true, 5.814541e-6, 1000, 20, 5},
+		// P(Poisson(4) ≥ 14), among sites that are none of the score's, with moves until the score has changed.
+		{"count among others", counted, 14, true, 7.632842e-5, 400, Adapt, 5},
 	} {
 		if verify {
 			c.n, c.repeats = 1000, 20
@@ -383,6 +391,33 @@ func TestRareEvents(t *testing.T) {
 		if _, sd := stat.MeanStdDev(logs, nil); verify && sd > 0.35 {
 			t.Errorf("%s: the logarithm of P̂ has the standard deviation %g", c.name, sd)
 		}
+	}
+}
+
+// Blocks of sites whose bounds are other sites' values: a move may leave no way back.
+func TestBoundsThatMove(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Uniform(0, 1))
+		y := r.Sample("y", gosim.Uniform(0, x))
+		r.Observe("d", gosim.Normal(y, 0.05))
+		return gosim.Scalar(x)
+	})
+	z, ex, ey := 0.0, 0.0, 0.0 // by quadrature
+	const n = 1000
+	for i := range n {
+		x := (float64(i) + 0.5) / n
+		for j := range n {
+			y := (float64(j) + 0.5) / n * x
+			w := math.Exp(-(y-0.9)*(y-0.9)/0.005) / math.Sqrt(2*math.Pi) / 0.05 / n / n
+			z, ex, ey = z+w, ex+w*x, ey+w*y
+		}
+	}
+	p := particles(t, model, Config{Kernel: mcmc.Kernel{Seed: 1, Data: control.Data{"d": dist.Scalar(0.9)}, Walk: 0.5}, N: 4096, Islands: 64, Moves: Adapt})
+	s := summary(p)
+	within(t, "log evidence", s.Weights.LogEvidence(), s.LogEvidenceSE(), math.Log(z), 1e-3, 0.2)
+	for name, want := range map[string]float64{"x": ex / z, "y": ey / z} {
+		m, se := meanOf(p, func(v map[string]float64) float64 { return v[name] })
+		within(t, name, m, se, want, 1e-4, 0.01)
 	}
 }
 

@@ -18,6 +18,9 @@ const firstLevel = 1 << 32
 // killed is the share of an island's particles that a level kills.
 const killed = 0.1
 
+// leastLogP is how rare an event may be: 1e-100.
+const leastLogP = -230
+
 // scores asks for the scores of particles.
 func (s *sampler) scores(of func(int) bool) error {
 	for i := range s.p.Particles {
@@ -40,9 +43,6 @@ func (s *sampler) beyond(score float64) bool { return score > s.Level || s.AtLea
 // survivors take their places, and move where the score is above the level. The probability that is left is unbiased so.
 func (s *sampler) split(ctx context.Context) error {
 	p := s.p
-	if p.Next > maxRungs {
-		return fmt.Errorf("after %d levels of the score it still is below %g", maxRungs, s.Level)
-	}
 	levels := make([]float64, s.Islands)
 	var level mean
 	fresh := make([]bool, s.N)
@@ -106,8 +106,26 @@ func (s *sampler) split(ctx context.Context) error {
 			return err == nil && score > levels[island]
 		}
 	}
+	if rarest := slices.Max(p.LogZ) - slices.Max(p.LogZ0); rarest < leastLogP {
+		return fmt.Errorf("%w: it is below %.6g with a probability of all but 1e-100; it may have no larger values", ErrReach, level.of())
+	}
 	moves := func(i int) bool { return fresh[i] }
-	if err := s.move(ctx, &r, moves, s.kernels(&r, learned, above)); err != nil {
+	// Copies that have moved at sites that are none of the score's are copies still.
+	old, changed := map[int]float64{}, map[int]bool{}
+	for i := range fresh {
+		if fresh[i] {
+			old[i] = p.Particles[i].Score
+		}
+	}
+	settled := func() bool {
+		for i, before := range old {
+			if score, err := s.Score(p.Particles[i].Trace); err != nil || score != before {
+				changed[i] = true
+			}
+		}
+		return 2*len(changed) >= len(old)
+	}
+	if err := s.move(ctx, &r, moves, s.kernels(&r, learned, above), settled); err != nil {
 		return err
 	}
 	if err := s.scores(moves); err != nil {

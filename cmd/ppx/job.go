@@ -251,6 +251,9 @@ func simulators(s engine.Stats) string {
 // particles are the settings of a method that moves particles.
 func (j *job) particles(f *pflag.FlagSet) (err error) {
 	s, x := j.spec, &j.smc
+	if x.Keep < 1 {
+		return usagef("--keep %d: want a number from 1", x.Keep)
+	}
 	if x.Moves = smc.Adapt; j.moves != "auto" {
 		if x.Moves, err = strconv.Atoi(j.moves); err != nil || x.Moves < 0 {
 			return usagef("--moves %s: want a number, or auto", ppx.Quote(j.moves))

@@ -122,6 +122,7 @@ func TestParticlesThatAreRefused(t *testing.T) {
 		"infer --method is --islands 4 --observe y=1":                            "--islands does not go with --method is, but with smc",
 		"infer --method smc --islands 0 --observe y=1":                           "--islands 0: want a number from 1",
 		"infer --method smc --target-ess 50 --observe y=1":                       "--target-ess with --method smc stops what --keep goes on with",
+		"infer --method smc --keep 0 --observe y=1":                              "--keep 0: want a number from 1",
 		"infer --method smc --keep -1 --observe y=1":                             "--keep -1: want a number from 1",
 		"infer --method smc --keep 4 --score x --above 1 --observe y=1":          "--keep goes without --score",
 	} {
