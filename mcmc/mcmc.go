@@ -192,23 +192,36 @@ func (k *Kernel) Independent(engine.Draw) engine.Stack {
 func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*State, error) {
 	stack := engine.Stack{k.condition, control.Prior{}}
 	failed, i := 0, uint64(0)
-	// One, and then more and more together: where the first is no start, many may be none.
-	for group := uint64(1); i < maxTries; group = min(2*group, 256) {
+	// One by one, and then more and more together: where the first are no start, many may be none.
+	for group := uint64(1); i < maxTries; {
 		next, end := i, min(i+group, maxTries)
-		source := func() (engine.Task, bool) {
-			if next == end {
-				return engine.Task{}, false
-			}
+		task := func() engine.Task {
 			next++
-			return engine.Task{Draw: k.draw(chain, next-1), Stack: func(engine.Draw) engine.Stack { return stack }, Left: int(end - next)}, true
+			return engine.Task{Draw: k.draw(chain, next-1), Stack: func(engine.Draw) engine.Stack { return stack }, Left: int(end - next)}
 		}
-		for t, err := range x.Stream(ctx, source, nil) {
+		source := func() (t engine.Task, ok bool) {
+			if ok = next < end; ok {
+				t = task()
+			}
+			return t, ok
+		}
+		draws := x.Stream(ctx, source, nil)
+		if group == 1 { // a model that always fails is found soon
+			draws = func(yield func(*tracing.Trace, error) bool) {
+				t, err := x.Execute(ctx, task())
+				if errors.Is(err, engine.ErrGivenUp) && t != nil {
+					err = nil
+				}
+				yield(t, err)
+			}
+		}
+		for t, err := range draws {
 			if err != nil {
 				return nil, err
 			}
 			if i++; t.Status != tracing.OK {
 				if failed++; failed > 2 && failed == int(i) || failed > maxFailed && 2*failed > int(i) {
-					return nil, fmt.Errorf("%w: %d of the first %d runs failed: %s", engine.ErrGivenUp, failed, i, t.Error)
+					return nil, fmt.Errorf("%d of the first %d runs failed: %w: %s", failed, i, engine.ErrGivenUp, t.Error)
 				}
 				continue
 			}
@@ -219,6 +232,9 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 				}
 				return s, k.Repeat(ctx, x, s, k.draw(chain, maxTries))
 			}
+		}
+		if i >= 8 {
+			group = min(2*group, 256)
 		}
 	}
 	return nil, fmt.Errorf("%w: none of %d draws of the prior is possible under the data", ErrStart, maxTries)
