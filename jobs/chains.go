@@ -207,6 +207,9 @@ func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Togeth
 			}
 		}
 		t := *s.Trace
+		if own == nil || s.Trace != state {
+			t = *s.Trace.Alone()
+		}
 		t.Row, t.Chain, t.LogWeight, t.LogWeightRest = int64(row), chain, 0, 0
 		t.From = &tracing.Lineage{Step: step - 1, Parent: tracing.NoRow, SameAs: tracing.NoRow}
 		if before != nil {

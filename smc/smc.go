@@ -788,6 +788,7 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 				}
 				count.Steps++
 				if info.Accepted {
+					state.Trace = state.Trace.Alone()
 					count.Accepted++
 					if info.Base == mcmc.WholeTrace {
 						accepted += float64(info.Sites)

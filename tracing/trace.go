@@ -281,7 +281,7 @@ func (b *Builder) span(v ppx.Tensor) span {
 func (b *Builder) Finish(result ppx.Tensor, logWeight, seconds float64) *Trace {
 	t := &take(&b.traces, 1, 64)[0]
 	*t = b.t
-	t.Sites = append(take(&b.entries, len(b.t.Sites), 512)[:0], b.t.Sites...)
+	t.Sites = append(take(&b.entries, len(b.t.Sites), sharedEntries)[:0], b.t.Sites...)
 	n := len(b.t.slab)
 	slab := append(append(take(&b.slab, n+len(result.Data), 2048)[:0], b.t.slab...), result.Data...)
 	t.slab = slab[:n:n]
@@ -295,6 +295,20 @@ func (b *Builder) Finish(result ppx.Tensor, logWeight, seconds float64) *Trace {
 	t.LogWeight, t.Seconds = logWeight, seconds
 	return t
 }
+
+// Alone is the trace in memory that it shares with no other, for those who keep few of many: a small one would keep the memory of all that were made around it.
+func (t *Trace) Alone() *Trace {
+	if len(t.Sites) > sharedEntries/4 { // it is
+		return t
+	}
+	c := *t
+	c.Sites, c.slab, c.shapes, c.spans = slices.Clone(t.Sites), slices.Clone(t.slab), slices.Clone(t.shapes), slices.Clone(t.spans)
+	c.Result = t.Result.Clone()
+	return &c
+}
+
+// sharedEntries is how many entries share a chunk.
+const sharedEntries = 512
 
 // take cuts n elements from a chunk of memory that small traces share: many models make traces of a few
 // statements, by the million. Traces are let go in the order in which they were made, and so are chunks.
