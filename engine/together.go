@@ -31,7 +31,7 @@ type asked struct {
 }
 
 const (
-	shortRound = 2 * time.Millisecond // a round that takes longer than this for each simulator is not worth waiting for
+	shortRound = 2 * time.Millisecond // a round that takes longer than this is not worth waiting for
 	dearRounds = 3
 	roundApart = 1000
 )
@@ -89,7 +89,7 @@ func (t *Together) full() (round []*asked) {
 func (t *Together) Execute(tasks ...Task) ([]*tracing.Trace, error) {
 	t.mu.Lock()
 	if t.alone() {
-		t.apart--
+		t.apart = max(0, t.apart-1)
 		t.mu.Unlock()
 		tr, err := t.x.Execute(t.ctx, tasks[0])
 		if errors.Is(err, ErrGivenUp) {

@@ -585,7 +585,7 @@ func (s *sampler) learnBlock(of func(island int) bool) *mcmc.Block {
 	}
 	b := mcmc.NewBlock(states, weights)
 	if b != nil {
-		b.Scale = math.Min(1, b.FirstScale()*s.block)
+		s.rescale(b)
 	}
 	return b
 }
@@ -593,13 +593,7 @@ func (s *sampler) learnBlock(of func(island int) bool) *mcmc.Block {
 // move makes the moves of a rung: those of particles for which moves is true, by their kernels. Rung says how many; 0: until the
 // particles have moved, and what it takes is learned, and settled, if there is one, agrees; −1: none.
 func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own func(int) *mcmc.Kernel, settled func() bool) error {
-	p := s.p
-	var who []int
-	for i := range p.Particles {
-		if moves(i) {
-			who = append(who, i)
-		}
-	}
+	p, who := s.p, s.those(moves)
 	adapt := s.Ladder == nil
 	k := mcmc.NewKernel(s.settings(nil, p.Beta)) // of what all have in common
 	before := make([]*tracing.Trace, s.N)
@@ -625,18 +619,12 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 	}
 	moved, sweeps := 0.0, 0
 	for sweeps < most && len(who) > 0 {
-		if err := s.spent(p, len(who)); err != nil {
-			return err
-		}
 		accepted, err := s.sweep(ctx, k, own, who, scales, r, adapt)
 		if err != nil {
 			return err
 		}
 		moved += accepted
 		sweeps++
-		if s.Progress != nil {
-			s.Progress(p)
-		}
 		if adapt && s.Moves < 0 && (moved >= wantedMoves*sites || moved >= leastMoves*sites && s.forgotten(who, before) < wantedMoves) && (settled == nil || settled()) {
 			break
 		}
@@ -666,31 +654,29 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 	return nil
 }
 
+// those are the particles that a function names.
+func (s *sampler) those(f func(int) bool) (who []int) {
+	for i := range s.p.Particles {
+		if f(i) {
+			who = append(who, i)
+		}
+	}
+	return who
+}
+
 // keep hands out the states that are kept, and makes the moves of the last rung in between, with what it has learned.
 func (s *sampler) keep(ctx context.Context, r *Rung, moves func(int) bool, own func(int) *mcmc.Kernel) error {
 	if s.Kept == nil {
 		return nil
 	}
-	var who []int
-	for i := range s.p.Particles {
-		if moves(i) {
-			who = append(who, i)
-		}
-	}
-	k := mcmc.NewKernel(s.settings(nil, s.p.Beta))
+	who, k := s.those(moves), mcmc.NewKernel(s.settings(nil, s.p.Beta))
 	for kept := 1; ; kept++ {
 		if enough, err := s.Kept(s.p); enough || err != nil || kept >= s.Keep {
 			return err
 		}
 		for range r.Moves {
-			if err := s.spent(s.p, len(who)); err != nil {
-				return err
-			}
 			if _, err := s.sweep(ctx, k, own, who, r.Scales, r, false); err != nil {
 				return err
-			}
-			if s.Progress != nil {
-				s.Progress(s.p)
 			}
 		}
 	}
@@ -714,9 +700,12 @@ func (s *sampler) forgotten(who []int, before []*tracing.Trace) float64 {
 // group is how many moves are prepared at a time.
 const group = 1024
 
-// sweep makes one move of each particle, and returns how many were taken: whole traces count for all of their sites.
+// sweep makes one move of each particle, if the budget has as many runs, and returns how many were taken: whole traces count for all of their sites.
 func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc.Kernel, who []int, scales mcmc.Scales, r *Rung, adapt bool) (accepted float64, err error) {
 	p := s.p
+	if err := s.spent(p, len(who)); err != nil {
+		return 0, err
+	}
 	walked := map[string]*mean{}
 	step := p.Step
 	p.Step++
@@ -826,8 +815,14 @@ func (s *sampler) sweep(ctx context.Context, k *mcmc.Kernel, own func(int) *mcmc
 	if adapt {
 		s.adapt(walked, r, scales)
 	}
+	if s.Progress != nil {
+		s.Progress(p)
+	}
 	return accepted, nil
 }
+
+// rescale gives a block what blocks have learned.
+func (s *sampler) rescale(b *mcmc.Block) { b.Scale = math.Min(1, b.FirstScale()*s.block) }
 
 // adapt learns scales from what a sweep has taken.
 func (s *sampler) adapt(walked map[string]*mean, r *Rung, scales mcmc.Scales) {
@@ -843,7 +838,7 @@ func (s *sampler) adapt(walked map[string]*mean, r *Rung, scales mcmc.Scales) {
 			s.block = math.Max(1e-3, math.Min(most, s.block*factor))
 			for _, b := range []*mcmc.Block{r.Block, s.halves[0], s.halves[1]} {
 				if b != nil {
-					b.Scale = math.Min(1, b.FirstScale()*s.block)
+					s.rescale(b)
 				}
 			}
 			continue

@@ -108,37 +108,40 @@ func (c *checker) own(ctx context.Context, table *tracing.Table, first *tracing.
 		return err
 	}
 	others.Index--
-	var made []*tracing.Trace
 	kept := engine.Stack{reuse, control.Prior{}}
 	stacks := []engine.Stack{kept, prior, kept}
 	draws := []engine.Draw{{Seed: c.seed, Index: 5, Chain: 2}, others, {Seed: c.seed}}
-	all := &each{OneRun: engine.OneRun{Recorder: engine.NewRecorder(table)}, begin: func(o *engine.OneRun, i int) { o.Begin(draws[i], stacks[i]) }, n: len(draws), made: &made}
+	all := &each{OneRun: engine.OneRun{Recorder: engine.NewRecorder(table)}, draws: draws, stacks: stacks}
 	p := &ppx.Plan{Mode: ppx.Delegate, Seed: c.seed, Flush: time.Minute, FlushBytes: 1 << 20, Own: []*ppx.Reuse{reuse.Reuse(), nil, reuse.Reuse()}}
 	for i := range draws {
 		p.Draws, p.Streams = append(p.Draws, draws[i].Index), append(p.Streams, draws[i].Stream())
 	}
-	all.begin(&all.OneRun, 0)
+	all.begin()
 	if err := c.sess.Execute(ctx, c, p, all, c.o.Timeout); err != nil {
 		return err
 	}
-	return errors.Join(c.same(first, made[0]), c.same(alone, made[1]), c.same(first, made[2]))
+	return errors.Join(c.same(first, all.made[0]), c.same(alone, all.made[1]), c.same(first, all.made[2]))
 }
 
 // each takes runs one after the other and keeps them.
 type each struct {
 	engine.OneRun
-	begin func(o *engine.OneRun, i int)
-	n     int
-	made  *[]*tracing.Trace
+	draws  []engine.Draw
+	stacks []engine.Stack
+	made   []*tracing.Trace
+}
+
+func (e *each) begin() {
+	if i := len(e.made); i < len(e.draws) {
+		e.Begin(e.draws[i], e.stacks[i])
+	}
 }
 
 // Finish implements ppx.Runs.
 func (e *each) Finish(result ppx.Tensor, seconds float64) error {
 	err := e.OneRun.Finish(result, seconds)
-	*e.made = append(*e.made, e.Trace)
-	if i := len(*e.made); i < e.n {
-		e.begin(&e.OneRun, i)
-	}
+	e.made = append(e.made, e.Trace)
+	e.begin()
 	return err
 }
 
