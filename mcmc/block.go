@@ -232,33 +232,29 @@ func NewBlock(states []*State, weights []float64) *Block {
 	if dim < 2 {
 		return nil
 	}
-	mean, rows := make([]float64, dim), make([][]float64, len(states))
+	mean, rows := make([]float64, dim), mat.NewDense(len(states), dim, nil)
+	own := map[*tracing.Trace]float64{} // what was resampled into several is one
 	for i, s := range states {
-		rows[i] = s.placed(b).u
-		for j, x := range rows[i] {
+		rows.SetRow(i, s.placed(b).u)
+		own[s.Trace] += weights[i]
+		for j, x := range rows.RawRowView(i) {
 			mean[j] += weights[i] * x
 		}
 	}
-	cov := mat.NewSymDense(dim, nil)
-	square := 0.0
-	for i, row := range rows {
-		square += weights[i] * weights[i]
-		for j := range dim {
-			for l := j; l < dim; l++ {
-				cov.SetSym(j, l, cov.At(j, l)+weights[i]*(row[j]-mean[j])*(row[l]-mean[l]))
-			}
+	squares := 0.0
+	for _, w := range own {
+		squares += w * w
+	}
+	for i, w := range weights {
+		row := rows.RawRowView(i)
+		for j := range row {
+			row[j] = math.Sqrt(w/(1-squares)) * (row[j] - mean[j])
 		}
 	}
-	// Towards its diagonal, the more the fewer states there are for so many coordinates.
-	shrink := math.Min(1, float64(dim)*square)
-	for j := range dim {
-		for l := j + 1; l < dim; l++ {
-			cov.SetSym(j, l, (1-shrink)*cov.At(j, l))
-		}
-		if !(cov.At(j, j) > 0) {
-			return nil // that element does not vary
-		}
-		cov.SetSym(j, j, cov.At(j, j)*(1+1e-9))
+	cov := mat.NewSymDense(dim, nil)
+	cov.SymOuterK(1, rows.T())
+	if cov = shrunk(cov, 1/squares); cov == nil {
+		return nil // an element that does not vary, or as good as one state
 	}
 	var chol mat.Cholesky
 	if !chol.Factorize(cov) {
