@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -152,11 +153,11 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 
 var errTime = errors.New("time limit")
 
-// chain runs one chain and hands on what it keeps. A chain that goes on makes its warm-up again, which is the same to the bit, for the scales that it has
-// learned, and then goes on from its last recorded draw.
+// chain runs one chain and hands on what it keeps. One that goes on has its scales and its last recorded draw; where it was killed in its warm-up, it makes that again.
 func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Together, index int, begun chan<- struct{}, kept chan<- *tracing.Trace) error {
 	c, chain := r.spec.MCMC, uint32(index)+1
-	s, err := k.Start(ctx, r.pool, chain)
+	last := r.last[chain]
+	s, err := r.begin(ctx, k, index, last)
 	if err != nil {
 		return err
 	}
@@ -182,16 +183,19 @@ func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Togeth
 		step++
 		return r.accept.add(next.Info, adapt, r.spec.Simulator.MaxFailed)
 	}
-	for step < c.Warmup {
-		if err := one(true); err != nil {
-			return err
+	if last == nil {
+		for step < c.Warmup {
+			if err := one(true); err != nil {
+				return err
+			}
 		}
+		scales := maps.Clone(s.Scales) // they stay as they are from here on
+		r.w.Update(func(m *rundir.Manifest) { m.Chains.Scales[index] = scales })
 	}
 	row := uint64(index)
 	var before, own *tracing.Trace // the last draw, and the last one with statements of its own
 	var state *tracing.Trace       // what that one was
-	if last := r.last[chain]; last != nil {
-		s = k.Resume(last, s.Scales)
+	if last != nil {
 		step, row = last.Lineage().Step+1, uint64(last.Row)+uint64(c.Chains)
 		before, own, state = last, last, last
 		if same := last.Lineage().SameAs; same != tracing.NoRow {
@@ -236,6 +240,20 @@ func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Togeth
 		}
 	}
 	return nil
+}
+
+// begin is where a chain starts, or goes on.
+func (r *run) begin(ctx context.Context, k *mcmc.Kernel, index int, last *tracing.Trace) (*mcmc.State, error) {
+	chain := uint32(index) + 1
+	if last == nil {
+		return k.Start(ctx, r.pool, chain)
+	}
+	recorded := r.manifest.Chains.Scales
+	if len(recorded) != r.spec.MCMC.Chains || recorded[index] == nil {
+		return nil, fmt.Errorf("%w: %s has no scales of chain %d in run.json (chains.scales), without which it cannot go on", rundir.ErrDamaged, r.spec.Out, chain)
+	}
+	s := k.Resume(last, maps.Clone(recorded[index]))
+	return s, k.Again(ctx, r.pool, chain, s)
 }
 
 // stepsAhead is for how many steps the runs of all chains are made at a time, where there are fewer chains.

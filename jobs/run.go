@@ -276,7 +276,7 @@ func (r *run) directory(ctx context.Context) (err error) {
 			m.Command = s.Simulator.Connect
 		}
 		if c := s.MCMC; c != nil {
-			m.Chains = &rundir.Chains{Chains: c.Chains, Warmup: c.Warmup, Thin: c.Thin}
+			m.Chains = &rundir.Chains{Chains: c.Chains, Warmup: c.Warmup, Thin: c.Thin, Scales: make([]map[string]float64, c.Chains)}
 		}
 		if r.parent != nil {
 			m.Lineage = &rundir.Lineage{Run: r.parent.path, Change: s.Prediction.words(), ESS: r.parent.ess}

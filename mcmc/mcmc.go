@@ -230,7 +230,7 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 				if len(s.moves) == 0 {
 					return nil, fmt.Errorf("%w: the run has no Sample that is not fixed by data", ErrFixed)
 				}
-				return s, k.Repeat(ctx, x, s, k.draw(chain, maxTries))
+				return s, k.Again(ctx, x, chain, s)
 			}
 		}
 		if i >= 8 {
@@ -238,6 +238,11 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 		}
 	}
 	return nil, fmt.Errorf("%w: none of %d draws of the prior is possible under the data", ErrStart, maxTries)
+}
+
+// Again makes the run of the state that a chain starts at, or goes on from, again: all of it must be as it was. Errors: ErrPath, those of the executor.
+func (k *Kernel) Again(ctx context.Context, x engine.Executor, chain uint32, s *State) error {
+	return k.Repeat(ctx, x, s, k.draw(chain, maxTries))
 }
 
 // Repeat makes a state's run again, as a draw that is used for nothing else, with the values that it has: all of it must be as it was. Errors: ErrPath, those of the

@@ -80,6 +80,17 @@ func TestKilledChains(t *testing.T) {
 	if contents(t, filepath.Join(s.dir, "broken")) != contents(t, filepath.Join(s.dir, "longer")) {
 		t.Error("extended chains are others")
 	}
+	// What warm-up has learned is recorded, and what goes on needs it.
+	m, err := rundir.ReadManifest(filepath.Join(s.dir, "broken"))
+	if err != nil || len(m.Chains.Scales) != 3 || len(m.Chains.Scales[2]) == 0 {
+		t.Fatalf("%+v, %v", m.Chains, err)
+	}
+	if err := rundir.Amend(filepath.Join(s.dir, "broken"), func(m *rundir.Manifest) { m.Chains.Scales = nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, e := s.run(2, words("infer --resume --quiet --out broken -n 8000")...); !strings.Contains(e, "no scales of chain") {
+		t.Error(e)
+	}
 	if len(want) > 6001*400 {
 		t.Errorf("%d bytes of draws and sites: rejected steps store theirs", len(want))
 	}

@@ -88,6 +88,8 @@ type Chains struct {
 	Thin   uint64 `json:"thin"`   // every so many-th step was
 	Steps  uint64 `json:"steps"`  // in all sessions
 	Failed uint64 `json:"failed"` // of these: the run failed, and the step was not taken
+	// Scales are those of each chain's walks, by address base, as its warm-up has left them; null while that goes on.
+	Scales []map[string]float64 `json:"scales,omitempty"`
 	// Acceptance counts the steps behind the draws of the last session, by the address base of the site that was to move.
 	Acceptance map[string]*Acceptance `json:"acceptance,omitempty"`
 }
