@@ -124,6 +124,9 @@ func TestAutoAgainstReferences(t *testing.T) {
 		s.run(0, args(words("infer --method auto --quiet --seed 1 --out "+name+" --observe-file "+filepath.Join(folder, name+".json")), []string{"--"}, sim)...)
 		p := s.posteriorOf(t, name)
 		t.Logf("%s: %s, ESS %.0f, %d runs in all", name, p.Trust.Verdict, p.ESS, p.Auto.Runs)
+		if p.ESS < 400 || p.Trust.Verdict != posterior.Good {
+			t.Errorf("%s: ESS %g, %+v", name, p.ESS, p.Trust)
+		}
 		for v, x := range variables {
 			got := p.Variable(v)
 			if math.Abs(float64(got.Mean)-x.Mean) > 4*math.Hypot(float64(got.MeanSE), x.SE) || math.Abs(float64(got.SD)/x.SD-1) > 0.3 {

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${OUT:-ppx-runs/seir}
-method=(--method smc -n 1024) ; n=400
+method=(--method auto) n=400
 if [ "${1:-}" = --ci ]; then method=(--method smc -n 64 --moves 10) n=100; fi
 rm -rf "$out"
 mkdir -p "$out"
