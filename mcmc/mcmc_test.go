@@ -32,6 +32,12 @@ func run(t *testing.T, model ppx.Model, k *Kernel, chains, warmup, keep int, f f
 	t.Helper()
 	x := engine.NewLocal(model, 2)
 	defer x.Close()
+	return runOn(t, x, k, chains, warmup, keep, f)
+}
+
+// runOn is that with simulators.
+func runOn(t *testing.T, x engine.Executor, k *Kernel, chains, warmup, keep int, f func(*tracing.Trace) []float64) (out [][][]float64) {
+	t.Helper()
 	out = make([][][]float64, chains)
 	var wg sync.WaitGroup
 	for c := range chains {
@@ -100,18 +106,28 @@ func TestExactPosteriors(t *testing.T) {
 					k.Guide, k.Alpha = enginetest.Untrained(t, x, c.Data, 0.3), 0.1
 				}
 				k := NewKernel(k)
-				draws := run(t, c.Model, k, 4, 500, 6000, func(tr *tracing.Trace) (x []float64) {
-					v := enginetest.Values(tr)
-					for _, e := range c.Want {
-						x = append(x, e.Of(v))
-					}
-					return x
-				})
-				for i, e := range c.Want {
-					within(t, e.Label, column(draws, i), e.Mean, e.SD, math.Max(0.2*e.SD, 1e-3))
-				}
+				exact(t, c, run(t, c.Model, k, 4, 500, 6000, figures(c)), 0.2)
 			})
 		}
+	}
+}
+
+// figures is what of a case's traces has an exact posterior.
+func figures(c enginetest.Case) func(*tracing.Trace) []float64 {
+	return func(tr *tracing.Trace) (x []float64) {
+		v := enginetest.Values(tr)
+		for _, e := range c.Want {
+			x = append(x, e.Of(v))
+		}
+		return x
+	}
+}
+
+// exact compares them with it; errors may be a share of the standard deviation.
+func exact(t *testing.T, c enginetest.Case, draws [][][]float64, most float64) {
+	t.Helper()
+	for i, e := range c.Want {
+		within(t, c.Name+", "+e.Label, column(draws, i), e.Mean, e.SD, math.Max(most*e.SD, 1e-3))
 	}
 }
 
@@ -290,6 +306,57 @@ func TestChainsOverSockets(t *testing.T) {
 						if !slices.EqualFunc(got[i], want[name][i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
 							t.Fatalf("%s, %s, %s, plain %v: step %d: %v, in process %v", c.Name, name, language, plain, i, got[i], want[name][i])
 						}
+					}
+				}
+				if err := p.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// With a network, whose addresses are those of its client: chains on C++ simulators have every exact posterior, and whatever the client a chain that is delegated
+// is that of statement by statement, to rounding.
+func TestGuidedChainsOverSockets(t *testing.T) {
+	keep, most := 1000, 0.4
+	if os.Getenv("PPX_VERIFY") != "" {
+		keep, most = 6000, 0.2
+	}
+	for _, c := range enginetest.Cases() {
+		model, data, _ := strings.Cut(c.Name, "(")
+		if data == "4,3)" {
+			continue
+		}
+		languages := []string{"cpp"}
+		if model == "gum" || model == "branching" {
+			languages = []string{"cpp", "python", "go"}
+		}
+		for _, language := range languages {
+			var want [][]float64
+			k := Kernel{Seed: 7, Walk: 0.5, Whole: 0.25, Guided: 0.25, Alpha: 0.1, Data: c.Data, Condition: true}
+			for _, plain := range []bool{false, true} {
+				p, err := engine.Open(context.Background(), engine.Options{Command: testbed.Simulator(t, model, language), Workers: 2, Plain: plain})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !plain {
+					k.Guide = enginetest.Untrained(t, p, c.Data, 0.3)
+				}
+				got, accepted := chainOn(t, p, k, c.Data)
+				switch {
+				case plain:
+					for i := range got {
+						if !slices.EqualFunc(got[i], want[i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
+							t.Fatalf("%s, %s: step %d: %v, delegated %v", c.Name, language, i, got[i], want[i])
+						}
+					}
+				case accepted < 3 || accepted > 299:
+					t.Errorf("%s, %s: %d of 300 steps are accepted", c.Name, language, accepted)
+				default:
+					want = got
+					if language == "cpp" {
+						exact(t, c, runOn(t, p, NewKernel(k), 4, 200, keep, figures(c)), most)
 					}
 				}
 				if err := p.Close(); err != nil {
