@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -15,6 +16,20 @@ type Draw struct {
 	Index uint64 // number of the draw, or of the step of a chain
 	Chain uint32 // 0 for independent draws, else the chain's number from 1
 	Kind  dist.StreamKind
+}
+
+// FirstStep is the index of a chain's step 0: before it are the runs that look for a start.
+const FirstStep = 1 << 32
+
+// String names it.
+func (d Draw) String() string {
+	switch {
+	case d.Chain == 0:
+		return fmt.Sprintf("draw %d", d.Index)
+	case d.Index < FirstStep:
+		return fmt.Sprintf("run %d for a start of chain %d", d.Index, d.Chain)
+	}
+	return fmt.Sprintf("step %d of chain %d", d.Index-FirstStep, d.Chain)
 }
 
 // Stream is the number of the draw's stream of random numbers.

@@ -112,7 +112,7 @@ func (w *localWorker) run(j *job) {
 	case w.l.closing.Load():
 		w.l.q.giveBack(j)
 	case errors.Is(err, ErrData):
-		w.l.q.abort(j, fmt.Errorf("draw %d: %w", j.Draw.Index, err))
+		w.l.q.abort(j, fmt.Errorf("%s: %w", j.Draw, err))
 	default:
 		w.l.q.lose(j, err, w.Statements(), true)
 	}

@@ -460,7 +460,7 @@ func (q *queue) execute(ctx context.Context, t Task) (*tracing.Trace, error) {
 	}
 	for tr, err := range q.stream(ctx, once, nil, false) {
 		if err == nil && tr.Status == tracing.Failed {
-			err = fmt.Errorf("%w: draw %d: %s", ErrGivenUp, t.Draw.Index, tr.Error)
+			err = fmt.Errorf("%w: %s: %s", ErrGivenUp, t.Draw, tr.Error)
 		}
 		return tr, err
 	}

@@ -439,7 +439,7 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 		l.p.q.giveBack(j)
 		return err
 	}
-	err = &lostRun{j.Draw.Index, m.where(), err}
+	err = &lostRun{j.Draw, m.where(), err}
 	if errors.Is(err, ErrData) {
 		l.p.q.abort(j, err)
 		return err
@@ -454,12 +454,12 @@ func (l *loop) drop(m *member, err error, gone bool) error {
 
 // lostRun is the error of a run, with where it was made: for those who watch, not for the record, which must not depend on it.
 type lostRun struct {
-	draw  uint64
+	draw  Draw
 	where string
 	err   error
 }
 
-func (l *lostRun) Error() string { return fmt.Sprintf("draw %d at %s: %v", l.draw, l.where, l.err) }
+func (l *lostRun) Error() string { return fmt.Sprintf("%s at %s: %v", l.draw, l.where, l.err) }
 func (l *lostRun) Unwrap() error { return l.err }
 
 // discard answers the statements of a run that nobody wants any more, and that plain PPX cannot abandon.

@@ -238,8 +238,17 @@ func (a *autoJob) run(ctx context.Context) (*Outcome, error) {
 	if ess > 0 {
 		needed = 1.3 * a.spec.TargetESS * float64(w.N) / ess
 	}
-	good := ess >= 10 && !(khat > 1) && needed <= math.Max(cheapDraws, float64(pilot.N)) && needed <= 0.6*float64(a.left())
-	a.say("%s %s: effective sample size %.3g: %s", text.Thousands(w.N), kind, ess, map[bool]string{true: "good enough to go on so", false: "too few that count: particles instead"}[good])
+	heavy := khat > posterior.KhatLimit(w.N)+2*posterior.KhatSE(khat, w.N) // more draws would not change it
+	good := ess >= 10 && !heavy && needed <= math.Max(cheapDraws, float64(pilot.N)) && needed <= 0.6*float64(a.left())
+	what := "good enough to go on so"
+	switch {
+	case good:
+	case heavy:
+		what = "a few weights dominate: particles instead"
+	default:
+		what = "too few that count: particles instead"
+	}
+	a.say("%s %s: effective sample size %.3g, k̂ %.2f: %s", text.Thousands(w.N), kind, ess, khat, what)
 	var answer *Outcome
 	if good {
 		if answer, err = a.weighted(ctx, method, needed); err != nil {
@@ -265,7 +274,7 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 		n *= 2
 	}
 	share := a.left() * 6 / 10
-	most := uint64(8 * math.Max(needed, float64(n)))
+	most := uint64(4 * math.Max(needed, float64(n)))
 	for {
 		s := a.stage("", method, min(n, max(share, 100)))
 		s.MaxTime = a.time(0.6)
@@ -274,7 +283,8 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 			return nil, err
 		}
 		khat := out.Summary.Weights.Khat()
-		enough := out.Summary.ESS() >= a.spec.TargetESS && !(khat > posterior.KhatLimit(n))
+		reached := out.Summary.ESS() >= a.spec.TargetESS
+		enough := reached && !(khat > posterior.KhatLimit(n))
 		ended := n >= share || out.Stopped != "" || a.over()
 		switch {
 		case !enough && !ended && n >= most:
@@ -290,7 +300,9 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 			return out, nil
 		}
 		a.say("%s draws: effective sample size %.3g of %.3g, k̂ %.2f", text.Thousands(out.Done), out.Summary.ESS(), a.spec.TargetESS, khat)
-		n *= 2
+		if n *= 2; reached { // once more, for k̂
+			most = min(most, n)
+		}
 	}
 }
 
@@ -352,7 +364,7 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 			return nil, err
 		}
 		ess := out.Summary.ESS()
-		if ess >= a.spec.TargetESS || out.Stopped != "" || s.N < size || size >= mostParticle || float64(2*size)*perParticle > 0.9*float64(a.left()) || a.over() {
+		if ess >= a.spec.TargetESS || out.Stopped == outOfRuns || out.Stopped == outOfTime || s.N < size || size >= mostParticle || float64(2*size)*perParticle > 0.9*float64(a.left()) || a.over() {
 			a.result.Chosen = "smc"
 			a.how = fmt.Sprintf("particles from the %s to the posterior, by %d steps that others had learned, as the weights of a pilot collapsed", startOf(a.spec), len(out.Manifest.Particles.Ladder))
 			return out, nil
@@ -361,7 +373,8 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 		if err := os.RemoveAll(s.Out); err != nil {
 			return nil, err
 		}
-		size *= 2
+		for size *= 2; float64(size) < 1.3*float64(s.N)*a.spec.TargetESS/ess && size < 8*s.N; size *= 2 {
+		}
 	}
 }
 

@@ -111,7 +111,7 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 					err = fmt.Errorf("%w%s; particles may find some (--method smc)", err, r.impossible(ctx))
 				}
 				if errors.Is(err, mcmc.ErrPath) {
-					err = Misuse{fmt.Errorf("%w; chains need one that does the same with the same values (--force goes on, for what it is worth)", err)}
+					err = fmt.Errorf("%w; chains need one that does the same with the same values (--force goes on, for what it is worth)", err)
 				}
 				cancel(fmt.Errorf("chain %d: %w", i+1, err))
 			}
@@ -126,7 +126,7 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 		case t = <-kept[row%uint64(c.Chains)]:
 		case <-ctx.Done():
 			if err := context.Cause(ctx); errors.Is(err, errTime) && parent.Err() == nil {
-				out.Stopped = "time limit"
+				out.Stopped = outOfTime
 				return out, r.names.Final()
 			} else if err != nil {
 				return out, err
@@ -151,7 +151,7 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 	return out, r.names.Final()
 }
 
-var errTime = errors.New("time limit")
+var errTime = errors.New(outOfTime)
 
 // chain runs one chain and hands on what it keeps. One that goes on has its scales and its last recorded draw; where it was killed in its warm-up, it makes that again.
 func (r *run) chain(ctx context.Context, k *mcmc.Kernel, together *engine.Together, index int, begun chan<- struct{}, kept chan<- *tracing.Trace) error {

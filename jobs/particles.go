@@ -205,9 +205,10 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 		ctx, cancel = context.WithTimeoutCause(ctx, t, errTime)
 		defer cancel()
 	}
-	s, row := r.spec.SMC, r.cfg.First
+	row := r.cfg.First
 	kept := 0
 	c.Kept = func(p *smc.Population) (enough bool, err error) {
+		r.describe(p) // with what is on disk one can say what it is
 		for t := range p.Weighted(int64(row)) {
 			if row++; row <= r.cfg.From { // it was there when the job went on
 				continue
@@ -217,8 +218,8 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 			}
 			out.Drawn++
 		}
-		if kept++; kept == lookAt(kept) && r.cfg.TargetESS > 0 && kept < s.Keep && r.sum.ESS() >= r.cfg.TargetESS {
-			out.Stopped = fmt.Sprintf("effective sample size %g reached", r.cfg.TargetESS)
+		if kept++; kept == lookAt(kept) && r.cfg.TargetESS > 0 && row >= r.cfg.From { // else it was looked at before
+			out.Stopped = r.look(kept)
 		}
 		return out.Stopped != "", nil
 	}
@@ -226,9 +227,9 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 	if kept > 0 { // what was kept stands
 		switch {
 		case errors.Is(err, errTime):
-			out.Stopped, err = "time limit", nil
+			out.Stopped, err = outOfTime, nil
 		case errors.Is(err, smc.ErrBudget):
-			out.Stopped, err = "no runs left", nil
+			out.Stopped, err = outOfRuns, nil
 		}
 	}
 	switch {
@@ -239,7 +240,7 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 		}
 		return out, fmt.Errorf("%w: the time (--max-time) was over %s; particles say nothing before the end, and a rung that was not finished is begun again: go on with a longer --max-time", ErrInterrupted, where)
 	case errors.Is(err, mcmc.ErrPath):
-		return out, Misuse{fmt.Errorf("%w; particles need one that does the same with the same values (--force goes on, for what it is worth)", err)}
+		return out, fmt.Errorf("%w; particles need one that does the same with the same values (--force goes on, for what it is worth)", err)
 	case errors.Is(err, smc.ErrBudget):
 		return out, misuse("%w; give it more, or take fewer particles", err)
 	case errors.Is(err, smc.ErrStart):
@@ -254,6 +255,36 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 	r.done = func() error { return store.remove() }
 	return out, r.names.Final()
 }
+
+// look is why what is kept of particles is enough, or no more of it helps; "" if it goes on.
+func (r *run) look(kept int) string {
+	ess, before := r.sum.ESS(), math.NaN()
+	r.w.Update(func(m *rundir.Manifest) {
+		p := m.Particles
+		p.Looks = append(p.Looks, rundir.Look{States: kept, ESS: ess})
+		for _, l := range p.Looks {
+			if 2*l.States == kept {
+				before = l.ESS
+			}
+		}
+	})
+	switch {
+	case ess >= r.cfg.TargetESS:
+		return fmt.Sprintf("effective sample size %g reached", r.cfg.TargetESS)
+	case kept >= 8 && ess < fewerGain*before:
+		return fmt.Sprintf("%d states of each particle have an effective sample size of %.3g, half of them %.3g: more states would not help, more particles do (-n)", kept, ess, before)
+	}
+	return ""
+}
+
+// Why a job ended before it had all that it was to draw.
+const (
+	outOfTime = "time limit"
+	outOfRuns = "no runs left"
+)
+
+// fewerGain is what twice the states have to bring: particles that do not change their modes, or the weights of islands, are then what errors come from.
+const fewerGain = 1.25
 
 // lookAt is the last of 1, 2, 3, 4, 6, 8, 12, … that is at most k: how many states are kept when the effective sample size is looked at.
 func lookAt(k int) int {
@@ -298,7 +329,12 @@ func (r *run) describe(p *smc.Population) {
 			m.AtLeast = (*rundir.Number)(s.AtLeast)
 		}
 	}
-	r.w.Update(func(x *rundir.Manifest) { x.Particles = m })
+	r.w.Update(func(x *rundir.Manifest) {
+		if x.Particles != nil {
+			m.Looks = x.Particles.Looks
+		}
+		x.Particles = m
+	})
 }
 
 // recordLadder is a ladder as run.json has it.

@@ -278,6 +278,9 @@ func (r *run) directory(ctx context.Context) (err error) {
 		if c := s.MCMC; c != nil {
 			m.Chains = &rundir.Chains{Chains: c.Chains, Warmup: c.Warmup, Thin: c.Thin, Scales: make([]map[string]float64, c.Chains)}
 		}
+		if a := r.o.asked; a != nil && a.Out == s.Out { // the answer of auto
+			m.Auto = &rundir.Auto{Chosen: s.Method, Sentences: []string{"Nothing has checked this: auto has not come to its check."}}
+		}
 		if r.parent != nil {
 			m.Lineage = &rundir.Lineage{Run: r.parent.path, Change: s.Prediction.words(), ESS: r.parent.ess}
 		}

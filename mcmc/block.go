@@ -1,6 +1,7 @@
 package mcmc
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 
@@ -233,17 +234,21 @@ func NewBlock(states []*State, weights []float64) *Block {
 		return nil
 	}
 	mean, rows := make([]float64, dim), mat.NewDense(len(states), dim, nil)
-	own := map[*tracing.Trace]float64{} // what was resampled into several is one
+	own := map[string]float64{} // what was resampled into several is one
+	squares := 0.0              // of their weights
+	var key []byte
 	for i, s := range states {
 		rows.SetRow(i, s.placed(b).u)
-		own[s.Trace] += weights[i]
+		key = key[:0]
+		for _, x := range s.placed(b).u {
+			key = binary.NativeEndian.AppendUint64(key, math.Float64bits(x))
+		}
+		before := own[string(key)]
+		own[string(key)] += weights[i]
+		squares += weights[i] * (weights[i] + 2*before)
 		for j, x := range rows.RawRowView(i) {
 			mean[j] += weights[i] * x
 		}
-	}
-	squares := 0.0
-	for _, w := range own {
-		squares += w * w
 	}
 	for i, w := range weights {
 		row := rows.RawRowView(i)

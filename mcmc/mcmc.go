@@ -83,8 +83,7 @@ const (
 	firstScale = 0.5
 	wanted     = 0.35 // acceptance of walks in one dimension
 	maxTries   = 10_000
-	maxFailed  = 10      // of those: more of them, if they are the half, are no bad luck
-	firstStep  = 1 << 32 // the draw of step 0: before it are those that look for a start, and one that repeats it
+	maxFailed  = 10 // of those: more of them, if they are the half, are no bad luck
 )
 
 // State is where a chain stands.

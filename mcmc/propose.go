@@ -35,7 +35,7 @@ func (m *Move) first(i int) bool {
 
 // Propose begins a step. Which kind of step it is does not depend on where the chain stands.
 func (k *Kernel) Propose(chain uint32, step uint64, s *State) (*Move, error) {
-	d := k.draw(chain, firstStep+step)
+	d := k.draw(chain, engine.FirstStep+step)
 	choose := dist.NewStream(k.Seed, d.Stream(), dist.StatementCoin, d.Index, dist.PurposeAccept)
 	pick, coin := choose.Float64(), choose.Float64()
 	m := &Move{accept: choose.Float64(), info: Info{LogRatio: math.Inf(-1)}}

@@ -204,6 +204,11 @@ const heavySpan = 0.35
 // KhatLimit is the k̂ above which the estimates are unreliable at n draws: min(1 − 1/log₁₀ n, 0.7).
 func KhatLimit(n uint64) float64 { return math.Min(1-1/math.Log10(float64(n)), 0.7) }
 
+// KhatSE is about the standard error of k̂ at n draws, whose largest 3·√n tell it (R. Smith, "Estimating tails of probability distributions", 1987).
+func KhatSE(khat float64, n uint64) float64 {
+	return (1 + math.Max(khat, 0)) / math.Sqrt(math.Min(float64(n)/5, 3*math.Sqrt(float64(n))))
+}
+
 // fitPareto estimates the shape of a generalised Pareto distribution from ascending positive excesses
 // (J. Zhang and M. Stephens, "A new and efficient estimation method for the generalized Pareto
 // distribution", Technometrics 2009), with the weakly informative prior of Vehtari et al. that pulls k̂

@@ -79,18 +79,31 @@ func TestKilledAuto(t *testing.T) {
 	command := words("infer --method auto --quiet --seed 3 --observe obs0=14 --observe obs1=15 --save-every 1ms")
 	s.run(0, args(command, words("--out one"), sim)...)
 	want := contents(t, filepath.Join(s.dir, "one"))
-	cmd := s.command(args(command, words("--out broken"), sim)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	killed := func(command []string, what string, when func() bool) {
+		cmd := s.command(command...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		testbed.Wait(t, what, when)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
 	}
-	testbed.Wait(t, "the second stage", func() bool {
+	killed(args(command, words("--out broken"), sim), "the second stage", func() bool {
 		_, err := os.Stat(filepath.Join(s.dir, "broken.auto", "learned"))
 		return err == nil
 	})
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
+	killed(words("infer --resume --quiet --out broken"), "an answer", func() bool {
+		m, err := rundir.ReadManifest(filepath.Join(s.dir, "broken"))
+		return err == nil && m.Counts.Traces > 0
+	})
+	// Nothing has checked that.
+	if m, err := rundir.ReadManifest(filepath.Join(s.dir, "broken")); err != nil || !m.Auto.Checked {
+		if p := s.posteriorOf(t, "broken"); err != nil || p.Trust.Verdict == posterior.Good {
+			t.Errorf("%v, %+v", err, p.Trust)
+		}
 	}
-	_ = cmd.Wait()
 	s.run(0, words("infer --resume --quiet --out broken")...)
 	if got := contents(t, filepath.Join(s.dir, "broken")); got != want {
 		t.Error("a killed auto comes to something else")

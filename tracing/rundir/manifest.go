@@ -105,8 +105,9 @@ type Acceptance struct {
 type Particles struct {
 	Islands     int      `json:"islands"`
 	Keep        int      `json:"keep"`             // states of each particle that are draws
-	Moves       int      `json:"moves"`            // that were asked for at each rung; −1: as many as it takes
+	Moves       int      `json:"moves"`            // that were asked for at each rung; −1: as many as it takes, 0: none
 	From        string   `json:"from,omitempty"`   // run that has taught the ladder; "": this one, which makes its evidence biased a little
+	Looks       []Look   `json:"looks,omitempty"`  // at the states that were kept, to see whether they are enough
 	Runs        uint64   `json:"runs"`             // of the simulator, in all
 	Failed      uint64   `json:"failed"`           // of these
 	LogEvidence []Number `json:"log_evidence"`     // of each island; null: none of its particles was left
@@ -117,6 +118,12 @@ type Particles struct {
 	AtLeast          *Number `json:"at_least,omitempty"`
 	LogProbability   *Number `json:"log_probability,omitempty"`
 	LogProbabilitySE *Number `json:"log_probability_se,omitempty"`
+}
+
+// Look is what so many states of each particle have come to.
+type Look struct {
+	States int     `json:"states"`
+	ESS    float64 `json:"ess"`
 }
 
 // Rung is a step of particles from the prior to the posterior, or to a level of the score.
