@@ -287,7 +287,7 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 		enough := reached && !(khat > posterior.KhatLimit(n))
 		ended := n >= share || out.Stopped != "" || a.over()
 		switch {
-		case !enough && !ended && n >= most:
+		case !enough && !ended && (n >= most || !reached && a.spec.TargetESS*float64(n) > 2*cheapDraws*out.Summary.ESS()): // it needs far more than it seemed
 			a.say("%s draws: effective sample size %.3g of %.3g, k̂ %.2f: particles instead", text.Thousands(out.Done), out.Summary.ESS(), a.spec.TargetESS, khat)
 			return nil, os.RemoveAll(s.Out)
 		case enough || ended:
