@@ -446,7 +446,11 @@ func (a *autoJob) finish(answer, check *Outcome, what string) (*Outcome, error) 
 		if d.Z < 0.1 { // what is likely for so many is taken off
 			largest = "no difference is larger than chance makes it"
 		}
-		r.Sentences = []string{first, fmt.Sprintf("A check of another kind, %s, %s: %d figures were compared, %s.", what, how, d.Figures, largest)}
+		kind := "A check of another kind"
+		if check.Dir == r.Learned {
+			kind = "A check"
+		}
+		r.Sentences = []string{first, fmt.Sprintf("%s, %s, %s: %d figures were compared, %s.", kind, what, how, d.Figures, largest)}
 	}
 	if err := rundir.Amend(answer.Dir, func(m *rundir.Manifest) { m.Auto = r }); err != nil {
 		return nil, err

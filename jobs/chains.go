@@ -74,7 +74,7 @@ func (r *run) kernel() mcmc.Kernel {
 	if s := r.spec.SMC; s != nil {
 		m = kernels[s.Kernel]
 	}
-	k := mcmc.Kernel{Seed: c.Seed, Kind: c.Kind, Data: c.Data, Condition: c.Condition, Walk: m.walk, Beta: c.LikelihoodImportance, Unchecked: r.o.Force}
+	k := mcmc.Kernel{Seed: c.Seed, Kind: c.Kind, Data: c.Data, Condition: c.Condition, Walk: m.walk, Beta: c.LikelihoodImportance, Unchecked: r.o.Force, MaxFailed: r.spec.Simulator.MaxFailed}
 	if r.proposer != nil {
 		k.Guide, k.Alpha, k.Whole, k.Guided = r.proposer, r.spec.Defensive, m.whole, m.guided
 	}

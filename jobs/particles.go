@@ -90,6 +90,8 @@ func (s *Spec) checkSMC() error {
 		return misuse("--kernel %s: want lmh, rmh or ic-mh", ppx.Quote(c.Kernel))
 	case k.whole > 0 && s.Network == nil:
 		return misuse("--kernel %s needs %s", c.Kernel, aNetwork(s))
+	case c.Ladder != "" && c.Moves != smc.Adapt:
+		return misuse("--moves goes without --ladder, which says how many there are")
 	case c.Score == "" && (c.Above != nil || c.AtLeast != nil):
 		return misuse("--above and --at-least go with --score")
 	case c.Score != "" && (c.Above == nil) == (c.AtLeast == nil):
@@ -140,13 +142,20 @@ func (r *run) particleConfig() (*smc.Config, error) {
 	}
 	switch {
 	case m.Particles == nil || len(m.Particles.Ladder) == 0:
-		return nil, misuse("--ladder: %s has no ladder: it was made by --method %s", s.Ladder, m.Method)
+		return nil, misuse("--ladder: %s has no ladder: it was made by --method %s, and is %s", s.Ladder, m.Method, m.State)
+	case m.State != rundir.Complete:
+		return nil, misuse("--ladder: %s is %s: its ladder does not reach the posterior; --resume --out %s goes on with it", s.Ladder, m.State, s.Ladder)
+	case m.Particles.Score != s.Score:
+		return nil, misuse("--ladder: %s was climbed with the score %s, this is with %s", s.Ladder, orNone(m.Particles.Score), orNone(s.Score))
 	case m.Model != r.pool.Model():
 		return nil, misuse("--ladder: %s is of the model %s, this is %s", s.Ladder, ppx.Quote(m.Model), ppx.Quote(r.pool.Model()))
 	case (m.Network == nil) != (r.spec.Network == nil) || m.Network != nil && m.Network.SHA256 != r.network.SHA256:
-		return nil, misuse("--ladder: %s was climbed with another network: its steps are of that way", s.Ladder)
-	case m.Seed == r.spec.Seed:
+		return nil, misuse("--ladder: %s was climbed with another network, or only one of the two has one: its steps are of that way", s.Ladder)
+	case m.Seed == r.spec.Seed || m.Particles.Taught != nil && *m.Particles.Taught == r.spec.Seed:
 		return nil, misuse("--ladder: %s was made with the same --seed: what is learned from particles must be used by others", s.Ladder)
+	}
+	if r.taught = m.Particles.Taught; r.taught == nil {
+		r.taught = &m.Seed
 	}
 	c.Ladder, err = ladderOf(r.pool.Table(), m.Particles.Ladder)
 	if err != nil {
@@ -238,7 +247,7 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 		if p != nil {
 			where = fmt.Sprintf("at rung %d, β = %.3g", p.Next+1, p.Beta)
 		}
-		return out, fmt.Errorf("%w: the time (--max-time) was over %s; particles say nothing before the end, and a rung that was not finished is begun again: go on with a longer --max-time", ErrInterrupted, where)
+		return out, fmt.Errorf("%w %s; particles say nothing before the end, and a rung that was not finished is begun again: go on with a longer one", ErrTime, where)
 	case errors.Is(err, mcmc.ErrPath):
 		return out, fmt.Errorf("%w; particles need one that does the same with the same values (--force goes on, for what it is worth)", err)
 	case errors.Is(err, smc.ErrBudget):
@@ -312,10 +321,38 @@ func (r *run) impossible(ctx context.Context) string {
 	return "; impossible at " + sum.ZeroAt[0]
 }
 
+func orNone(score string) string {
+	if score == "" {
+		return "none"
+	}
+	return ppx.Quote(score)
+}
+
+// plausible looks at what particles would believe.
+func plausible(ladder []rundir.Rung) error {
+	before := 0.0
+	for i, r := range ladder {
+		rises := r.Beta > before || r.Level != nil && r.Beta == 1 || i == 0 && r.Possible && r.Beta >= 0
+		if !rises || r.Beta > 1 || r.Moves < -1 || r.Moves > maxMoves {
+			return fmt.Errorf("rung %d has β = %g after %g, and %d moves", i+1, r.Beta, before, r.Moves)
+		}
+		for base, x := range r.Scales {
+			if !(x > 0) || math.IsInf(x, 0) {
+				return fmt.Errorf("rung %d has the scale %g at %s", i+1, x, ppx.Quote(base))
+			}
+		}
+		before = r.Beta
+	}
+	if before != 1 {
+		return fmt.Errorf("its last rung has β = %g, not 1", before)
+	}
+	return nil
+}
+
 // describe notes what came of the particles.
 func (r *run) describe(p *smc.Population) {
 	s := r.spec.SMC
-	m := &rundir.Particles{Islands: s.Islands, Keep: max(1, s.Keep), Moves: s.Moves, From: s.Ladder, Runs: p.Runs, Failed: p.Failed, Score: s.Score, Ladder: recordLadder(r.pool.Table(), p.Ladder)}
+	m := &rundir.Particles{Islands: s.Islands, Keep: max(1, s.Keep), Moves: s.Moves, From: s.Ladder, Taught: r.taught, Runs: p.Runs, Failed: p.Failed, Score: s.Score, Ladder: recordLadder(r.pool.Table(), p.Ladder)}
 	for _, z := range p.LogZ {
 		m.LogEvidence = append(m.LogEvidence, rundir.Number(z))
 	}
@@ -369,6 +406,9 @@ func recordLadder(table *tracing.Table, ladder []smc.Rung) (out []rundir.Rung) {
 
 // ladderOf is the ladder that run.json has.
 func ladderOf(table *tracing.Table, recorded []rundir.Rung) (out []smc.Rung, err error) {
+	if err := plausible(recorded); err != nil {
+		return nil, err
+	}
 	for _, r := range recorded {
 		x := smc.Rung{Beta: r.Beta, Possible: r.Possible, Moves: r.Moves, Scales: r.Scales, Level: math.NaN(), ESS: r.ESS, Resampled: r.Resampled, Moved: r.Moved, Ancestors: r.Ancestors,
 			Steps: map[string]*smc.Taken{}}

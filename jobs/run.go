@@ -72,6 +72,9 @@ type Outcome struct {
 // ErrInterrupted is the cause of a context whose end is no failure: the job is to be kept, and can go on.
 var ErrInterrupted = errors.New("interrupted")
 
+// ErrTime is that of a job whose time (--max-time) was over before it had anything to show: it can go on, with more.
+var ErrTime = fmt.Errorf("%w by --max-time", ErrInterrupted)
+
 // run is a job in its course.
 type run struct {
 	spec     *Spec
@@ -90,6 +93,7 @@ type run struct {
 
 	draws  func(context.Context, tracing.Writer) (importance.Outcome, error) // makes them
 	last   map[uint32]*tracing.Trace                                         // of each chain that goes on
+	taught *uint64                                                           // seed of those that have taught the particles' ladder
 	accept acceptance                                                        // of the steps of chains
 	done   func() error                                                      // once all is on disk
 }
@@ -430,7 +434,11 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 		}
 		return nil, err
 	case out.State == rundir.Interrupted:
-		err = fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", ErrInterrupted, text.Thousands(out.Done), text.Thousands(r.cfg.N), r.spec.Out, r.spec.Out)
+		cause := ErrInterrupted
+		if errors.Is(err, ErrTime) {
+			cause = ErrTime
+		}
+		err = fmt.Errorf("%w: %s of %s draws are in %s; --resume --out %s continues", cause, text.Thousands(out.Done), text.Thousands(r.cfg.N), r.spec.Out, r.spec.Out)
 	}
 	out.Remarks = codeAddresses(r.pool.Table())
 	if stuck := r.accept.stuck(); stuck != "" {

@@ -4,6 +4,7 @@
 package mcmc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,8 @@ type Kernel struct {
 	Block      *Block
 	BlockShare float64
 
+	// MaxFailed is the share of runs that may fail while a start is looked for; 0: engine.MaxFailed.
+	MaxFailed float64
 	// Unchecked takes simulators that are not deterministic too: their chains come to a distribution near the posterior at best.
 	Unchecked bool
 	// Allowed tells which traces there may be; nil: all.
@@ -83,7 +86,6 @@ const (
 	firstScale = 0.5
 	wanted     = 0.35 // acceptance of walks in one dimension
 	maxTries   = 10_000
-	maxFailed  = 10 // of those: more of them, if they are the half, are no bad luck
 )
 
 // State is where a chain stands.
@@ -219,7 +221,7 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 				return nil, err
 			}
 			if i++; t.Status != tracing.OK {
-				if failed++; failed > 2 && failed == int(i) || failed > maxFailed && 2*failed > int(i) {
+				if failed++; engine.TooMany(failed, int(i), cmp.Or(k.MaxFailed, engine.MaxFailed)) {
 					return nil, fmt.Errorf("%d of the first %d runs failed: %w: %s", failed, i, engine.ErrGivenUp, t.Error)
 				}
 				continue

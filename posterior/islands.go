@@ -1,6 +1,7 @@
 package posterior
 
 import (
+	"fmt"
 	"math"
 )
 
@@ -42,19 +43,39 @@ func ofIslands(list []moments, island int, x, lw float64) []moments {
 	return list
 }
 
-// errorOf is the standard error of the mean Σ a/Σ b over R islands, as that of a ratio: R/(R−1)·Σ (a − m·b)²/(Σ b)². NaN for fewer than two.
+// errorOf is the standard error of the mean Σ a/Σ b over R islands, by the jackknife: what the means without one of them differ by. Of islands of like weight it is that of
+// a ratio, R/(R−1)·Σ (a − m·b)²/(Σ b)²; where one has nearly all weight, which hides what the others say, it is how far these are. NaN for fewer than two.
 func (x *Islands) errorOf(mean float64, part func(island int) (a, b float64)) float64 {
 	r := float64(len(x.totals))
 	if r < 2 {
 		return math.NaN()
 	}
-	squares, total := 0.0, 0.0
-	for i := range x.totals {
+	parts := make([][2]float64, len(x.totals))
+	var sumA, sumB float64
+	for i := range parts {
 		a, b := part(i)
-		d := a - mean*b
-		squares, total = squares+d*d, total+b
+		a -= mean * b // which loses fewer digits
+		parts[i] = [2]float64{a, b}
+		sumA, sumB = sumA+a, sumB+b
 	}
-	return math.Sqrt(r/(r-1)*squares) / total
+	squares := 0.0
+	for i, p := range parts {
+		a, b := sumA-p[0], sumB-p[1]
+		if p[1] > sumB/2 { // nothing may be left of a difference
+			a, b = 0, 0
+			for j, q := range parts {
+				if j != i {
+					a, b = a+q[0], b+q[1]
+				}
+			}
+		}
+		if b == 0 {
+			return math.Inf(1)
+		}
+		d := a/b - sumA/sumB
+		squares += d * d
+	}
+	return math.Sqrt((r - 1) / r * squares)
 }
 
 // meanSE is the standard error of the mean of values whose moments over all and by island are given.
@@ -72,7 +93,8 @@ func (x *Islands) meanSE(all *moments, by []moments) float64 {
 func (x *Islands) essOf(all *moments, by []moments, most float64) float64 {
 	se := x.meanSE(all, by)
 	sd := all.sd()
-	if !(sd > 1e-12*math.Abs(all.mean)) || math.IsNaN(se) { // a constant has no error, and says nothing
+	least := 1e-12 * math.Abs(all.mean)
+	if !(sd > least) && !(se > least) || math.IsNaN(se) { // a constant has no error, and says nothing
 		return math.NaN()
 	}
 	return math.Min(most, sd*sd/(se*se))
@@ -201,7 +223,11 @@ func (s *Summary) judgeParticles(t *Trust, f Facts) {
 		t.add(v, Extinct, "", "%d of %d islands died out: figures rest on the others; take more particles (-n)", extinct, len(s.Islands.totals))
 	}
 	if f.Conditioned && f.Moved > 0 && f.Moved < fewMoved {
-		t.add(Doubtful, FewMoved, "", "at some rung only %.2g %% of the particles moved: what was resampled there are clones; make more moves (--moves), or use another --kernel", 100*f.Moved)
+		share := fmt.Sprintf("only %.2g %%", 100*f.Moved)
+		if f.Moved < 1e-300 {
+			share = "none"
+		}
+		t.add(Doubtful, FewMoved, "", "at some rung %s of the particles moved: what was resampled there are clones; make more moves (--moves), or use another --kernel", share)
 	}
 }
 

@@ -202,9 +202,10 @@ const (
 	maxStart    = 10_000 // tries for a first particle
 	repeated    = 3      // first particles whose runs are repeated, to see whether the simulator is deterministic
 	mostMoves   = 512    // of a particle at a rung
-	wantedMoves = 0.5    // accepted moves of a site; or the correlation of the likelihood with what it was before, once a tenth of the sites have moved
-	leastMoves  = 0.1
-	wantedCESS  = 0.5 // conditional ESS over N from rung to rung
+	remembered  = 0.2    // correlation of the likelihood with what it was before the moves of a rung, below which that is forgotten,
+	leastMoves  = 0.1    // once this share of the sites has moved;
+	enoughMoves = 4.0    // or so many accepted moves of a site
+	wantedCESS  = 0.5    // conditional ESS over N from rung to rung
 	maxRungs    = 10_000
 )
 
@@ -227,7 +228,9 @@ func (s *sampler) settings(block *mcmc.Block, beta float64) mcmc.Kernel {
 		k.Path = 1 - beta
 	}
 	if k.Block = block; k.Block != nil {
-		k.BlockShare = 0.5 * (1 - k.Whole - k.Guided)
+		// Half of the moves are of sites one by one, whatever has been learned.
+		k.Whole, k.Guided = k.Whole/2, k.Guided/2
+		k.BlockShare = 0.5 - k.Whole - k.Guided
 	}
 	return k
 }
@@ -275,6 +278,9 @@ func (s *sampler) start(ctx context.Context) error {
 			}
 			if !want(t) {
 				break
+			}
+			if err := s.spent(p, 1); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -625,7 +631,7 @@ func (s *sampler) move(ctx context.Context, r *Rung, moves func(int) bool, own f
 		}
 		moved += accepted
 		sweeps++
-		if adapt && s.Moves < 0 && (moved >= wantedMoves*sites || moved >= leastMoves*sites && s.forgotten(who, before) < wantedMoves) && (settled == nil || settled()) {
+		if adapt && s.Moves < 0 && (moved >= enoughMoves*sites || moved >= leastMoves*sites && s.forgotten(who, before) < remembered) && (settled == nil || settled()) {
 			break
 		}
 	}

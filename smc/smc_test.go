@@ -305,7 +305,7 @@ func TestParticlesThatDoNotMove(t *testing.T) {
 	}
 	k := mcmc.Kernel{Seed: 1, Data: data, Walk: 0.5}
 	still := summary(particles(t, model, Config{Kernel: k, N: 1024, Islands: 16, Moves: 0}))
-	if ess := still.ESS(); !(ess < 80) { // of 16 islands there may be a few particles each
+	if ess := still.ESS(); !(ess < 20) {
 		t.Errorf("without moves ESS %g", ess)
 	}
 	if trust := still.Judge(posterior.Facts{Conditioned: true, Moved: math.SmallestNonzeroFloat64}); trust.Verdict == posterior.Good {

@@ -47,7 +47,7 @@ func NewHeads(heads []rundir.Head, total int) *Heads {
 
 // Text writes the table.
 func (x *Heads) Text(w io.Writer) {
-	t := &Table{Header: []string{">draw", ">log weight", ">statements", "type", ">seconds", "result"}}
+	t := &Table{Header: []string{">row", ">log weight", ">statements", "type", ">seconds", "result"}}
 	for _, h := range x.heads {
 		if h.Status == tracing.Failed {
 			t.Add(fmt.Sprint(h.Row), "failed", "", "", "", text.Clip(h.Error, 100))
@@ -137,11 +137,19 @@ func NewTrace(t *tracing.Trace) *Trace {
 	return out
 }
 
+// called is what a recorded trace is called: by its row, which is what trace show and replay take.
+func called(t *tracing.Trace) string {
+	if t.Chain == 0 {
+		return fmt.Sprintf("draw %d", t.Row)
+	}
+	return fmt.Sprintf("row %d (chain %d, step %d)", t.Row, t.Chain, t.Lineage().Step)
+}
+
 // Text writes at most so many statements, 0: all.
 func (x *Trace) Text(w io.Writer, most int) {
 	t := x.trace
 	s := Styled(w)
-	fmt.Fprintf(w, "%s  log weight %s  %d statements  type %s\n", s.Bold(fmt.Sprintf("draw %d", t.Draw)), Figure(t.LogWeight), len(t.Sites), TypeName(t.Type()))
+	fmt.Fprintf(w, "%s  log weight %s  %d statements  type %s\n", s.Bold(called(t)), Figure(t.LogWeight), len(t.Sites), TypeName(t.Type()))
 	if t.Status == tracing.Failed {
 		fmt.Fprintln(w, "given up:", ppx.Printable(t.Error))
 		return
@@ -255,11 +263,13 @@ type Replay struct {
 	Same        bool     `json:"same"`
 	Differences []string `json:"differences"`
 	Statements  int      `json:"statements"`
+
+	called string
 }
 
 // NewReplay shows how a trace that was made again differs from the recorded one.
-func NewReplay(t *tracing.Trace, differences []inspect.Difference) *Replay {
-	out := &Replay{Schema, t.Draw, len(differences) == 0, []string{}, len(t.Sites)}
+func NewReplay(recorded, t *tracing.Trace, differences []inspect.Difference) *Replay {
+	out := &Replay{Schema, t.Draw, len(differences) == 0, []string{}, len(t.Sites), called(recorded)}
 	for _, d := range differences {
 		out.Differences = append(out.Differences, d.String())
 	}
@@ -269,10 +279,10 @@ func NewReplay(t *tracing.Trace, differences []inspect.Difference) *Replay {
 // Text writes the differences.
 func (x *Replay) Text(w io.Writer) {
 	if x.Same {
-		fmt.Fprintf(w, "draw %d: the same %d statements, values and densities\n", x.Draw, x.Statements)
+		fmt.Fprintf(w, "%s: the same %d statements, values and densities\n", x.called, x.Statements)
 		return
 	}
-	fmt.Fprintf(w, "draw %d differs from the recorded trace:\n", x.Draw)
+	fmt.Fprintf(w, "%s differs from the recorded trace:\n", x.called)
 	for _, d := range x.Differences {
 		fmt.Fprintln(w, "  "+d)
 	}

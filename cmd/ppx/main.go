@@ -85,6 +85,8 @@ func exitCode(err error) int {
 	var usage usageError
 	var misuse jobs.Misuse
 	switch {
+	case errors.Is(err, jobs.ErrTime):
+		return 1
 	case errors.Is(err, errInterrupted):
 		return 130
 	case strings.HasPrefix(err.Error(), "unknown command"): // cobra's own

@@ -242,7 +242,7 @@ simulator's own output, and to see whether the simulator still does the same. Wi
 				return err
 			}
 			diff := inspect.Compare(recorded, t, 0)
-			if err := print(c, view.NewReplay(t, diff), v.json); err != nil {
+			if err := print(c, view.NewReplay(recorded, t, diff), v.json); err != nil {
 				return err
 			}
 			if len(diff) > 0 {

@@ -107,6 +107,7 @@ type Particles struct {
 	Keep        int      `json:"keep"`             // states of each particle that are draws
 	Moves       int      `json:"moves"`            // that were asked for at each rung; −1: as many as it takes, 0: none
 	From        string   `json:"from,omitempty"`   // run that has taught the ladder; "": this one, which makes its evidence biased a little
+	Taught      *uint64  `json:"taught,omitempty"` // seed of the particles that have taught the ladder, if those of From were themselves taught, too
 	Looks       []Look   `json:"looks,omitempty"`  // at the states that were kept, to see whether they are enough
 	Runs        uint64   `json:"runs"`             // of the simulator, in all
 	Failed      uint64   `json:"failed"`           // of these
