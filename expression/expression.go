@@ -1,6 +1,7 @@
 // Package expression evaluates conditions and formulas over the variables of a trace: sqrt(px^2 + py^2), k == 1 and x > 0. The language is
 // that of github.com/expr-lang/expr, with numbers only: ^ is the power, and, or, not join conditions, c ? a : b chooses. A variable
-// is written as it is called (x, v[0], x@2); in backquotes any name is one.
+// is written as it is called (x, v[0], x@2); in backquotes any name is one. Where there are texts (CompileTexts), "…" is one, and contains, startsWith, endsWith and
+// matches (a regular expression) ask for what is in them.
 package expression
 
 import (
@@ -37,6 +38,7 @@ type Expression struct {
 	Names     []string // variables that it uses
 	Condition bool     // its value is true or false
 
+	texts   []string // of the variables, those that are texts
 	program *vm.Program
 	idents  []string // what Names are called in the program
 	env     map[string]any
@@ -57,6 +59,9 @@ var functions2 = map[string]func(x, y float64) float64{"atan2": math.Atan2, "hyp
 // builtins are those of the language that are of use for numbers.
 var builtins = []string{"abs", "ceil", "floor", "round", "min", "max"}
 
+// textWords are operators of texts.
+var textWords = []string{"contains", "startsWith", "endsWith", "matches"}
+
 // words are no names.
 var words = []string{"and", "or", "not", "true", "false", "isnan"}
 
@@ -65,6 +70,12 @@ const maxLength = 5000
 
 // Compile reads an expression over some variables. Errors: *Error.
 func Compile(text string, variables []string) (*Expression, error) {
+	return CompileTexts(text, variables, nil)
+}
+
+// CompileTexts reads one over variables of which some, which are given besides, are texts. Errors: *Error.
+func CompileTexts(text string, variables, texts []string) (*Expression, error) {
+	variables = append(slices.Clone(variables), texts...)
 	if len(text) > maxLength {
 		return nil, &Error{text[:maxLength], 1, fmt.Sprintf("it is longer than %d letters", maxLength)}
 	}
@@ -72,7 +83,7 @@ func Compile(text string, variables []string) (*Expression, error) {
 	for _, v := range variables {
 		known[v] = true
 	}
-	e := &Expression{env: map[string]any{}}
+	e := &Expression{env: map[string]any{}, texts: texts}
 	in, at, err := e.translate(text, known, variables)
 	if err != nil {
 		return nil, err
@@ -144,7 +155,9 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 			id = fmt.Sprintf("v%d", len(idents))
 			idents[name] = id
 			e.Names, e.idents = append(e.Names, name), append(e.idents, id)
-			e.env[id] = 0.0
+			if e.env[id] = 0.0; slices.Contains(e.texts, name) {
+				e.env[id] = ""
+			}
 		}
 		at = append(at, struct{ to, from int }{out.Len(), from})
 		out.WriteString(id)
@@ -153,6 +166,24 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRuneInString(text[i:])
 		switch {
+		case len(e.texts) > 0 && (r == '"' || r == '\''):
+			end := i + 1
+			for end < len(text) && text[end] != byte(r) {
+				if text[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			if end >= len(text) {
+				return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "a text without its second quotation mark"}
+			}
+			at = append(at, struct{ to, from int }{out.Len(), i})
+			out.WriteString(text[i : end+1])
+			i = end + 1
+		case len(e.texts) > 0 && slices.Contains(textWords, text[i:i+identifier(text[i:])]):
+			n := identifier(text[i:])
+			out.WriteString(text[i : i+n])
+			i += n
 		case r == '`':
 			end := strings.IndexByte(text[i+1:], '`')
 			if end < 0 {
@@ -271,7 +302,16 @@ func Functions() []string {
 // Eval computes the expression; value gives a variable, !ok where it is absent. Then the expression is absent, too.
 // A condition is 1 or 0.
 func (e *Expression) Eval(value func(name string) (v float64, ok bool)) (v float64, ok bool) {
+	return e.EvalTexts(value, nil)
+}
+
+// EvalTexts is that with variables that are texts.
+func (e *Expression) EvalTexts(value func(name string) (v float64, ok bool), text func(name string) string) (v float64, ok bool) {
 	for i, name := range e.Names {
+		if slices.Contains(e.texts, name) {
+			e.env[e.idents[i]] = text(name)
+			continue
+		}
 		x, ok := value(name)
 		if !ok {
 			return 0, false

@@ -107,3 +107,34 @@ func BenchmarkEval(b *testing.B) {
 		e.Eval(func(string) (float64, bool) { return 2, true })
 	}
 }
+
+// Where there are texts, they are compared and searched; numbers and texts do not mix.
+func TestTexts(t *testing.T) {
+	texts := map[string]string{"name": "mu", "address": `[shower(int)+0x1f; "x"]__Normal`}
+	for text, want := range map[string]float64{
+		`name == "mu"`: 1, `name == 'mu' and value > 3`: 1, `address contains "shower(" and not (name startsWith "x")`: 1, `address endsWith "\"x\"]__Normal"`: 1,
+		`address matches "^\\[show.*Normal$"`: 1, `name == "nu" or value^2 == 25`: 1, `value < 3`: 0, `name in ["mu", "nu"]`: -1,
+	} {
+		e, err := CompileTexts(text, []string{"value"}, []string{"name", "address"})
+		if want < 0 {
+			if err == nil {
+				t.Errorf("%s: compiles", text)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if v, ok := e.EvalTexts(func(string) (float64, bool) { return 5, true }, func(n string) string { return texts[n] }); !ok || v != want || !e.Condition {
+			t.Errorf("%s: %g, %v", text, v, ok)
+		}
+	}
+	for text, column := range map[string]int{`name == 3`: 6, `value contains "x"`: 7, `name == "mu`: 9, `nam == "mu"`: 1, `address matches "("`: 9} {
+		_, err := CompileTexts(text, []string{"value"}, []string{"name", "address"})
+		var at *Error
+		if !errors.As(err, &at) || at.Column != column {
+			t.Errorf("%s: %v, want column %d", text, err, column)
+		}
+	}
+}

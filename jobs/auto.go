@@ -248,7 +248,7 @@ func (a *autoJob) run(ctx context.Context) (*Outcome, error) {
 	default:
 		what = "too few that count: particles instead"
 	}
-	a.say("%s %s: effective sample size %.3g, k̂ %.2f: %s", text.Thousands(w.N), kind, ess, khat, what)
+	a.say("%s %s: effective sample size %.3g%s: %s", text.Thousands(w.N), kind, ess, khatText(khat), what)
 	var answer *Outcome
 	if good {
 		if answer, err = a.weighted(ctx, method, needed); err != nil {
@@ -265,6 +265,14 @@ func (a *autoJob) run(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	return a.finish(answer, check, what)
+}
+
+// khatText is k̂, where there is one.
+func khatText(khat float64) string {
+	if isBad(khat) {
+		return ""
+	}
+	return fmt.Sprintf(", k̂ %.2f", khat)
 }
 
 // weighted draws with the pilot's proposals, looking after 1,000·2^k draws; nil: the weights were not so good after all.
@@ -288,7 +296,7 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 		ended := n >= share || out.Stopped != "" || a.over()
 		switch {
 		case !enough && !ended && (n >= most || !reached && a.spec.TargetESS*float64(n) > 2*cheapDraws*out.Summary.ESS()): // it needs far more than it seemed
-			a.say("%s draws: effective sample size %.3g of %.3g, k̂ %.2f: particles instead", text.Thousands(out.Done), out.Summary.ESS(), a.spec.TargetESS, khat)
+			a.say("%s draws: effective sample size %.3g of %.3g%s: particles instead", text.Thousands(out.Done), out.Summary.ESS(), a.spec.TargetESS, khatText(khat))
 			return nil, os.RemoveAll(s.Out)
 		case enough || ended:
 			how := "importance sampling from the prior"
@@ -299,7 +307,7 @@ func (a *autoJob) weighted(ctx context.Context, method string, needed float64) (
 			a.how = how + ", as a pilot showed that its weights do not collapse"
 			return out, nil
 		}
-		a.say("%s draws: effective sample size %.3g of %.3g, k̂ %.2f", text.Thousands(out.Done), out.Summary.ESS(), a.spec.TargetESS, khat)
+		a.say("%s draws: effective sample size %.3g of %.3g%s", text.Thousands(out.Done), out.Summary.ESS(), a.spec.TargetESS, khatText(khat))
 		if n *= 2; reached { // once more, for k̂
 			most = min(most, n)
 		}
@@ -432,11 +440,16 @@ func (a *autoJob) finish(answer, check *Outcome, what string) (*Outcome, error) 
 	r := &a.result
 	r.Runs = a.spent
 	first := fmt.Sprintf("The answer is from %s.", a.how)
+	var d posterior.Difference
+	if check != nil {
+		if d = posterior.Disagreement(answer.Summary, check.Summary); d.Figures == 0 {
+			check, what = nil, "it has no figure that could be compared"
+		}
+	}
 	if check == nil {
 		r.Sentences = []string{first, fmt.Sprintf("Nothing has checked it: %s.", what)}
 	} else {
 		r.Check, r.Checked = check.Dir, true
-		d := posterior.Disagreement(answer.Summary, check.Summary)
 		r.Difference, r.Where = rundir.Number(d.Z), d.Where
 		how := "agrees with it"
 		if d.Z > posterior.Disagree {

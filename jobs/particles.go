@@ -117,6 +117,11 @@ func particles(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome,
 	if err := spec.checkSMC(); err != nil {
 		return nil, err
 	}
+	if spec.SMC.Ladder != "" { // before there is a directory; what it says is looked at when the simulator is known
+		if _, err := rundir.ReadManifest(spec.SMC.Ladder); err != nil {
+			return nil, misuse("--ladder: %w", err)
+		}
+	}
 	r := &run{spec: spec, o: o, method: m, sum: posterior.NewParticleSummary()}
 	r.draws = r.particles
 	return r.do(ctx)
@@ -156,6 +161,9 @@ func (r *run) particleConfig() (*smc.Config, error) {
 	}
 	if r.taught = m.Particles.Taught; r.taught == nil {
 		r.taught = &m.Seed
+	}
+	if err := plausible(m.Particles.Ladder); err != nil {
+		return nil, misuse("--ladder: %s: %w", s.Ladder, err)
 	}
 	c.Ladder, err = ladderOf(r.pool.Table(), m.Particles.Ladder)
 	if err != nil {
@@ -406,9 +414,6 @@ func recordLadder(table *tracing.Table, ladder []smc.Rung) (out []rundir.Rung) {
 
 // ladderOf is the ladder that run.json has.
 func ladderOf(table *tracing.Table, recorded []rundir.Rung) (out []smc.Rung, err error) {
-	if err := plausible(recorded); err != nil {
-		return nil, err
-	}
 	for _, r := range recorded {
 		x := smc.Rung{Beta: r.Beta, Possible: r.Possible, Moves: r.Moves, Scales: r.Scales, Level: math.NaN(), ESS: r.ESS, Resampled: r.Resampled, Moved: r.Moved, Ancestors: r.Ancestors,
 			Steps: map[string]*smc.Taken{}}

@@ -221,7 +221,8 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 				return nil, err
 			}
 			if i++; t.Status != tracing.OK {
-				if failed++; engine.TooMany(failed, int(i), cmp.Or(k.MaxFailed, engine.MaxFailed)) {
+				share := cmp.Or(k.MaxFailed, engine.MaxFailed)
+				if failed++; share <= engine.MaxFailed && failed > 2 && failed == int(i) || engine.TooMany(failed, int(i), share) {
 					return nil, fmt.Errorf("%d of the first %d runs failed: %w: %s", failed, i, engine.ErrGivenUp, t.Error)
 				}
 				continue

@@ -1,8 +1,11 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/internal/text"
@@ -87,6 +90,7 @@ func TypeName(id uint64) string { return fmt.Sprintf("%016x", id) }
 
 type siteRow struct {
 	Index        int               `json:"index"`
+	Short        string            `json:"short,omitempty"`
 	Role         string            `json:"role"`
 	Address      string            `json:"address"`
 	Instance     uint32            `json:"instance"`
@@ -117,14 +121,17 @@ type Trace struct {
 	trace *tracing.Trace
 }
 
-// NewTrace shows a trace.
-func NewTrace(t *tracing.Trace) *Trace {
+// NewTrace shows a trace; places are those of addresses in their run, which say what they are called for short (nil: they are not).
+func NewTrace(t *tracing.Trace, places map[uint64]int) *Trace {
 	out := &Trace{Schema, t.Row, t.Chain, t.Lineage().Step, t.Draw, t.Status.String(), t.Error, Number(t.LogWeight), TypeName(t.Type()), Tensor(t.Result), []siteRow{}, t}
 	for i := range t.Sites {
 		e := &t.Sites[i]
 		d := t.Dist(i)
 		s := siteRow{Index: i, Role: tracing.Role(e.Op), Address: t.Table.Address(e.Address).Base, Instance: e.Instance, Name: t.Table.Name(e.Name),
 			Control: e.Control, Origin: e.Origin.String(), Value: Tensor(t.Value(i)), LogP: Number(e.LogP), LogQ: Number(e.LogQ)}
+		if at, ok := places[t.Table.Address(e.Address).Hash]; ok {
+			s.Short = inspect.ShortAddress(at)
+		}
 		if d.Kind != dist.None {
 			s.Distribution = d.Kind.String()
 			s.Params = map[string]Tensor{}
@@ -154,7 +161,7 @@ func (x *Trace) Text(w io.Writer, most int) {
 		fmt.Fprintln(w, "given up:", ppx.Printable(t.Error))
 		return
 	}
-	rows := &Table{Header: []string{">#", "statement", "name", ">value", "origin", ">log p", "distribution", "address"}}
+	rows := &Table{Header: []string{">#", "", "statement", "name", ">value", "origin", ">log p", "distribution", "address"}}
 	for i := range t.Sites[:limit(most, len(t.Sites))] {
 		e := &t.Sites[i]
 		op := tracing.Role(e.Op)
@@ -165,7 +172,7 @@ func (x *Trace) Text(w io.Writer, most int) {
 		if e.Kind != dist.None {
 			logP, origin = Figure(e.LogP), e.Origin.String()
 		}
-		rows.Add(fmt.Sprint(i), op, text.Clip(t.Table.Name(e.Name), 24), Head(t.Value(i).String(), 36), origin, logP, Head(t.Dist(i).String(), 48), text.Clip(t.Table.Label(e.Key), 64))
+		rows.Add(fmt.Sprint(i), x.Sites[i].Short, op, text.Clip(t.Table.Name(e.Name), 24), Head(t.Value(i).String(), 36), origin, logP, Head(t.Dist(i).String(), 48), text.Clip(t.Table.Label(e.Key), 64))
 	}
 	rows.Print(w)
 	rest(w, limit(most, len(t.Sites)), len(t.Sites))
@@ -174,12 +181,14 @@ func (x *Trace) Text(w io.Writer, most int) {
 
 // Types is what "trace types" prints.
 type Types struct {
-	Schema int       `json:"schema"`
-	Total  int       `json:"total"`
-	Types  []typeRow `json:"types"`
+	Schema  int       `json:"schema"`
+	Total   int       `json:"total"`
+	Types   []typeRow `json:"types"`
+	Damaged []string  `json:"damaged"`
 }
 
 type typeRow struct {
+	Short      string `json:"short"`
 	Type       string `json:"type"`
 	Traces     uint64 `json:"traces"`
 	Weight     Number `json:"weight"`
@@ -188,23 +197,48 @@ type typeRow struct {
 	First      uint64 `json:"first_draw"`
 }
 
-// NewTypes shows at most so many types, 0: all.
-func NewTypes(types []inspect.Type, most int) *Types {
-	out := &Types{Schema, len(types), []typeRow{}}
+// NewTypes shows at most so many types, 0: all; those of the largest weight first.
+func NewTypes(types []inspect.Type, damaged []string, most int) *Types {
+	out := &Types{Schema, len(types), []typeRow{}, append([]string{}, damaged...)}
+	types = slices.Clone(types)
+	slices.SortFunc(types, func(a, b inspect.Type) int {
+		return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(b.Traces, a.Traces), cmp.Compare(a.Place, b.Place))
+	})
 	for _, x := range types[:limit(most, len(types))] {
-		out.Types = append(out.Types, typeRow{TypeName(x.ID), x.Traces, Number(x.Weight), x.Length, x.Controlled, x.First})
+		out.Types = append(out.Types, typeRow{inspect.ShortType(x.Place), TypeName(x.ID), x.Traces, Number(x.Weight), x.Length, x.Controlled, x.First})
 	}
 	return out
 }
 
 // Text writes the table.
 func (x *Types) Text(w io.Writer) {
-	t := &Table{Header: []string{"type", ">traces", ">weight", ">statements", ">controlled", ">first draw"}}
+	t := &Table{Header: []string{"", ">weight", ">traces", ">statements", ">controlled", ">first draw", "type"}}
 	for _, r := range x.Types {
-		t.Add(r.Type, text.Thousands(r.Traces), fmt.Sprintf("%.2f %%", 100*r.Weight), fmt.Sprint(r.Length), fmt.Sprint(r.Controlled), fmt.Sprint(r.First))
+		t.Add(r.Short, Percent(float64(r.Weight)), text.Thousands(r.Traces), fmt.Sprint(r.Length), fmt.Sprint(r.Controlled), fmt.Sprint(r.First), r.Type)
 	}
 	t.Print(w)
 	rest(w, len(x.Types), x.Total)
+	unread(w, x.Damaged)
+}
+
+// Percent is a share in words.
+func Percent(share float64) string {
+	switch {
+	case math.IsNaN(share):
+		return "–"
+	case share > 0 && share < 0.0001:
+		return "<0.01 %"
+	case share < 1 && share > 0.9999:
+		return ">99.99 %"
+	}
+	return fmt.Sprintf("%.4g %%", 100*share)
+}
+
+// unread names what of a run could not be read.
+func unread(w io.Writer, damaged []string) {
+	for _, d := range damaged {
+		fmt.Fprintln(w, "not shown:", ppx.Printable(d))
+	}
 }
 
 // Addresses is what "trace addresses" prints.
@@ -212,41 +246,53 @@ type Addresses struct {
 	Schema    int          `json:"schema"`
 	Total     int          `json:"total"`
 	Addresses []addressRow `json:"addresses"`
+	Damaged   []string     `json:"damaged"`
 }
 
 type addressRow struct {
 	ID        int      `json:"id"`
+	Short     string   `json:"short"`
 	Address   string   `json:"address"`
 	Role      string   `json:"role"`
 	Kind      string   `json:"kind"`
 	Names     []string `json:"names"`
 	Control   bool     `json:"control"`
 	Traces    uint64   `json:"traces"`
+	Weight    Number   `json:"weight"`
 	Visits    uint64   `json:"visits"`
 	Instances uint32   `json:"instances"`
 	Mean      Number   `json:"mean"`
 	SD        Number   `json:"sd"`
 }
 
-// NewAddresses shows at most so many addresses, 0: all.
-func NewAddresses(all []inspect.Address, most int) *Addresses {
-	out := &Addresses{Schema, len(all), []addressRow{}}
-	for _, a := range all[:limit(most, len(all))] {
-		out.Addresses = append(out.Addresses, addressRow{a.ID, a.Base, tracing.Role(a.Op), kindName(a.Kind), append([]string{}, a.Names...), a.Control, a.Traces, a.Visits, a.Instances,
-			Number(a.Mean), Number(a.SD)})
+func newAddressRow(a *inspect.Address) addressRow {
+	return addressRow{a.Place, inspect.ShortAddress(a.Place), a.Base, tracing.Role(a.Op), kindName(a.Kind), append([]string{}, a.Names...), a.Control, a.Traces, Number(a.Weight),
+		a.Visits, a.Instances, Number(a.Mean), Number(a.SD)}
+}
+
+// NewAddresses shows at most so many addresses, 0: all; those of the largest weight first.
+func NewAddresses(all []inspect.Address, damaged []string, most int) *Addresses {
+	out := &Addresses{Schema, len(all), []addressRow{}, append([]string{}, damaged...)}
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b inspect.Address) int {
+		return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(b.Traces, a.Traces), cmp.Compare(a.Place, b.Place))
+	})
+	for i := range all[:limit(most, len(all))] {
+		out.Addresses = append(out.Addresses, newAddressRow(&all[i]))
 	}
 	return out
 }
 
 // Text writes the table.
 func (x *Addresses) Text(w io.Writer) {
-	t := &Table{Header: []string{">id", "role", "kind", "names", ">traces", ">visits", ">most in one", ">mean", ">sd", "address"}}
+	t := &Table{Header: []string{"", "role", "kind", "names", ">weight", ">traces", ">visits", ">most in one", ">mean", ">sd", "address"}}
 	for _, a := range x.Addresses {
-		t.Add(fmt.Sprint(a.ID), a.Role, a.Kind, text.Clip(strings.Join(a.Names, " "), 24), text.Thousands(a.Traces), text.Thousands(a.Visits),
+		t.Add(a.Short, a.Role, a.Kind, text.Clip(strings.Join(a.Names, " "), 24), Percent(float64(a.Weight)), text.Thousands(a.Traces), text.Thousands(a.Visits),
 			fmt.Sprint(a.Instances), Figure(float64(a.Mean)), Figure(float64(a.SD)), text.Clip(a.Address, 80))
 	}
 	t.Print(w)
 	rest(w, len(x.Addresses), x.Total)
+	unread(w, x.Damaged)
 }
 
 func kindName(k dist.Kind) string {

@@ -65,6 +65,8 @@ func TestGolden(t *testing.T) {
 		"trace-latents":   {args: words("trace data --latents prior 3")},
 		"trace-types":     {args: words("trace types --json run")},
 		"trace-addresses": {args: words("trace addresses --json run")},
+		"trace-graph":     {args: words("trace graph --json --of sample,observe,tag run")},
+		"trace-grep":      {args: append(words("trace grep --json -n 3 run"), `name == "a" and value > 1`)},
 		"trace-replay":    {args: args(words("trace replay --json run 3"), sim)},
 		"version":         {args: words("version --json")},
 		"diagnose":        {args: words("diagnose --json run")},
@@ -81,7 +83,7 @@ func TestGolden(t *testing.T) {
 		})
 	}
 	for name, command := range map[string]string{"summary": "summary run --plot a", "summary-two": "summary run prior --truth-from prior:3", "trace-ls": "trace ls -n 5 run",
-		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-replay": "trace replay run 3", "diagnose": "diagnose run", "compare": "compare run prior run", "predict": "predict --quiet --seed 1 -n 200 run --out pt", "calibrate": "calibrate --quiet --resume --out calibration", "job": "infer --print-job --job run"} {
+		"trace-show": "trace show -n 4 run 3", "trace-types": "trace types run", "trace-addresses": "trace addresses run", "trace-graph": "trace graph --of sample,observe,tag run", "trace-replay": "trace replay run 3", "diagnose": "diagnose run", "compare": "compare run prior run", "predict": "predict --quiet --seed 1 -n 200 run --out pt", "calibrate": "calibrate --quiet --resume --out calibration", "job": "infer --print-job --job run"} {
 		t.Run(name, func(t *testing.T) {
 			out, _ := s.run(0, words(command)...)
 			goldenText(t, name, out)

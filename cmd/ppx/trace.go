@@ -21,7 +21,7 @@ import (
 
 func newTrace() *cobra.Command {
 	return verbs("trace", "Inspect recorded traces",
-		newTraceLs(), newTraceShow(), newTraceData(), newTraceTypes(), newTraceAddresses(), newTraceReplay())
+		newTraceLs(), newTraceShow(), newTraceData(), newTraceTypes(), newTraceAddresses(), newTraceGraph(), newTraceGrep(), newTraceReplay())
 }
 
 // verbs is a command that only has others.
@@ -144,11 +144,11 @@ func newTraceShow() *cobra.Command {
 		Example: "  ppx trace show RUN 17",
 		Args:    exactArgs(2, "a run directory and the number of a draw"),
 		RunE: func(c *cobra.Command, args []string) error {
-			_, t, err := recorded(args)
+			r, t, err := recorded(args)
 			if err != nil {
 				return err
 			}
-			x := view.NewTrace(t)
+			x := view.NewTrace(t, inspect.Places(r))
 			if v.json {
 				return view.JSON(c.OutOrStdout(), x)
 			}
@@ -167,15 +167,15 @@ func newTraceTypes() *cobra.Command {
 		Short: "List the trace types: which paths the simulator took, and how often",
 		Args:  exactArgs(1, "one run directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := rundir.Open(args[0], nil)
+			r, err := inspect.Open(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			types, err := inspect.Types(c.Context(), r)
+			types, err := r.Types(c.Context())
 			if err != nil {
 				return err
 			}
-			return print(c, view.NewTypes(types, v.num), v.json)
+			return print(c, view.NewTypes(types, r.Damaged, v.num), v.json)
 		},
 	}
 	v.register(c, 20, "types")
@@ -189,15 +189,15 @@ func newTraceAddresses() *cobra.Command {
 		Short: "List the addresses: where in the simulator's code random numbers are drawn",
 		Args:  exactArgs(1, "one run directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := rundir.Open(args[0], nil)
+			r, err := inspect.Open(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			all, err := inspect.Addresses(c.Context(), r)
+			all, err := r.Addresses(c.Context())
 			if err != nil {
 				return err
 			}
-			return print(c, view.NewAddresses(all, v.num), v.json)
+			return print(c, view.NewAddresses(all, r.Damaged, v.num), v.json)
 		},
 	}
 	v.register(c, 50, "addresses")

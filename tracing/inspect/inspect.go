@@ -3,78 +3,194 @@
 package inspect
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
+
+// Run is a run that is looked into: with the weights of its draws, and what of it cannot be read.
+type Run struct {
+	*rundir.Reader
+	Damaged []string // what cannot be read, and why; the rest is shown
+
+	first  uint64
+	weight []float64 // by row, relative to the largest: that of those that share its statements included
+	shares []uint32  // how many draws have a row's statements
+	total  float64
+}
+
+// Open opens a run, and reads its weights. Errors: rundir's.
+func Open(ctx context.Context, path string) (*Run, error) {
+	r, err := rundir.Open(path, nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &Run{Reader: r, first: r.Manifest.First}
+	var rel tracing.Relative
+	var same []int64
+	largest := math.Inf(-1)
+	for c, err := range x.scan(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		for uint64(len(x.weight)) < c.First-x.first { // of a part that cannot be read
+			x.weight, same = append(x.weight, math.Inf(-1)), append(same, tracing.NoRow)
+		}
+		for i := range c.Draw {
+			lw := math.Inf(-1)
+			if high := c.LogWeight[i]; c.Status[i] == tracing.OK && !math.IsNaN(high) && !math.IsInf(high, 1) {
+				lw = rel.Log(high, c.LogWeightRest[i])
+			}
+			largest = math.Max(largest, lw)
+			x.weight, same = append(x.weight, lw), append(same, c.SameAs[i])
+		}
+	}
+	x.shares = make([]uint32, len(x.weight))
+	for i, lw := range x.weight {
+		x.weight[i] = 0
+		if !math.IsInf(lw, -1) {
+			x.weight[i] = math.Exp(lw - largest)
+		}
+		x.total += x.weight[i]
+	}
+	for i, s := range same {
+		own := i
+		if s != tracing.NoRow {
+			own = int(s - int64(x.first))
+			if own < 0 || own >= i {
+				continue
+			}
+			x.weight[own] += x.weight[i]
+			x.weight[i] = 0
+		}
+		x.shares[own]++
+	}
+	return x, nil
+}
+
+// scan is that of the run, and notes what is damaged.
+func (x *Run) scan(ctx context.Context, want rundir.Want) func(func(*rundir.Columns, error) bool) {
+	return func(yield func(*rundir.Columns, error) bool) {
+		for c, err := range x.Scan(ctx, want) {
+			if errors.Is(err, rundir.ErrDamaged) {
+				if text := err.Error(); !slices.Contains(x.Damaged, text) {
+					x.Damaged = append(x.Damaged, text)
+				}
+				continue
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// draw is what is known of a draw: the weight, relative to the largest, and the number of all that have its statements.
+func (x *Run) draw(c *rundir.Columns, i int) (weight float64, shares uint64) {
+	at := c.First + uint64(i) - x.first
+	return x.weight[at], uint64(x.shares[at])
+}
+
+// share is a part of all weight; NaN if there is none.
+func (x *Run) share(weight float64) float64 { return weight / x.total }
+
+// ShortAddress is what an address is called for short: the places of addresses are those of their first appearance in the run.
+func ShortAddress(place int) string { return fmt.Sprintf("A%d", place+1) }
+
+// Places are those of a run's addresses, by the hash of each.
+func Places(r *rundir.Reader) map[uint64]int {
+	out := map[uint64]int{}
+	for i, a := range r.Addresses() {
+		out[a.Hash] = i
+	}
+	return out
+}
+
+// ShortType is the same for trace types.
+func ShortType(place int) string { return fmt.Sprintf("T%d", place+1) }
 
 // Address is what the traces of a run did at an address.
 type Address struct {
 	tracing.Address
-	ID        int // in the order of first appearance
+	Place     int // in the order of first appearance
 	Names     []string
-	Control   bool   // some visit allowed a proposal
-	Traces    uint64 // that passed it
+	Control   bool    // some visit allowed a proposal
+	Traces    uint64  // that passed it
+	Weight    float64 // their share of the weight
 	Visits    uint64
 	Instances uint32  // most visits in one trace
 	Mean      float64 // of one-element values, unweighted; NaN without any
 	SD        float64
-	values    float64
-	m2        float64
-	last      uint64
+
+	values, m2 float64
+	last       int // trace that passed it last
+	code       int32
 }
 
 // maxNames bounds the names listed for an address.
 const maxNames = 20
 
-// Addresses returns every address in the order of first appearance.
-func Addresses(ctx context.Context, r tracing.Reader) ([]Address, error) {
-	var out []Address
-	at := map[uint32]int{}
-	n := uint64(0)
-	for t, err := range r.All(ctx) {
+// Addresses returns every address that was passed, in the order of first appearance.
+func (x *Run) Addresses(ctx context.Context) ([]Address, error) {
+	var all []Address
+	n := 0
+	for c, err := range x.scan(ctx, rundir.Addresses|rundir.Instances|rundir.Names|rundir.Controls|rundir.Values) {
 		if err != nil {
 			return nil, err
 		}
-		n++
-		for i := range t.Sites {
-			e := &t.Sites[i]
-			k, ok := at[e.Address]
-			if !ok {
-				k = len(out)
-				at[e.Address] = k
-				out = append(out, Address{Address: t.Table.Address(e.Address), ID: k, last: math.MaxUint64})
-			}
-			a := &out[k]
-			a.Visits++
-			if a.last != n {
-				a.last = n
-				a.Traces++
-			}
-			a.Instances = max(a.Instances, e.Instance)
-			a.Control = a.Control || e.Control
-			if name := t.Table.Name(e.Name); name != "" && len(a.Names) < maxNames && !slices.Contains(a.Names, name) {
-				a.Names = append(a.Names, name)
-			}
-			if v := t.Value(i); len(v.Data) == 1 {
-				a.values++
-				d := v.Data[0] - a.Mean
-				a.Mean += d / a.values
-				a.m2 += d * (v.Data[0] - a.Mean)
+		list := x.Reader.Addresses()
+		for i := len(all); i < len(list); i++ {
+			all = append(all, Address{Address: list[i], Place: i})
+		}
+		for i := range all {
+			all[i].code = -1 // names have other codes in each part
+		}
+		for d := range c.Draw {
+			weight, shares := x.draw(c, d)
+			n++
+			from, to := c.Sites(d)
+			for s := from; s < to; s++ {
+				a := &all[c.Address[s]]
+				if a.Visits += shares; a.last != n {
+					a.last = n
+					a.Traces += shares
+					a.Weight += weight
+				}
+				a.Instances = max(a.Instances, uint32(c.Instance[s]))
+				a.Control = a.Control || c.Control[s]
+				if code := c.NameCode(s); code != a.code {
+					a.code = code
+					if name := c.Name(s); name != "" && len(a.Names) < maxNames && !slices.Contains(a.Names, name) {
+						a.Names = append(a.Names, name)
+					}
+				}
+				if v := c.Value(s); len(v) == 1 {
+					k := float64(shares)
+					a.values += k
+					d := v[0] - a.Mean
+					a.Mean += d * k / a.values
+					a.m2 += k * d * (v[0] - a.Mean)
+				}
 			}
 		}
 	}
-	for i := range out {
-		a := &out[i]
+	out := all[:0]
+	for i := range all {
+		a := &all[i]
+		if a.Weight = x.share(a.Weight); a.Visits == 0 {
+			continue
+		}
 		a.SD = math.Sqrt(a.m2 / a.values)
 		if a.values == 0 {
 			a.Mean, a.SD = math.NaN(), math.NaN()
 		}
+		out = append(out, *a)
 	}
 	return out, nil
 }
@@ -82,156 +198,48 @@ func Addresses(ctx context.Context, r tracing.Reader) ([]Address, error) {
 // Type is a trace type: the traces that pass the same addresses in the same order, tags apart.
 type Type struct {
 	ID     uint64 // tracing.Trace.Type
+	Place  int    // in the order of first appearance
 	Traces uint64
 	Weight float64 // fraction of the total weight
 	Length int     // statements, tags included
 	First  uint64  // the first draw of this type
 	// Controlled is the number of Samples that allow a proposal.
 	Controlled int
-	logSum     float64
 }
 
-// Types returns the trace types, the most frequent first.
-func Types(ctx context.Context, r tracing.Reader) ([]Type, error) {
-	at := map[uint64]*Type{}
-	total := math.Inf(-1)
-	var rel tracing.Relative
-	for t, err := range r.All(ctx) {
+// Types returns the trace types, in the order of first appearance.
+func (x *Run) Types(ctx context.Context) ([]Type, error) {
+	at := map[int64]int{}
+	var out []Type
+	for c, err := range x.scan(ctx, rundir.Addresses|rundir.Controls) {
 		if err != nil {
 			return nil, err
 		}
-		if t.Status != tracing.OK {
-			continue
-		}
-		id := t.Type()
-		x := at[id]
-		if x == nil {
-			x = &Type{ID: id, Length: len(t.Sites), First: t.Draw, logSum: math.Inf(-1)}
-			for i := range t.Sites {
-				if e := &t.Sites[i]; e.Op == ppx.Sample && e.Control {
-					x.Controlled++
+		list := x.Reader.Addresses()
+		for d := range c.Draw {
+			weight, shares := x.draw(c, d)
+			if c.Status[d] != tracing.OK || shares == 0 {
+				continue
+			}
+			k, ok := at[c.Type[d]]
+			if !ok {
+				k = len(out)
+				at[c.Type[d]] = k
+				t := Type{ID: uint64(c.Type[d]), Place: k, Length: int(c.Length[d]), First: uint64(c.Draw[d])}
+				from, to := c.Sites(d)
+				for s := from; s < to; s++ {
+					if c.Control[s] && list[c.Address[s]].Op == ppx.Sample {
+						t.Controlled++
+					}
 				}
+				out = append(out, t)
 			}
-			at[id] = x
+			out[k].Traces += shares
+			out[k].Weight += weight
 		}
-		x.Traces++
-		lw := rel.Of(t)
-		x.logSum = tracing.LogAdd(x.logSum, lw)
-		total = tracing.LogAdd(total, lw)
 	}
-	out := make([]Type, 0, len(at))
-	for _, x := range at {
-		x.Weight = math.Exp(x.logSum - total)
-		out = append(out, *x)
+	for k := range out {
+		out[k].Weight = x.share(out[k].Weight)
 	}
-	slices.SortFunc(out, func(a, b Type) int {
-		return cmp.Or(cmp.Compare(b.Traces, a.Traces), cmp.Compare(a.First, b.First))
-	})
 	return out, nil
-}
-
-// Difference is one way in which a trace made again differs from the recorded one.
-type Difference struct {
-	Index int // of the statement; −1 for the trace as a whole
-	What  string
-}
-
-func (d Difference) String() string {
-	if d.Index < 0 {
-		return d.What
-	}
-	return fmt.Sprintf("statement %d: %s", d.Index, d.What)
-}
-
-// Compare tells where two traces differ in what the simulator determines, given the same values:
-// addresses, names, distributions, values, densities, the result. At most ten differences. Numbers may differ by a tolerance,
-// relative to the largest that they are made of: 0 compares to the bit, and densities too; 1e-9 is that of two implementations of
-// a sampler.
-func Compare(want, got *tracing.Trace, tolerance float64) []Difference {
-	var out []Difference
-	add := func(i int, format string, args ...any) {
-		if len(out) < 10 {
-			out = append(out, Difference{i, fmt.Sprintf(format, args...)})
-		}
-	}
-	for i := range min(len(want.Sites), len(got.Sites)) {
-		a, b := &want.Sites[i], &got.Sites[i]
-		la, lb := want.Table.Label(a.Key), got.Table.Label(b.Key)
-		if la != lb || a.Op != b.Op {
-			add(i, "%s at %s, recorded was %s at %s", b.Op, ppx.Quote(lb), a.Op, ppx.Quote(la))
-			break // later statements are not comparable
-		}
-		if na, nb := want.Table.Name(a.Name), got.Table.Name(b.Name); na != nb {
-			add(i, "name \"%s\", recorded was \"%s\"", ppx.Quote(nb), ppx.Quote(na))
-		}
-		name := ""
-		if a.Name != 0 {
-			name = ppx.Quote(want.Table.Name(a.Name)) + ": "
-		}
-		if a.Op == ppx.Sample && a.Control != b.Control {
-			add(i, "%scontrol %v, recorded was %v", name, b.Control, a.Control)
-		}
-		da, db := want.Dist(i), got.Dist(i)
-		scale, same := 0.0, true
-		if len(da.Params) != len(db.Params) { // one was recorded without
-			da.Params, db.Params = nil, nil
-		}
-		for k, p := range da.Params {
-			for _, x := range p.Data {
-				scale = math.Max(scale, math.Abs(x))
-			}
-			same = same && alike(p, db.Params[k], tolerance, 0)
-		}
-		if !same {
-			add(i, "%s%s, recorded was %s", name, db, da)
-		}
-		va, vb := want.Value(i), got.Value(i)
-		if !slices.Equal(va.Shape, vb.Shape) && len(va.Data) > 1 || !alike(va, vb, tolerance, scale) {
-			add(i, "%svalue %s", name, apart(vb, va))
-			same = false
-		}
-		if same && tolerance == 0 && a.LogP != b.LogP && !(math.IsNaN(a.LogP) && math.IsNaN(b.LogP)) {
-			add(i, "%slog density %.17g, recorded was %.17g", name, b.LogP, a.LogP)
-		}
-	}
-	if len(out) == 0 && len(want.Sites) != len(got.Sites) {
-		add(-1, "%d statements, recorded were %d", len(got.Sites), len(want.Sites))
-	}
-	if !slices.Equal(want.Result.Shape, got.Result.Shape) && len(want.Result.Data) > 1 || !alike(want.Result, got.Result, tolerance, 0) {
-		add(-1, "result %s", apart(got.Result, want.Result))
-	}
-	return out
-}
-
-// alike tells whether two tensors have the same elements; those that are written once and as often as needed are the same.
-func alike(a, b ppx.Tensor, tolerance, scale float64) bool {
-	if len(a.Data) == 1 && len(b.Data) > 1 {
-		a, b = b, a
-	}
-	if len(a.Data) != len(b.Data) && !(len(b.Data) == 1 && len(a.Data) > 0) {
-		return false
-	}
-	for i, x := range a.Data {
-		y := b.Data[min(i, len(b.Data)-1)]
-		if x == y || x != x && y != y {
-			continue
-		}
-		if !(math.Abs(x-y) <= tolerance*math.Max(scale, math.Max(math.Abs(x), math.Abs(y)))) {
-			return false
-		}
-	}
-	return true
-}
-
-// apart shows two tensors to the digits that tell them apart.
-func apart(got, want ppx.Tensor) string {
-	a, b := got.String(), want.String()
-	if a == b && len(got.Data) == len(want.Data) {
-		for i, x := range got.Data {
-			if y := want.Data[i]; x != y {
-				return fmt.Sprintf("%.17g at element %d, recorded was %.17g", x, i, y)
-			}
-		}
-	}
-	return a + ", recorded was " + b
 }

@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ppx-engine/ppx-engine/expression"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/inspect"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
 
 var (
@@ -21,23 +24,31 @@ var (
 	nan = math.NaN()
 )
 
-// list is a Reader of traces in memory, with an error at the end if there is one.
-type list struct {
-	traces []*tracing.Trace
-	err    error
-}
-
-func (l list) All(context.Context) iter.Seq2[*tracing.Trace, error] {
-	return func(yield func(*tracing.Trace, error) bool) {
-		for _, t := range l.traces {
-			if !yield(t, nil) {
-				return
-			}
-		}
-		if l.err != nil {
-			yield(nil, l.err)
+// open records traces, and opens them; each goes into a part of its own, if there are to be several.
+func open(t *testing.T, parts bool, traces ...*tracing.Trace) (x *inspect.Run, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "run")
+	m := &rundir.Manifest{Model: "m", Method: "prior"}
+	if parts {
+		m.PartSize = 1
+	}
+	w, err := rundir.Create(path, m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tr := range traces {
+		tr.Row = int64(i)
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
 		}
 	}
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	if x, err = inspect.Open(ctx, path); err != nil {
+		t.Fatal(err)
+	}
+	return x, path
 }
 
 // visit is a statement of a test's trace.
@@ -83,37 +94,37 @@ func TestAddresses(t *testing.T) {
 	fixed := sample("loop", "x", 9)
 	fixed.control = false
 	tag := visit{address: "branch", op: ppx.Tag, name: "t"}
-	traces := []*tracing.Trace{
-		trace(table, 0, 0, ppx.Tensor{}, sample("loop", "x", 1), sample("loop", "y", 2), sample("loop", "x", 4), sample("image", "", 5, 6, 7)),
-		tracing.FailedTrace(table, 1, 0, errors.New("lost")),
-		trace(table, 2, 0, ppx.Tensor{}, fixed, sample("branch", "z", -3), tag),
-	}
-	got, err := inspect.Addresses(ctx, list{traces: traces})
-	if err != nil {
-		t.Fatal(err)
-	}
-	show := func(a inspect.Address) string {
-		return fmt.Sprint(a.ID, a.Base, a.Op, a.Names, a.Control, a.Traces, a.Visits, a.Instances, a.Mean, a.SD)
-	}
-	// 1, 2, 4, 9 have mean 4 and variance (9 + 4 + 0 + 25)/4.
-	for i, want := range []string{
-		fmt.Sprint(0, "loop", ppx.Sample, []string{"x", "y"}, true, 2, 4, 3, 4.0, math.Sqrt(9.5)),
-		fmt.Sprint(1, "image", ppx.Sample, []string{}, true, 1, 1, 1, nan, nan),
-		fmt.Sprint(2, "branch", ppx.Sample, []string{"z"}, true, 1, 1, 1, -3.0, 0.0),
-		fmt.Sprint(3, "branch", ppx.Tag, []string{"t"}, false, 1, 1, 1, nan, nan),
-	} {
-		if i >= len(got) || show(got[i]) != want {
-			t.Errorf("address %d of %d is\n%s, want\n%s", i, len(got), show(got[min(i, len(got)-1)]), want)
+	for _, parts := range []bool{false, true} {
+		x, _ := open(t, parts,
+			trace(table, 0, math.Log(3), ppx.Tensor{}, sample("loop", "x", 1), sample("loop", "y", 2), sample("loop", "x", 4), sample("image", "", 5, 6, 7)),
+			tracing.FailedTrace(table, 1, 0, errors.New("lost")),
+			trace(table, 2, 0, ppx.Tensor{}, fixed, sample("branch", "z", -3), tag))
+		got, err := x.Addresses(ctx)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(got) != 4 {
-		t.Errorf("%d addresses", len(got))
+		show := func(a inspect.Address) string {
+			return fmt.Sprint(a.Place, a.Base, a.Op, a.Names, a.Control, a.Traces, a.Visits, a.Instances, a.Mean, a.SD, math.Round(1e9*a.Weight)/1e9)
+		}
+		// 1, 2, 4, 9 have mean 4 and variance (9 + 4 + 0 + 25)/4.
+		for i, want := range []string{
+			fmt.Sprint(0, "loop", ppx.Sample, []string{"x", "y"}, true, 2, 4, 3, 4.0, math.Sqrt(9.5), 1.0),
+			fmt.Sprint(1, "image", ppx.Sample, []string{}, true, 1, 1, 1, nan, nan, 0.75),
+			fmt.Sprint(2, "branch", ppx.Sample, []string{"z"}, true, 1, 1, 1, -3.0, 0.0, 0.25),
+			fmt.Sprint(3, "branch", ppx.Tag, []string{"t"}, false, 1, 1, 1, nan, nan, 0.25),
+		} {
+			if i >= len(got) || show(got[i]) != want {
+				t.Errorf("address %d of %d is\n%s, want\n%s", i, len(got), show(got[min(i, len(got)-1)]), want)
+			}
+		}
+		if len(got) != 4 {
+			t.Errorf("%d addresses", len(got))
+		}
 	}
 }
 
 // An address that is visited under a new name each time does not fill the memory with them.
 func TestNamesOfAnAddressAreBounded(t *testing.T) {
-	table := tracing.NewTable()
 	var visits []visit
 	var first []string
 	for i := range 100 {
@@ -123,8 +134,8 @@ func TestNamesOfAnAddressAreBounded(t *testing.T) {
 			first = append(first, name)
 		}
 	}
-	got, err := inspect.Addresses(ctx, list{traces: []*tracing.Trace{trace(table, 0, 0, ppx.Tensor{}, visits...)}})
-	if err != nil || !slices.Equal(got[0].Names, first) {
+	x, _ := open(t, false, trace(tracing.NewTable(), 0, 0, ppx.Tensor{}, visits...))
+	if got, err := x.Addresses(ctx); err != nil || !slices.Equal(got[0].Names, first) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -137,7 +148,8 @@ func TestMomentsOfAnAddress(t *testing.T) {
 	for i := range uint64(n) {
 		traces = append(traces, trace(table, i, 0, ppx.Tensor{}, sample("a", "", far+float64(i%2))))
 	}
-	got, err := inspect.Addresses(ctx, list{traces: traces})
+	x, _ := open(t, false, traces...)
+	got, err := x.Addresses(ctx)
 	// A value at 1e9 has a rounding of 1e-7; there are 1,000.
 	if err != nil || math.Abs(got[0].Mean-far-0.5) > n*far*0x1p-53 || math.Abs(got[0].SD-0.5) > n*far*0x1p-53 {
 		t.Errorf("%+v, %v", got, err)
@@ -162,13 +174,14 @@ func TestTypes(t *testing.T) {
 			trace(table, 9, math.Inf(1), ppx.Tensor{}, a, b, observe),
 			trace(table, 10, scale+math.Log(9), ppx.Tensor{}, a, a, a),
 		}
-		got, err := inspect.Types(ctx, list{traces: traces})
+		x, _ := open(t, false, traces...)
+		got, err := x.Types(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := []inspect.Type{
-			{Traces: 3, Weight: 3. / 16, Length: 1, First: 4, Controlled: 1},
 			{Traces: 2, Weight: 4. / 16, Length: 3, First: 3, Controlled: 1},
+			{Traces: 3, Weight: 3. / 16, Length: 1, First: 4, Controlled: 1},
 			{Traces: 1, Weight: 0, Length: 2, First: 8, Controlled: 1},
 			{Traces: 1, Weight: 9. / 16, Length: 3, First: 10, Controlled: 3},
 		}
@@ -178,7 +191,7 @@ func TestTypes(t *testing.T) {
 		for i, w := range want {
 			g := got[i]
 			// The log weights have roundings of 5000 × 2⁻⁵³ each.
-			if math.Abs(g.Weight-w.Weight) > 8*5000*0x1p-53 || g.Traces != w.Traces || g.Length != w.Length || g.First != w.First || g.Controlled != w.Controlled {
+			if math.Abs(g.Weight-w.Weight) > 8*5000*0x1p-53 || g.Traces != w.Traces || g.Length != w.Length || g.First != w.First || g.Controlled != w.Controlled || g.Place != i {
 				t.Errorf("log weights around %g: type %d is %+v, want %+v", scale, i, g, w)
 			}
 			if id := traces[w.First-3].Type(); g.ID != id {
@@ -188,21 +201,102 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// A list that cannot be read to its end is an error, not a shorter list.
-func TestReadersErrorIsReported(t *testing.T) {
-	broken := errors.New("truncated")
-	r := list{[]*tracing.Trace{trace(tracing.NewTable(), 0, 0, ppx.Tensor{}, sample("a", "", 1))}, broken}
-	if got, err := inspect.Addresses(ctx, r); !errors.Is(err, broken) || got != nil {
-		t.Errorf("addresses: %v, %v", got, err)
+// Draws that share their statements with an earlier one, as steps of a chain that were not taken, count as if they had them.
+func TestSharedStatements(t *testing.T) {
+	table := tracing.NewTable()
+	one, two := trace(table, 0, 0, ppx.Tensor{}, sample("a", "", 1)), trace(table, 2, 0, ppx.Tensor{}, sample("a", "", 4), sample("b", "", 5))
+	again := *one
+	again.Draw = 1
+	again.Share(one)
+	for _, parts := range []bool{false, true} {
+		x, _ := open(t, parts, one, &again, two)
+		addresses, err := x.Addresses(ctx)
+		if err != nil || addresses[0].Visits != 3 || math.Abs(addresses[0].Mean-2) > 1e-15 || math.Abs(addresses[1].Weight-1./3) > 1e-15 {
+			t.Errorf("%+v, %v", addresses, err)
+		}
+		types, err := x.Types(ctx)
+		if err != nil || len(types) != 2 || types[0].Traces != 2 || math.Abs(types[0].Weight-2./3) > 1e-15 {
+			t.Errorf("%+v, %v", types, err)
+		}
 	}
-	if got, err := inspect.Types(ctx, r); !errors.Is(err, broken) || got != nil {
-		t.Errorf("types: %v, %v", got, err)
+}
+
+// What can be read of a damaged run is shown, and what cannot is named.
+func TestDamagedParts(t *testing.T) {
+	table := tracing.NewTable()
+	var traces []*tracing.Trace
+	for i := range uint64(3) {
+		traces = append(traces, trace(table, i, 0, ppx.Tensor{}, sample("a", "", float64(i))))
 	}
-	if got, err := inspect.Addresses(ctx, list{}); err != nil || len(got) != 0 {
+	for _, kind := range []string{"draws", "sites"} {
+		_, path := open(t, true, traces...)
+		file := filepath.Join(path, kind, "part-00001.parquet")
+		if err := os.WriteFile(file, []byte("rubbish"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		x, err := inspect.Open(ctx, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses, err := x.Addresses(ctx)
+		if err != nil || addresses[0].Visits != 2 || addresses[0].Mean != 1 {
+			t.Errorf("%s: %+v, %v", kind, addresses, err)
+		}
+		if _, err := x.Types(ctx); err != nil || len(x.Damaged) != 1 || !strings.Contains(x.Damaged[0], kind) {
+			t.Errorf("%s: %q, %v", kind, x.Damaged, err)
+		}
+	}
+	x, _ := open(t, false)
+	if got, err := x.Addresses(ctx); err != nil || len(got) != 0 {
 		t.Errorf("no traces: %v, %v", got, err)
 	}
-	if got, err := inspect.Types(ctx, list{}); err != nil || len(got) != 0 {
+	if got, err := x.Types(ctx); err != nil || len(got) != 0 {
 		t.Errorf("no traces: %v, %v", got, err)
+	}
+}
+
+// A graph's transitions are those of the traces, by their weights; what is left out is gone over.
+func TestGraph(t *testing.T) {
+	table := tracing.NewTable()
+	a, b, c := sample("a", "", 1), sample("b", "", 2), sample("c", "", 3)
+	tag := visit{address: "t", op: ppx.Tag}
+	x, _ := open(t, false,
+		trace(table, 0, math.Log(3), ppx.Tensor{}, a, b, b, tag, c),
+		trace(table, 1, 0, ppx.Tensor{}, a, c),
+		trace(table, 2, math.Inf(-1), ppx.Tensor{}, c, a))
+	show := func(g *inspect.Graph) (out []string) {
+		name := func(place int) string {
+			for _, n := range g.Nodes {
+				if n.Place == place {
+					return map[int]string{inspect.Start: "start", inspect.End: "end"}[place] + n.Base
+				}
+			}
+			return "?"
+		}
+		for _, e := range g.Edges {
+			out = append(out, fmt.Sprintf("%s-%s %.4g %.4g", name(e.From), name(e.To), e.Probability, e.PerTrace))
+		}
+		return out
+	}
+	for _, q := range []struct {
+		o    inspect.GraphOptions
+		want []string
+	}{
+		{inspect.GraphOptions{}, []string{"start-a 1 1", "a-b 0.75 0.75", "a-c 0.25 0.25", "b-b 0.5 0.75", "b-c 0.5 0.75", "c-end 1 1"}},
+		{inspect.GraphOptions{Type: "T2"}, []string{"start-a 1 1", "a-c 1 1", "c-end 1 1"}},
+		{inspect.GraphOptions{Most: 2}, []string{"start-a 1 1", "a-b 0.75 0.75", "a-end 0.25 0.25", "b-b 0.5 0.75", "b-end 0.5 0.75"}},
+		{inspect.GraphOptions{Ops: []ppx.Type{ppx.Tag}}, []string{"start-t 0.75 0.75", "start-end 0.25 0.25", "t-end 1 0.75"}},
+	} {
+		g, err := x.Graph(ctx, q.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := show(g); !slices.Equal(got, q.want) {
+			t.Errorf("%+v: %q, want %q", q.o, got, q.want)
+		}
+	}
+	if _, err := x.Graph(ctx, inspect.GraphOptions{Type: "T9"}); err == nil || !strings.Contains(err.Error(), "T1 to T3") {
+		t.Error(err)
 	}
 }
 
@@ -350,5 +444,45 @@ func TestNumbersWithinTheTolerance(t *testing.T) {
 	d := inspect.Compare(recorded, with(normal, math.Nextafter(2, 3), 3), 0)
 	if want := "statement 0: x: value 2.0000000000000004 at element 0, recorded was 2"; len(d) != 1 || d[0].String() != want {
 		t.Errorf("%v, want %s", d, want)
+	}
+}
+
+// Statements are found by what they are asked for; traces that share statements count as all of them.
+func TestGrep(t *testing.T) {
+	table := tracing.NewTable()
+	one := trace(table, 0, 0, ppx.Tensor{}, sample("a", "x", 1), sample("b", "y", 5, -2), visit{address: "t", op: ppx.Tag, name: "z", value: dist.Scalar(7), logP: nan})
+	again := *one
+	again.Draw = 1
+	again.Share(one)
+	x, _ := open(t, false, one, &again, trace(table, 2, math.Log(2), ppx.Tensor{}, sample("a", "x", 3)))
+	for text, want := range map[string]string{
+		`name == "x" and value > 0`:        "[0.0 2.0] 3 3 1",
+		`value > 0`:                        "[0.0 0.2 2.0] 5 3 1",
+		`least < 0`:                        "[0.1] 2 2 0.5",
+		`first == 5 and size == 2`:         "[0.1] 2 2 0.5",
+		`largest == 7 and role == "tag"`:   "[0.2] 2 2 0.5",
+		`id == "A1" and row == 2`:          "[2.0] 1 1 0.5",
+		`address contains "b" or draw > 5`: "[0.1] 2 2 0.5",
+		`log_p < -1`:                       "[] 0 0 0",
+		`weight >= 0.5 and control == 1`:   "[0.0 0.1 2.0] 5 3 1",
+	} {
+		e, err := expression.CompileTexts(text, inspect.NumberFields, inspect.TextFields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := x.Grep(ctx, e, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at []string
+		for _, m := range f.Matches {
+			at = append(at, fmt.Sprintf("%d.%d", m.Row, m.Index))
+		}
+		if got := fmt.Sprintf("%v %d %d %.4g", at, f.Statements, f.Traces, f.Weight); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+		if few, err := x.Grep(ctx, e, 1); err != nil || len(few.Matches) > 1 || few.Statements != f.Statements {
+			t.Errorf("%s: one of them: %+v, %v", text, few, err)
+		}
 	}
 }

@@ -1,0 +1,128 @@
+package inspect
+
+import (
+	"context"
+	"slices"
+
+	"github.com/ppx-engine/ppx-engine/tracing"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+)
+
+// What a statement can be asked for: numbers, and texts. Value is that of a statement with one element, and absent from others; first, least and largest are of the elements of any;
+// weight is the share of its trace, id what its address is called for short.
+var (
+	NumberFields = []string{"row", "draw", "index", "instance", "control", "log_p", "log_weight", "weight", "value", "size", "first", "least", "largest"}
+	TextFields   = []string{"name", "address", "id", "kind", "role"}
+)
+
+// Condition is one over those fields.
+type Condition interface {
+	EvalTexts(number func(field string) (float64, bool), text func(field string) string) (v float64, ok bool)
+}
+
+// Match is a statement for which a condition is true.
+type Match struct {
+	Row, Draw uint64
+	Index     int // of the statement
+	Address   Address
+	Instance  uint32
+	Name      string
+	Control   bool
+	Value     []float64
+	LogP      float64
+	Weight    float64 // share of its trace, or of all that share its statements
+}
+
+// Found is what Grep has found.
+type Found struct {
+	Matches    []Match // the first ones
+	Statements uint64  // all of them, those of traces that share their statements with another included
+	Traces     uint64  // that have one
+	Weight     float64 // their share
+}
+
+// Grep looks for statements, and returns the first most of them; 0: all.
+func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, error) {
+	out := &Found{}
+	for c, err := range x.scan(ctx, rundir.Addresses|rundir.Instances|rundir.Names|rundir.Controls|rundir.Values|rundir.LogPs) {
+		if err != nil {
+			return nil, err
+		}
+		list := x.Reader.Addresses()
+		var d, s, from int
+		var weight float64
+		number := func(field string) (float64, bool) {
+			switch field {
+			case "row":
+				return float64(c.First) + float64(d), true
+			case "draw":
+				return float64(c.Draw[d]), true
+			case "index":
+				return float64(s - from), true
+			case "instance":
+				return float64(c.Instance[s]), true
+			case "control":
+				if c.Control[s] {
+					return 1, true
+				}
+				return 0, true
+			case "log_p":
+				return c.LogP[s], true
+			case "log_weight":
+				return c.LogWeight[d], true
+			case "weight":
+				return x.share(weight), true
+			}
+			v := c.Value(s)
+			switch {
+			case field == "size":
+				return float64(len(v)), true
+			case len(v) == 0 || field == "value" && len(v) > 1:
+				return 0, false
+			case field == "least":
+				return slices.Min(v), true
+			case field == "largest":
+				return slices.Max(v), true
+			}
+			return v[0], true
+		}
+		text := func(field string) string {
+			a := &list[c.Address[s]]
+			switch field {
+			case "name":
+				return c.Name(s)
+			case "address":
+				return a.Base
+			case "id":
+				return ShortAddress(c.Address[s])
+			case "role":
+				return tracing.Role(a.Op)
+			}
+			return a.Kind.String()
+		}
+		for d = range c.Draw {
+			var shares uint64
+			weight, shares = x.draw(c, d)
+			var to int
+			from, to = c.Sites(d)
+			any := false
+			for s = from; s < to; s++ {
+				if v, ok := condition.EvalTexts(number, text); !ok || v == 0 || v != v {
+					continue
+				}
+				any = true
+				if out.Statements += shares; most > 0 && len(out.Matches) == most {
+					continue
+				}
+				out.Matches = append(out.Matches, Match{Row: c.First + uint64(d), Draw: uint64(c.Draw[d]), Index: s - from, Address: Address{Address: list[c.Address[s]], Place: c.Address[s]},
+					Instance: uint32(c.Instance[s]), Name: c.Name(s), Control: c.Control[s], Value: slices.Clone(c.Value(s)), LogP: c.LogP[s], Weight: x.share(weight)})
+			}
+			if any {
+				out.Traces += shares
+				out.Weight += weight
+			}
+		}
+	}
+	out.Weight = x.share(out.Weight)
+	return out, nil
+}
