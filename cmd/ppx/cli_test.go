@@ -540,12 +540,7 @@ func TestDamagedRun(t *testing.T) {
 	if err := os.WriteFile(part, b[:len(b)/2], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []string{"trace types run", "trace addresses run"} { // which show what can be read
-		if out, _ := s.run(0, words(c)...); !strings.Contains(out, "part-00000.parquet") || !strings.Contains(out, "damaged") {
-			t.Errorf("%s: %s", c, out)
-		}
-	}
-	for _, c := range []string{"summary run", "trace show run 3"} {
+	for _, c := range []string{"summary run", "trace show run 3", "trace types run", "trace addresses run"} {
 		if _, stderr := s.run(2, words(c)...); !strings.Contains(stderr, "part-00000.parquet") || !strings.Contains(stderr, "damaged") {
 			t.Errorf("%s: %s", c, stderr)
 		}

@@ -172,7 +172,8 @@ func (x *Run) findType(ctx context.Context, name string) (*int64, error) {
 		if e != nil {
 			return nil, e
 		}
-		for d, id := range c.Type {
+		for d := range c.Draw {
+			id := c.Type[d]
 			if _, shares := x.draw(c, d); c.Status[d] != tracing.OK || shares == 0 || seen[id] {
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -74,19 +75,30 @@ func Open(ctx context.Context, path string) (*Run, error) {
 	return x, nil
 }
 
-// scan is that of the run, and notes what is damaged.
-func (x *Run) scan(ctx context.Context, want rundir.Want) func(func(*rundir.Columns, error) bool) {
+// scan is that of the draws that there were at Open, and notes what is damaged: an error only if nothing else is there.
+func (x *Run) scan(ctx context.Context, want rundir.Want) iter.Seq2[*rundir.Columns, error] {
 	return func(yield func(*rundir.Columns, error) bool) {
+		var damage error
+		read := false
 		for c, err := range x.Scan(ctx, want) {
 			if errors.Is(err, rundir.ErrDamaged) {
+				damage = err
 				if text := err.Error(); !slices.Contains(x.Damaged, text) {
 					x.Damaged = append(x.Damaged, text)
 				}
 				continue
 			}
+			if err == nil && x.shares != nil { // of a run that is being written there may be more by now
+				known := len(x.weight) - int(c.First-x.first)
+				c.Draw = c.Draw[:max(0, min(known, len(c.Draw)))]
+			}
+			read = true
 			if !yield(c, err) || err != nil {
 				return
 			}
+		}
+		if !read && damage != nil {
+			yield(nil, damage)
 		}
 	}
 }

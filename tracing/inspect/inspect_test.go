@@ -255,6 +255,42 @@ func TestDamagedParts(t *testing.T) {
 	}
 }
 
+// Of a run that is being written, what was there when it was opened is shown.
+func TestRunThatGrows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	w, err := rundir.Create(path, &rundir.Manifest{Model: "m", Method: "prior", PartSize: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := tracing.NewTable()
+	write := func(i uint64) {
+		tr := trace(table, i, 0, ppx.Tensor{}, sample(fmt.Sprint("a", i), "", 1))
+		tr.Row = int64(i)
+		if err := w.Write(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(0)
+	x, err := inspect.Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(1)
+	if err := w.Close(rundir.Complete, nil); err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := x.Addresses(ctx)
+	if err != nil || len(addresses) != 1 || addresses[0].Visits != 1 {
+		t.Errorf("%+v, %v", addresses, err)
+	}
+	if types, err := x.Types(ctx); err != nil || len(types) != 1 {
+		t.Errorf("%+v, %v", types, err)
+	}
+	if _, err := x.Graph(ctx, inspect.GraphOptions{Type: "T2"}); err == nil || !strings.Contains(err.Error(), "T1 to T1") {
+		t.Error(err)
+	}
+}
+
 // A graph's transitions are those of the traces, by their weights; what is left out is gone over.
 func TestGraph(t *testing.T) {
 	table := tracing.NewTable()
