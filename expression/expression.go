@@ -39,6 +39,7 @@ type Expression struct {
 	Condition bool     // its value is true or false
 
 	texts   []string // of the variables, those that are texts
+	isText  []bool   // of Names
 	program *vm.Program
 	idents  []string // what Names are called in the program
 	env     map[string]any
@@ -155,7 +156,9 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 			id = fmt.Sprintf("v%d", len(idents))
 			idents[name] = id
 			e.Names, e.idents = append(e.Names, name), append(e.idents, id)
-			if e.env[id] = 0.0; slices.Contains(e.texts, name) {
+			isText := slices.Contains(e.texts, name)
+			e.isText = append(e.isText, isText)
+			if e.env[id] = 0.0; isText {
 				e.env[id] = ""
 			}
 		}
@@ -308,7 +311,7 @@ func (e *Expression) Eval(value func(name string) (v float64, ok bool)) (v float
 // EvalTexts is that with variables that are texts.
 func (e *Expression) EvalTexts(value func(name string) (v float64, ok bool), text func(name string) string) (v float64, ok bool) {
 	for i, name := range e.Names {
-		if slices.Contains(e.texts, name) {
+		if e.isText[i] {
 			e.env[e.idents[i]] = text(name)
 			continue
 		}

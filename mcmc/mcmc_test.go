@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -273,11 +271,7 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 // Chains on simulators, delegated and statement by statement, are those in this process, to rounding: on all models in C++, on two of them with every client.
 func TestChainsOverSockets(t *testing.T) {
 	kernels := map[string]Kernel{"lmh": {}, "rmh": {Walk: 0.5}}
-	for _, c := range enginetest.Cases() {
-		model, data, _ := strings.Cut(c.Name, "(")
-		if data == "4,3)" {
-			continue
-		}
+	enginetest.OnClients(t, 1, func(c enginetest.Case) func(enginetest.Client, *engine.Pool) {
 		want := map[string][][]float64{}
 		local := engine.NewLocal(c.Model, 1)
 		for name, k := range kernels {
@@ -290,30 +284,15 @@ func TestChainsOverSockets(t *testing.T) {
 		if err := local.Close(); err != nil {
 			t.Fatal(err)
 		}
-		languages := []string{"cpp"}
-		if model == "gum" || model == "branching" {
-			languages = []string{"cpp", "python", "go"}
-		}
-		for _, language := range languages {
-			for _, plain := range []bool{false, true} {
-				p, err := engine.Open(context.Background(), engine.Options{Command: testbed.Simulator(t, model, language), Workers: 1, Plain: plain})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for name, k := range kernels {
-					got, _ := chainOn(t, p, k, c.Data)
-					for i := range got {
-						if !slices.EqualFunc(got[i], want[name][i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
-							t.Fatalf("%s, %s, %s, plain %v: step %d: %v, in process %v", c.Name, name, language, plain, i, got[i], want[name][i])
-						}
-					}
-				}
-				if err := p.Close(); err != nil {
-					t.Fatal(err)
+		return func(client enginetest.Client, p *engine.Pool) {
+			for name, k := range kernels {
+				got, _ := chainOn(t, p, k, c.Data)
+				if text := enginetest.Apart(got, want[name]); text != "" {
+					t.Fatalf("%s, %s, %s, and in process: %s", c.Name, name, client, text)
 				}
 			}
 		}
-	}
+	})
 }
 
 // With a network, whose addresses are those of its client: chains on C++ simulators have every exact posterior, and whatever the client a chain that is delegated
@@ -323,48 +302,28 @@ func TestGuidedChainsOverSockets(t *testing.T) {
 	if os.Getenv("PPX_VERIFY") != "" {
 		keep, most = 6000, 0.2
 	}
-	for _, c := range enginetest.Cases() {
-		model, data, _ := strings.Cut(c.Name, "(")
-		if data == "4,3)" {
-			continue
-		}
-		languages := []string{"cpp"}
-		if model == "gum" || model == "branching" {
-			languages = []string{"cpp", "python", "go"}
-		}
-		for _, language := range languages {
-			var want [][]float64
-			k := Kernel{Seed: 7, Walk: 0.5, Whole: 0.25, Guided: 0.25, Alpha: 0.1, Data: c.Data, Condition: true}
-			for _, plain := range []bool{false, true} {
-				p, err := engine.Open(context.Background(), engine.Options{Command: testbed.Simulator(t, model, language), Workers: 2, Plain: plain})
-				if err != nil {
-					t.Fatal(err)
+	enginetest.OnClients(t, 2, func(c enginetest.Case) func(enginetest.Client, *engine.Pool) {
+		var want [][]float64
+		k := Kernel{Seed: 7, Walk: 0.5, Whole: 0.25, Guided: 0.25, Alpha: 0.1, Data: c.Data, Condition: true}
+		return func(client enginetest.Client, p *engine.Pool) {
+			if !client.Plain {
+				k.Guide = enginetest.Untrained(t, p, c.Data, 0.3)
+			}
+			got, accepted := chainOn(t, p, k, c.Data)
+			if client.Plain {
+				if text := enginetest.Apart(got, want); text != "" {
+					t.Fatalf("%s, %s, and delegated: %s", c.Name, client, text)
 				}
-				if !plain {
-					k.Guide = enginetest.Untrained(t, p, c.Data, 0.3)
-				}
-				got, accepted := chainOn(t, p, k, c.Data)
-				switch {
-				case plain:
-					for i := range got {
-						if !slices.EqualFunc(got[i], want[i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
-							t.Fatalf("%s, %s: step %d: %v, delegated %v", c.Name, language, i, got[i], want[i])
-						}
-					}
-				case accepted < 3 || accepted > 299:
-					t.Errorf("%s, %s: %d of 300 steps are accepted", c.Name, language, accepted)
-				default:
-					want = got
-					if language == "cpp" {
-						exact(t, c, runOn(t, p, NewKernel(k), 4, 200, keep, figures(c)), most)
-					}
-				}
-				if err := p.Close(); err != nil {
-					t.Fatal(err)
-				}
+				return
+			}
+			if want = got; accepted < 3 || accepted > 299 {
+				t.Errorf("%s, %s: %d of 300 steps are accepted", c.Name, client, accepted)
+			}
+			if client.Language == "cpp" {
+				exact(t, c, runOn(t, p, NewKernel(k), 4, 200, keep, figures(c)), most)
 			}
 		}
-	}
+	})
 }
 
 // chainOn is the values of 300 steps, a third of them warm-up, and how many were accepted.

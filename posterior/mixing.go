@@ -46,22 +46,26 @@ func (s *Summary) Mixings() (out []Mixing) {
 
 // autocorrelation is that at the Lags.
 func (q *sequence) autocorrelation() []float64 {
-	out := make([]float64, len(Lags))
-	for i, lag := range Lags {
-		sum, total := 0.0, 0.0
-		for _, x := range q.chains {
-			x = slices.DeleteFunc(slices.Clone(x), isBad)
-			if len(x) < 2*lag || len(x) < 4 {
-				continue
-			}
-			c := autocovariance(x)
-			sum, total = sum+c[lag], total+c[0]
+	sum, total := make([]float64, len(Lags)), make([]float64, len(Lags))
+	for _, x := range q.chains {
+		if x = slices.DeleteFunc(slices.Clone(x), isBad); len(x) < 4 {
+			continue
 		}
-		if out[i] = math.NaN(); total > 0 {
-			out[i] = sum / total
+		c := autocovariance(x)
+		for i, lag := range Lags {
+			if len(x) >= 2*lag {
+				sum[i], total[i] = sum[i]+c[lag], total[i]+c[0]
+			}
 		}
 	}
-	return out
+	for i := range sum {
+		if total[i] > 0 {
+			sum[i] /= total[i]
+		} else {
+			sum[i] = math.NaN()
+		}
+	}
+	return sum
 }
 
 // apart says which chains have values of a variable that the others never come near, "" if there are none: modes that steps do not connect. It is the variable

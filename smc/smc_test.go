@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -150,11 +149,7 @@ func TestKeptStates(t *testing.T) {
 
 // Particles on simulators, delegated and statement by statement, are those in this process, to rounding: on all models in C++, on two of them with every client.
 func TestParticlesOverSockets(t *testing.T) {
-	for _, c := range enginetest.Cases() {
-		model, data, _ := strings.Cut(c.Name, "(")
-		if data == "4,3)" {
-			continue
-		}
+	enginetest.OnClients(t, 2, func(c enginetest.Case) func(enginetest.Client, *engine.Pool) {
 		of := func(x engine.Executor) (out [][]float64) {
 			p, err := Run(context.Background(), x, &Config{Kernel: mcmc.Kernel{Seed: 7, Kind: dist.StreamParticles, Data: c.Data, Condition: true, Walk: 0.5}, N: 64, Islands: 4, Moves: 2}, nil)
 			if err != nil {
@@ -174,28 +169,12 @@ func TestParticlesOverSockets(t *testing.T) {
 		if err := local.Close(); err != nil {
 			t.Fatal(err)
 		}
-		languages := []string{"cpp"}
-		if model == "gum" || model == "branching" {
-			languages = []string{"cpp", "python", "go"}
-		}
-		for _, language := range languages {
-			for _, plain := range []bool{false, true} {
-				p, err := engine.Open(context.Background(), engine.Options{Command: testbed.Simulator(t, model, language), Workers: 2, Plain: plain})
-				if err != nil {
-					t.Fatal(err)
-				}
-				got := of(p)
-				for i := range got {
-					if !slices.EqualFunc(got[i], want[i], func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }) {
-						t.Fatalf("%s, %s, plain %v: particle %d: %v, in process %v", c.Name, language, plain, i, got[i], want[i])
-					}
-				}
-				if err := p.Close(); err != nil {
-					t.Fatal(err)
-				}
+		return func(client enginetest.Client, p *engine.Pool) {
+			if text := enginetest.Apart(of(p), want); text != "" {
+				t.Fatalf("%s, %s, and in process: %s", c.Name, client, text)
 			}
 		}
-	}
+	})
 }
 
 // verify tells that there is time for more.

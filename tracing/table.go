@@ -25,6 +25,16 @@ type Address struct {
 // Role is the name of a statement's type: sample, observe or tag.
 func Role(op ppx.Type) string { return strings.ToLower(op.String()) }
 
+// OpByRole is the type of that name.
+func OpByRole(role string) (op ppx.Type, ok bool) {
+	for _, op := range []ppx.Type{ppx.Sample, ppx.Observe, ppx.Tag} {
+		if Role(op) == role {
+			return op, true
+		}
+	}
+	return 0, false
+}
+
 // Key is the identity of a site within a trace: the visit number of an address, from 1.
 type Key struct {
 	Address  uint32 // in the trace's Table

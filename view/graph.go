@@ -83,27 +83,18 @@ func (x *Graph) about() string {
 func (x *Graph) Text(w io.Writer) {
 	s := Styled(w)
 	t := &Table{Header: []string{"from", "", ">per trace", "", "to"}}
-	called := map[string]string{}
-	for _, n := range x.Nodes {
-		called[n.Key] = n.title(24)
+	nodes := map[string]*graphNode{}
+	for i := range x.Nodes {
+		nodes[x.Nodes[i].Key] = &x.Nodes[i]
 	}
 	last := ""
 	for _, e := range x.Edges {
-		from, per := "", ""
+		from, what, per := "", "", "" // once for all that goes from there
 		if e.From != last {
-			from = e.From
-			for _, n := range x.Nodes {
-				if n.Key == e.From {
-					per = Figure(float64(n.PerTrace))
-				}
-			}
+			n := nodes[e.From]
+			last, from, what, per = e.From, e.From, n.title(24), Figure(float64(n.PerTrace))
 		}
-		what := called[e.From]
-		if e.From == last {
-			what = ""
-		}
-		last = e.From
-		t.Add(from, what, per, bar(float64(e.Probability))+" "+Percent(float64(e.Probability)), strings.TrimSpace(e.To+"  "+called[e.To]))
+		t.Add(from, what, per, bar(float64(e.Probability))+" "+Percent(float64(e.Probability)), strings.TrimSpace(e.To+"  "+nodes[e.To].title(24)))
 	}
 	t.Print(w)
 	fmt.Fprintln(w, s.Dim(x.about()))

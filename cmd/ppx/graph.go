@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -28,16 +27,15 @@ picture has an address for a node (blue: controlled, grey: not, orange: observed
 		Example: "  ppx trace graph RUN -o graph.dot && dot -Tsvg graph.dot -o graph.svg\n  ppx trace graph RUN --type T1\n  ppx trace graph RUN -n 0 -o all.dot",
 		Args:    exactArgs(1, "one run directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			ext := filepath.Ext(out)
-			if out != "" && ext != ".dot" {
+			if out != "" && filepath.Ext(out) != ".dot" {
 				return usagef("-o %s: want a file .dot", ppx.Quote(out))
 			}
 			for _, name := range of {
-				i := slices.IndexFunc(allOps, func(op ppx.Type) bool { return tracing.Role(op) == name })
-				if i < 0 {
+				op, ok := tracing.OpByRole(name)
+				if !ok {
 					return usagef("--of %s: want sample, observe or tag", ppx.Quote(name))
 				}
-				o.Ops = append(o.Ops, allOps[i])
+				o.Ops = append(o.Ops, op)
 			}
 			r, err := inspect.Open(c.Context(), args[0])
 			if err != nil {
@@ -67,5 +65,3 @@ picture has an address for a node (blue: controlled, grey: not, orange: observed
 	f.StringVarP(&out, "output", "o", "", "file to write: .dot")
 	return c
 }
-
-var allOps = []ppx.Type{ppx.Sample, ppx.Observe, ppx.Tag}

@@ -69,6 +69,16 @@ func recoverTo(err *error) {
 	}
 }
 
+// damage, deferred, says of an error in which file it was; panics of the library, and what it says, are damage.
+func damage(path string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("invalid Parquet: %v", p)
+	}
+	if *err != nil && !errors.Is(*err, os.ErrNotExist) && !errors.Is(*err, ErrDamaged) {
+		*err = damaged(path, *err)
+	}
+}
+
 // ErrDamaged says that a file of the run directory cannot be read.
 var ErrDamaged = errors.New("damaged")
 

@@ -89,11 +89,7 @@ func (r *Reader) readAddresses() error {
 }
 
 func (row *addressRow) parse() (op ppx.Type, kind dist.Kind, err error) {
-	for _, t := range []ppx.Type{ppx.Sample, ppx.Observe, ppx.Tag} {
-		if tracing.Role(t) == row.Role {
-			op = t
-		}
-	}
+	op, _ = tracing.OpByRole(row.Role)
 	name, _, _ := strings.Cut(row.Kind, "(")
 	kind, ok := dist.KindByName(name)
 	if op == 0 || (!ok && row.Kind != "") {
@@ -103,12 +99,7 @@ func (row *addressRow) parse() (op ppx.Type, kind dist.Kind, err error) {
 }
 
 func readAddressPart(path string, k uint64) (rows []addressRow, err error) {
-	defer func() {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
-			err = damaged(partName(path, "addresses", k), err)
-		}
-	}()
-	defer recoverTo(&err)
+	defer damage(partName(path, "addresses", k), &err)
 	c, err := openColumns(partName(path, "addresses", k))
 	if err != nil {
 		return nil, err
@@ -222,14 +213,35 @@ func (r *Reader) openDraws(k uint64) (*columnFile, error) {
 	return c, err
 }
 
+// openSites opens the file of the statements of a part that has draws.
+func (r *Reader) openSites(k uint64) (*columnFile, error) {
+	c, err := openColumns(partName(r.Path, "sites", k))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = damaged(r.Path, fmt.Errorf("%s exists, %s does not", partName("", "draws", k), partName("", "sites", k)))
+	}
+	return c, err
+}
+
+// places are where the addresses of a column stand among the reader's, by code.
+func (r *Reader) places(c *columnFile, address *column) (places []int, err error) {
+	for _, id := range address.keys {
+		at, ok := r.known[id]
+		if !ok { // written since Open
+			if err := r.readAddresses(); err != nil {
+				return nil, err
+			}
+			if at, ok = r.known[id]; !ok {
+				return nil, damaged(c.f.Name(), fmt.Errorf("address %d is unknown", id))
+			}
+		}
+		places = append(places, at)
+	}
+	return places, nil
+}
+
 // part reads n draws of a part beginning with its first-th; n < 0 means all from there.
 func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err error) {
-	defer func() {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
-			err = damaged(partName(r.Path, "sites", k), err)
-		}
-	}()
-	defer recoverTo(&err)
+	defer damage(partName(r.Path, "sites", k), &err)
 	dc, err := r.openDraws(k)
 	if err != nil {
 		return nil, err
@@ -269,11 +281,8 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 	if err != nil {
 		return nil, err
 	}
-	sc, err := openColumns(partName(r.Path, "sites", k))
+	sc, err := r.openSites(k)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = damaged(r.Path, fmt.Errorf("%s exists, %s does not", partName("", "draws", k), partName("", "sites", k)))
-		}
 		return nil, err
 	}
 	defer sc.Close()
@@ -302,17 +311,8 @@ func (r *Reader) part(k uint64, first, n int64) (traces []*tracing.Trace, err er
 		}
 		s.origins = append(s.origins, o)
 	}
-	for _, id := range s.address.keys {
-		at, ok := r.known[id]
-		if !ok { // written since Open
-			if err := r.readAddresses(); err != nil {
-				return nil, err
-			}
-			if at, ok = r.known[id]; !ok {
-				return nil, damaged(sc.f.Name(), fmt.Errorf("address %d is unknown", id))
-			}
-		}
-		s.addresses = append(s.addresses, at)
+	if s.addresses, err = r.places(sc, s.address); err != nil {
+		return nil, err
 	}
 	traces = make([]*tracing.Trace, n)
 	for i := range traces {
@@ -572,12 +572,7 @@ func (r *Reader) Heads(ctx context.Context) iter.Seq2[Head, error] {
 }
 
 func (r *Reader) heads(k uint64) (out []Head, err error) {
-	defer func() {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
-			err = damaged(partName(r.Path, "draws", k), err)
-		}
-	}()
-	defer recoverTo(&err)
+	defer damage(partName(r.Path, "draws", k), &err)
 	c, err := r.openDraws(k)
 	if err != nil {
 		return nil, err

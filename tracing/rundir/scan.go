@@ -95,12 +95,7 @@ func (r *Reader) Scan(ctx context.Context, want Want) iter.Seq2[*Columns, error]
 
 // columns reads a part.
 func (r *Reader) columns(k uint64, want Want) (c *Columns, err error) {
-	defer func() {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
-			err = damaged(partName(r.Path, "sites", k), err)
-		}
-	}()
-	defer recoverTo(&err)
+	defer damage(partName(r.Path, "sites", k), &err)
 	dc, err := r.openDraws(k)
 	if err != nil {
 		return nil, err
@@ -146,11 +141,8 @@ func (r *Reader) columns(k uint64, want Want) (c *Columns, err error) {
 
 // siteColumns reads what is wanted of a part's statements.
 func (r *Reader) siteColumns(c *Columns, k uint64, want Want, rows []int64, total int64) error {
-	sc, err := openColumns(partName(r.Path, "sites", k))
+	sc, err := r.openSites(k)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = damaged(r.Path, fmt.Errorf("%s exists, %s does not", partName("", "draws", k), partName("", "sites", k)))
-		}
 		return err
 	}
 	defer sc.Close()
@@ -193,18 +185,9 @@ func (r *Reader) siteColumns(c *Columns, k uint64, want Want, rows []int64, tota
 	if want&Addresses == 0 {
 		return nil
 	}
-	places := make([]int, len(address.keys))
-	for i, id := range address.keys {
-		at, ok := r.known[id]
-		if !ok { // written since Open
-			if err := r.readAddresses(); err != nil {
-				return err
-			}
-			if at, ok = r.known[id]; !ok {
-				return damaged(sc.f.Name(), fmt.Errorf("address %d is unknown", id))
-			}
-		}
-		places[i] = at
+	places, err := r.places(sc, address)
+	if err != nil {
+		return err
 	}
 	c.Address = make([]int, total)
 	for i, code := range address.codes {
