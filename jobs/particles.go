@@ -225,17 +225,29 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 	row := r.cfg.First
 	kept := 0
 	c.Kept = func(p *smc.Population) (enough bool, err error) {
+		if kept == 0 { // what was there when the job went on comes once more, and is looked at as it was
+			full := r.sum.Full
+			r.sum = posterior.NewParticleSummary()
+			r.sum.Full = full
+			r.w.Update(func(m *rundir.Manifest) {
+				if m.Particles != nil {
+					m.Particles.Looks = nil
+				}
+			})
+		}
 		r.describe(p) // with what is on disk one can say what it is
 		for t := range p.Weighted(int64(row)) {
-			if row++; row <= r.cfg.From { // it was there when the job went on
-				continue
+			if row++; row > r.cfg.From {
+				if err := sink.Write(ctx, t); err != nil {
+					return false, err
+				}
+				out.Drawn++
 			}
-			if err := errors.Join(sink.Write(ctx, t), r.sum.Write(ctx, t)); err != nil {
+			if err := r.sum.Write(ctx, t); err != nil {
 				return false, err
 			}
-			out.Drawn++
 		}
-		if kept++; kept == lookAt(kept) && r.cfg.TargetESS > 0 && row >= r.cfg.From { // else it was looked at before
+		if kept++; kept == lookAt(kept) && r.cfg.TargetESS > 0 {
 			out.Stopped = r.look(kept)
 		}
 		return out.Stopped != "", nil
