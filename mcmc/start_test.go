@@ -92,42 +92,57 @@ func TestExactDrawsStayExact(t *testing.T) {
 
 // Chains that stay on modes of their own are reported, in 18 of 20 seeds at least: in the others all have begun in one.
 func TestStuckChainsAreReported(t *testing.T) {
-	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor { // two modes, 8 standard deviations of the prior's scale apart, with nothing between
-		x := r.Sample("x", gosim.Normal(0, 4))
-		r.Observe("y", gosim.Normal(math.Abs(x), 0.5))
-		return gosim.Scalar(x)
-	})
-	reported := 0
-	for seed := range uint64(20) {
-		x := engine.NewLocal(model, 1)
-		k := NewKernel(Kernel{Seed: seed + 1, Data: control.Data{"y": dist.Scalar(8)}, Walk: 1 - 1e-9}) // the prior crosses the valley now and then
-		sum := posterior.NewChainSummary()
-		for chain := range uint32(8) {
-			s, err := k.Start(context.Background(), x, chain+1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for step := range uint64(400) {
-				if s, _, err = k.Step(context.Background(), x, chain+1, step, s, step < 200); err != nil {
+	for _, c := range []struct {
+		name  string
+		walk  float64
+		model func(*gosim.Run) gosim.Tensor
+	}{
+		// 8 standard deviations of the prior's scale apart, with nothing between; the prior would cross the valley now and then.
+		{"walks", 1 - 1e-9, func(r *gosim.Run) gosim.Tensor {
+			x := r.Sample("x", gosim.Normal(0, 4))
+			r.Observe("y", gosim.Normal(math.Abs(x), 0.5))
+			return gosim.Scalar(x)
+		}},
+		// Both sites would have to cross it in one step: ±4 in each, sd .5.
+		{"rmh", 0.5, func(r *gosim.Run) gosim.Tensor {
+			x, z := r.Sample("x", gosim.Normal(0, 4)), r.Sample("z", gosim.Normal(0, 4))
+			r.Observe("y", gosim.Normal(math.Abs(x+z), 0.7))
+			r.Observe("difference", gosim.Normal(x-z, 0.7))
+			return gosim.Scalar(x)
+		}},
+	} {
+		reported := 0
+		for seed := range uint64(20) {
+			x := engine.NewLocal(gosim.Wrap(c.model), 1)
+			k := NewKernel(Kernel{Seed: seed + 1, Data: control.Data{"y": dist.Scalar(8), "difference": dist.Scalar(0)}, Walk: c.walk})
+			sum := posterior.NewChainSummary()
+			for chain := range uint32(8) {
+				s, err := k.Start(context.Background(), x, chain+1)
+				if err != nil {
 					t.Fatal(err)
 				}
-				if step >= 200 {
-					tr := *s.Trace
-					tr.Chain = chain + 1
-					_ = sum.Write(context.Background(), &tr)
+				for step := range uint64(400) {
+					if s, _, err = k.Step(context.Background(), x, chain+1, step, s, step < 200); err != nil {
+						t.Fatal(err)
+					}
+					if step >= 200 {
+						tr := *s.Trace
+						tr.Chain = chain + 1
+						_ = sum.Write(context.Background(), &tr)
+					}
 				}
 			}
-		}
-		for _, r := range sum.Judge(posterior.Facts{Conditioned: true}).Reasons {
-			if r.Code == posterior.StuckChains && r.Verdict == posterior.None {
-				reported++
+			for _, r := range sum.Judge(posterior.Facts{Conditioned: true}).Reasons {
+				if r.Code == posterior.StuckChains && r.Verdict == posterior.None {
+					reported++
+				}
+			}
+			if err := x.Close(); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if err := x.Close(); err != nil {
-			t.Fatal(err)
+		if reported < 18 {
+			t.Errorf("%s: stuck chains are reported for %d of 20 seeds", c.name, reported)
 		}
-	}
-	if reported < 18 {
-		t.Errorf("stuck chains are reported for %d of 20 seeds", reported)
 	}
 }

@@ -59,36 +59,88 @@ func TestDisagreement(t *testing.T) {
 	}
 }
 
+// particlesOf are the summary of 16 islands of 50: island i's values lie around centre(i), with the log weight weight(i).
+func particlesOf(t *testing.T, centre, weight func(island int) float64) *posterior.Summary {
+	t.Helper()
+	s := posterior.NewParticleSummary()
+	table := tracing.NewTable()
+	r := rand.New(rand.NewPCG(3, 4))
+	const islands, each = 16, 50
+	for i := range islands {
+		for j := range each {
+			var b tracing.Builder
+			b.Reset(table, uint64(i*each+j), uint32(i+1))
+			id := table.Intern("x", ppx.Sample, dist.Normal)
+			b.Add(tracing.Site{Key: tracing.Key{Address: id, Instance: 1}, Name: table.InternName("x"), Op: ppx.Sample, Kind: dist.Normal}, dist.Scalar(centre(i)+r.NormFloat64()), nil)
+			tr := b.Finish(ppx.Tensor{}, weight(i), 0)
+			tr.Chain = uint32(i + 1)
+			if err := s.Write(t.Context(), tr); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return s
+}
+
 // Where one island has all the weight, it is its descendants that agree; the effective sample size says so, and so do errors.
 func TestOneIslandThatHasAllTheWeight(t *testing.T) {
 	for _, heavy := range []float64{0, 1, 20, 400} {
-		s := posterior.NewParticleSummary()
-		table := tracing.NewTable()
-		r := rand.New(rand.NewPCG(3, 4))
-		const islands, each = 16, 50
-		for i := range islands {
-			for j := range each {
-				x, lw := r.NormFloat64(), 0.0
-				if i == 0 {
-					lw = heavy
-				}
-				if heavy > 1 { // each island came somewhere else
-					x = float64(i) + 0.01*x
-				}
-				var b tracing.Builder
-				b.Reset(table, uint64(i*each+j), uint32(i+1))
-				id := table.Intern("x", ppx.Sample, dist.Normal)
-				b.Add(tracing.Site{Key: tracing.Key{Address: id, Instance: 1}, Name: table.InternName("x"), Op: ppx.Sample, Kind: dist.Normal}, dist.Scalar(x), nil)
-				tr := b.Finish(ppx.Tensor{}, lw, 0)
-				tr.Chain = uint32(i + 1)
-				if err := s.Write(t.Context(), tr); err != nil {
-					t.Fatal(err)
-				}
+		s := particlesOf(t, func(island int) float64 {
+			if heavy > 1 { // each island came somewhere else
+				return 100 * float64(island)
 			}
-		}
+			return 0
+		}, func(island int) float64 {
+			if island == 0 {
+				return heavy
+			}
+			return 0
+		})
 		ess, verdict := s.ESS(), s.Judge(posterior.Facts{Conditioned: true, Moved: 1}).Verdict
 		if few := ess < 10 && verdict == posterior.None; few != (heavy > 1) {
 			t.Errorf("one island of log weight %g: ESS %g, %v", heavy, ess, verdict)
+		}
+	}
+}
+
+// What particles cannot be trusted for has a name.
+func TestReasonsOfParticles(t *testing.T) {
+	none := func(int) float64 { return 0 }
+	dead := func(n int) func(int) float64 {
+		return func(island int) float64 {
+			if island < n {
+				return math.Inf(-1)
+			}
+			return 0
+		}
+	}
+	for _, c := range []struct {
+		weight  func(int) float64
+		moved   float64
+		code    string
+		verdict posterior.Verdict
+	}{
+		{none, 1, "", posterior.Good},
+		{none, 0.25, "", posterior.Good},
+		{none, 0.15, posterior.FewMoved, posterior.Doubtful},
+		{none, math.SmallestNonzeroFloat64, posterior.FewMoved, posterior.Doubtful},
+		{dead(1), 1, posterior.Extinct, posterior.Doubtful},
+		{dead(9), 1, posterior.Extinct, posterior.None},
+		{dead(16), 1, posterior.NoWeight, posterior.None},
+		{func(island int) float64 { // 57 % of the weight
+			if island == 3 {
+				return 3
+			}
+			return 0
+		}, 1, posterior.LargeIsland, posterior.Doubtful},
+	} {
+		trust := particlesOf(t, none, c.weight).Judge(posterior.Facts{Conditioned: true, Moved: c.moved})
+		found := c.code == "" && len(trust.Reasons) == 0
+		for _, r := range trust.Reasons {
+			found = found || r.Code == c.code && r.Verdict == c.verdict
+		}
+		if !found {
+			t.Errorf("want %v, %q: %+v", c.verdict, c.code, trust)
 		}
 	}
 }

@@ -223,7 +223,7 @@ func (c *Config) spent(p *Population, n int) error {
 // settings are those of the kernel of a rung, with a block, or nil.
 func (s *sampler) settings(block *mcmc.Block, beta float64) mcmc.Kernel {
 	k := s.Kernel
-	k.Beta = beta * s.power()
+	k.Beta = max(beta*s.power(), math.SmallestNonzeroFloat64) // 0 would be 1 there
 	if k.Guide != nil {
 		k.Path = 1 - beta
 	}

@@ -2,6 +2,7 @@ package smc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -209,6 +210,7 @@ func TestEvidenceIsUnbiased(t *testing.T) {
 	repeats = 100
 	if verify {
 		repeats = 400
+		unbiased(t, c.Model, c.Data, c.LogEvidence, 100, repeats, 0.03)
 	}
 	unbiased(t, three, data, exact.LogProb([]float64{1, -1, 0.5, 2}), 100, repeats, 0.1)
 }
@@ -237,7 +239,7 @@ func unbiased(t *testing.T, model ppx.Model, data control.Data, logEvidence floa
 				for i := w; i < repeats; i += 2 {
 					k := k
 					k.Seed, k.Kind = uint64(i)+100, dist.StreamParticles
-					p, err := Run(context.Background(), x, &Config{Kernel: k, N: n, Islands: 1, Ladder: ladder}, nil)
+					p, err := Run(context.Background(), x, &Config{Kernel: k, N: n, Islands: 1, Ladder: ladder, Moves: 5}, nil)
 					if err != nil {
 						t.Error(err)
 						return
@@ -259,6 +261,88 @@ func unbiased(t *testing.T, model ppx.Model, data control.Data, logEvidence floa
 	if math.Abs(m-1) > 4*se || se > most {
 		t.Errorf("Ẑ/Z is %g ± %g", m, se)
 	}
+	if n < 50 && verify { // what so few particles have learned themselves is biased: the test would see it
+		if m, se := ratio(nil); !(m < 1-4*se) {
+			t.Errorf("Ẑ/Z of particles that learn is %g ± %g", m, se)
+		}
+	}
+}
+
+// Where most of the prior is impossible, the first rung is what is possible at all; its evidence is unbiased, also where all particles of a run die.
+func TestImpossibleData(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Uniform(0, 1))
+		r.Observe("y", gosim.Uniform(x-0.05, x+0.05)) // possible in a tenth
+		r.Observe("z", gosim.Normal(x, 0.1))
+		return gosim.Scalar(x)
+	})
+	data := control.Data{"y": dist.Scalar(0.5), "z": dist.Scalar(0.6)}
+	inside := func(x float64) float64 { return math.Erf(x / 0.1 / math.Sqrt2) }
+	want := 10 * (inside(0.15) - inside(0.05)) / 2 // ∫ 10·N(.6; x, .1) over |x − .5| < .05
+	x := engine.NewLocal(model, 1)
+	defer x.Close()
+	k := mcmc.Kernel{Kind: dist.StreamParticles, Data: data, Condition: true, Walk: 0.5}
+	for _, c := range []struct {
+		name   string
+		n      int
+		ladder []Rung
+	}{
+		{"first what is possible", 20, []Rung{{Beta: 0, Possible: true, Moves: 3, Level: math.NaN()}, {Beta: 1, Moves: 3, Level: math.NaN()}}},
+		{"at once, and many die", 8, []Rung{{Beta: 1, Moves: 3, Level: math.NaN()}}},
+	} {
+		const repeats = 1000
+		sum, squares, dead := 0.0, 0.0, 0
+		for i := range uint64(repeats) {
+			k := k
+			k.Seed = i + 1
+			p, err := Run(context.Background(), x, &Config{Kernel: k, N: c.n, Islands: 1, Ladder: c.ladder}, nil)
+			z := 0.0
+			switch {
+			case errors.Is(err, ErrStart): // none is left
+				dead++
+			case err != nil:
+				t.Fatal(err)
+			default:
+				z = math.Exp(p.LogZ[0]) / want
+			}
+			sum, squares = sum+z, squares+z*z
+		}
+		m := sum / repeats
+		se := math.Sqrt((squares/repeats - m*m) / repeats)
+		if math.Abs(m-1) > 4*se || se > 0.05 {
+			t.Errorf("%s: Ẑ/Z is %g ± %g", c.name, m, se)
+		}
+		if died := math.Pow(0.9, float64(c.n)); !c.ladder[0].Possible && math.Abs(float64(dead)/repeats-died) > 4*math.Sqrt(died*(1-died)/repeats) || c.ladder[0].Possible && dead > 0 {
+			t.Errorf("%s: %d of %d runs died", c.name, dead, repeats)
+		}
+	}
+	// By itself it sees that it has to.
+	p := particles(t, model, Config{Kernel: mcmc.Kernel{Seed: 1, Data: data, Condition: true, Walk: 0.5}, N: 1024, Islands: 16, Moves: Adapt})
+	if s := summary(p); !p.Ladder[0].Possible || math.Abs(s.Weights.LogEvidence()-math.Log(want)) > 4*s.LogEvidenceSE() {
+		t.Errorf("%+v, log evidence %g ± %g, exact %g", p.Ladder[0], s.Weights.LogEvidence(), s.LogEvidenceSE(), math.Log(want))
+	}
+}
+
+// Two modes that no single step leads from one of to the other have their masses, though these differ.
+func TestModesHaveTheirMasses(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		x, y := r.Sample("x", gosim.Normal(0.3, 2)), r.Sample("y", gosim.Normal(0.3, 2))
+		r.Observe("sum", gosim.Normal(math.Abs(x+y), 0.4))
+		r.Observe("difference", gosim.Normal(x-y, 0.4))
+		return gosim.Tensor{}
+	})
+	// x + y is N(.6, √8) before: what the two modes weigh is a product of normal densities, and the half lines are as good as whole ones.
+	mode := func(sign float64) float64 { return math.Exp(-(4 - sign*0.6) * (4 - sign*0.6) / (2 * (8 + 0.16))) }
+	want := mode(1) / (mode(1) + mode(-1))
+	data := control.Data{"sum": dist.Scalar(4), "difference": dist.Scalar(0)}
+	p := particles(t, model, Config{Kernel: mcmc.Kernel{Seed: 1, Data: data, Condition: true, Walk: 0.5}, N: 4096, Islands: 32, Moves: Adapt})
+	m, se := meanOf(p, func(v map[string]float64) float64 {
+		if v["x"] > 0 {
+			return 1
+		}
+		return 0
+	})
+	within(t, "P(x > 0)", m, se, want, 1e-3, 0.04)
 }
 
 // Four numbers and 400 noisy looks at what they make: a posterior far narrower than the prior. Particles that move find it; those that do not are clones, and the
