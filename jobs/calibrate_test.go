@@ -4,19 +4,23 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/branching"
 	"github.com/ppx-engine/ppx-engine/simulators/gum"
+	"github.com/ppx-engine/ppx-engine/smc"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
@@ -162,10 +166,78 @@ func TestCalibratedChains(t *testing.T) {
 			t.Errorf("%s: %+v, %d decided", method, c.Trust, c.Decided)
 		}
 	}
-	c, _ := ranksOf(t, gum.Model, 200, 4, chains("rmh", func(c *calibration) { c.spec.LikelihoodImportance = 4 }))
-	if c.Trust.Verdict != posterior.None || c.Trust.Reasons[0].Code != posterior.NotCalibrated {
-		t.Errorf("a likelihood that is too sharp: %+v", c.Trust)
+}
+
+// redrawn draws afresh what a chain's moves say that they keep.
+type redrawn struct{ engine.Executor }
+
+func (x redrawn) Execute(ctx context.Context, t engine.Task) (*tracing.Trace, error) {
+	stack := t.Stack
+	t.Stack = func(d engine.Draw) engine.Stack {
+		layers := slices.Clone(stack(d))
+		for i, l := range layers {
+			if m, ok := l.(*control.Move); ok {
+				layers[i] = redraws{m}
+			}
+		}
+		return layers
 	}
+	return x.Executor.Execute(ctx, t)
+}
+
+type redraws struct{ move *control.Move }
+
+func (l redraws) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	c, ok, err := l.move.Choose(r, s)
+	if ok && err == nil && c.Origin != tracing.FromProposal {
+		c.Value, err = r.Prior(s)
+	}
+	return c, ok, err
+}
+
+// Broken chains and particles are caught: posteriors whose standard deviation is 1.25 of the right one, and values that are drawn again in place of being kept.
+func TestBrokenChainsAndParticlesAreCaught(t *testing.T) {
+	testbed.WithoutRace(t)
+	for name, change := range map[string]func(*calibration){
+		"lmh, wide":    func(c *calibration) { c.spec.LikelihoodImportance = 0.568 },
+		"rmh, wide":    func(c *calibration) { c.spec.LikelihoodImportance = 0.568 },
+		"smc, wide":    func(c *calibration) { c.spec.LikelihoodImportance = 0.568 },
+		"rmh, redrawn": func(c *calibration) { c.x, c.o.Force = redrawn{c.x}, true },
+	} {
+		method, how, _ := strings.Cut(name, ", ")
+		model, sets := gum.Model, uint64(500)
+		if how == "redrawn" {
+			model, sets = looseNumbers, 150
+		}
+		if method != "lmh" && how == "wide" && os.Getenv("PPX_VERIFY") == "" {
+			continue // half a minute each
+		}
+		c, _ := ranksOf(t, model, sets, 4, func(c *calibration) {
+			c.method, c.spec.Method = Lookup(Infer, method), method
+			if method == "smc" {
+				c.spec.SMC = &SMC{Islands: 16, Moves: smc.Adapt}
+				c.spec.Calibration.MinESS, c.spec.Calibration.MaxDraws = 50, 20000
+			} else {
+				c.spec.MCMC = &MCMC{Chains: 4, Warmup: 200, Thin: 1}
+				c.spec.Calibration.MaxDraws = 20000
+			}
+			change(c)
+		})
+		if c.Trust.Verdict != posterior.None || c.Trust.Reasons[0].Code != posterior.NotCalibrated {
+			t.Errorf("%s: %+v, %d decided", name, c.Trust, c.Decided)
+		}
+	}
+}
+
+// looseNumbers are some of which data say little: the model for values that are not what they were.
+func looseNumbers(r *gosim.Run) gosim.Tensor {
+	a := r.Sample("a", gosim.Normal(0, 1))
+	sum := 0.0
+	for _, x := range r.SampleTensor("b", gosim.Tensors(dist.Normal, gosim.Vector(a, a, a, a, a, a, a, a), gosim.Scalar(1))).Data {
+		sum += x
+	}
+	r.Observe("y", gosim.Normal(sum, 4))
+	return gosim.Scalar(sum)
 }
 
 // What cannot be calibrated is refused with a reason.

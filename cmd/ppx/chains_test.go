@@ -53,22 +53,8 @@ func TestKilledChains(t *testing.T) {
 		if i > 0 {
 			more = words("infer --resume --quiet --out broken")
 		}
-		cmd := s.command(more...)
-		traces := func() (n uint64) {
-			if m, err := rundir.ReadManifest(filepath.Join(s.dir, "broken")); err == nil {
-				n = m.Counts.Traces
-			}
-			return n
-		}
-		before := traces()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		testbed.Wait(t, "draws on disk", func() bool { return traces() > before })
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
+		before := s.traces("broken")
+		s.kill("draws on disk", func() bool { return s.traces("broken") > before }, more...)
 	}
 	s.run(0, words("infer --resume --quiet --out broken")...)
 	if got := contents(t, filepath.Join(s.dir, "broken")); got != want {

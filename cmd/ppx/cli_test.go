@@ -65,13 +65,36 @@ func (s *session) run(code int, args ...string) (stdout, stderr string) {
 	if got := cmd.ProcessState.ExitCode(); got != code {
 		s.t.Errorf("ppx %q: exit code %d, want %d\n%s%s", args, got, code, out.String(), errOut.String())
 	}
-	if time.Since(start) > time.Minute {
+	if time.Since(start) > 10*time.Minute {
 		s.t.Errorf("ppx %q took %v", args, time.Since(start))
 	}
 	if strings.Contains(errOut.String(), "\x1b") || strings.Contains(out.String(), "\x1b") {
 		s.t.Errorf("ppx %q printed control characters: %q %q", args, out.String(), errOut.String())
 	}
 	return out.String(), errOut.String()
+}
+
+// kill begins a command, and kills it when something is the case.
+func (s *session) kill(what string, when func() bool, args ...string) {
+	s.t.Helper()
+	cmd := s.command(args...)
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	testbed.Wait(s.t, what, when)
+	if err := cmd.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	_ = cmd.Wait()
+}
+
+// traces are those that a run directory's manifest counts.
+func (s *session) traces(run string) uint64 {
+	m, err := rundir.ReadManifest(filepath.Join(s.dir, run))
+	if err != nil {
+		return 0
+	}
+	return m.Counts.Traces
 }
 
 // sim is the end of a command line that launches a Go simulator.

@@ -55,7 +55,7 @@ func TestParticles(t *testing.T) {
 func TestKilledParticles(t *testing.T) {
 	s := newSession(t)
 	sim := append([]string{"--"}, testbed.Simulator(t, "marsaglia", "cpp")...)
-	command := words("infer --quiet --seed 3 --method smc --observe obs0=8 --observe obs1=9 --save-every 1ms -n 4000 --keep 6 --target-ess 1e6")
+	command := words("infer --quiet --seed 3 --method smc --observe obs0=8 --observe obs1=9 --save-every 1ms -n 1600 --keep 6 --target-ess 1e6")
 	s.run(0, args(command, words("--workers 1 --out one"), sim)...)
 	s.run(0, args(command, words("--workers 3 --out three"), sim)...)
 	want := contents(t, filepath.Join(s.dir, "one"))
@@ -71,23 +71,15 @@ func TestKilledParticles(t *testing.T) {
 		if i > 0 {
 			more = words("infer --resume --quiet --out broken")
 		}
-		cmd := s.command(more...)
 		before := kept()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
 		if i < 2 {
-			testbed.Wait(t, "another rung", func() bool { return kept() != before && kept() != "" })
+			s.kill("another rung", func() bool { return kept() != before && kept() != "" }, more...)
 		} else { // among the states that are kept
-			testbed.Wait(t, "draws", func() bool { return rundir.Rows(filepath.Join(s.dir, "broken")) >= 4000 })
+			s.kill("draws", func() bool { return rundir.Rows(filepath.Join(s.dir, "broken")) >= 1600 }, more...)
 		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
 	}
 	// What there is of them is judged as particles already, not by weights that say nothing.
-	if p := s.posteriorOf(t, "broken"); p.Islands != 16 || p.ESS > 4000 {
+	if p := s.posteriorOf(t, "broken"); p.Islands != 16 || p.ESS > 1600 {
 		t.Errorf("%d islands, ESS %g", p.Islands, p.ESS)
 	}
 	s.run(0, words("diagnose broken")...)
