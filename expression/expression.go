@@ -27,6 +27,8 @@ type Error struct {
 	Text   string // of the expression
 	Column int    // of the first letter at fault, from 1
 	What   string
+
+	unknown string // what may be a variable's name
 }
 
 func (e *Error) Error() string {
@@ -74,11 +76,24 @@ func Compile(text string, variables []string) (*Expression, error) {
 	return CompileTexts(text, variables, nil)
 }
 
+// Check looks at an expression before it is known which variables there are: what is no expression whatever they are is an *Error.
+func Check(text string) error {
+	var names []string
+	for {
+		_, err := Compile(text, names)
+		var e *Error
+		if !errors.As(err, &e) || e.unknown == "" || slices.Contains(names, e.unknown) {
+			return err
+		}
+		names = append(names, e.unknown)
+	}
+}
+
 // CompileTexts reads one over variables of which some, which are given besides, are texts. Errors: *Error.
 func CompileTexts(text string, variables, texts []string) (*Expression, error) {
 	variables = append(slices.Clone(variables), texts...)
 	if len(text) > maxLength {
-		return nil, &Error{text[:maxLength], 1, fmt.Sprintf("it is longer than %d letters", maxLength)}
+		return nil, &Error{Text: text[:maxLength], Column: 1, What: fmt.Sprintf("it is longer than %d letters", maxLength)}
 	}
 	known := map[string]bool{}
 	for _, v := range variables {
@@ -110,15 +125,15 @@ func CompileTexts(text string, variables, texts []string) (*Expression, error) {
 				column = located.Column
 			}
 		}
-		return nil, &Error{text, at.column(text, column), strings.ReplaceAll(what, "unexpected token EOF", "it ends too early")}
+		return nil, &Error{Text: text, Column: at.column(text, column), What: strings.ReplaceAll(what, "unexpected token EOF", "it ends too early")}
 	}
 	switch kind := e.program.Node().Type(); {
 	case kind == nil:
-		return nil, &Error{text, 1, "it is neither a number nor a condition"}
+		return nil, &Error{Text: text, Column: 1, What: "it is neither a number nor a condition"}
 	case kind.Kind() == reflect.Bool:
 		e.Condition = true
 	case kind.Kind() != reflect.Float64 && kind.Kind() != reflect.Int:
-		return nil, &Error{text, 1, "it is neither a number nor a condition"}
+		return nil, &Error{Text: text, Column: 1, What: "it is neither a number nor a condition"}
 	}
 	return e, nil
 }
@@ -178,7 +193,7 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 				end++
 			}
 			if end >= len(text) {
-				return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "a text without its second quotation mark"}
+				return "", nil, wrong(text, i, "a text without its second quotation mark")
 			}
 			at = append(at, struct{ to, from int }{out.Len(), i})
 			out.WriteString(text[i : end+1])
@@ -190,11 +205,11 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 		case r == '`':
 			end := strings.IndexByte(text[i+1:], '`')
 			if end < 0 {
-				return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "a name without its second backquote"}
+				return "", nil, wrong(text, i, "a name without its second backquote")
 			}
 			name := text[i+1 : i+1+end]
 			if !known[name] {
-				return "", nil, unknown(text, i, name, variables)
+				return "", nil, unknown(text, i, name, name, variables)
 			}
 			use(name, i, i+end+2)
 			i += end + 2
@@ -212,7 +227,7 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 				out.WriteString(word)
 				i += len(word)
 			default:
-				return "", nil, unknown(text, i, word, variables)
+				return "", nil, unknown(text, i, word, text[i:i+furthest(text[i:])], variables)
 			}
 		case unicode.IsDigit(r) || r == '.': // a number, with its exponent
 			n := numeral(text[i:])
@@ -222,16 +237,16 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 				at = append(at, struct{ to, from int }{out.Len(), i})
 			}
 			if next, _ := utf8.DecodeRuneInString(text[i:]); unicode.IsLetter(next) || next == '_' || next == '`' {
-				return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "an operator is missing after " + text[i-n:i]}
+				return "", nil, wrong(text, i, "an operator is missing after "+text[i-n:i])
 			}
 		case r == '=' && !strings.HasPrefix(text[i:], "==") && (i == 0 || strings.IndexByte("=<>!", text[i-1]) < 0):
-			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "whether two numbers are equal is asked by =="}
+			return "", nil, wrong(text, i, "whether two numbers are equal is asked by ==")
 		case r == '%':
-			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), "% has no meaning here: the remainder is mod(a, b)"}
+			return "", nil, wrong(text, i, "% has no meaning here: the remainder is mod(a, b)")
 		case r == '[' || r == '@':
-			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), fmt.Sprintf("%q has a meaning in names of variables only, and none goes on like that here", r)}
+			return "", nil, wrong(text, i, fmt.Sprintf("%q has a meaning in names of variables only, and none goes on like that here", r))
 		case r == '"' || r == '\'' || r == '|' && !strings.HasPrefix(text[i:], "||") && !strings.HasPrefix(text[max(0, i-1):], "||") || r == '{' || r == '#' || r == ';':
-			return "", nil, &Error{text, 1 + utf8.RuneCountInString(text[:i]), fmt.Sprintf("%q has no meaning here", r)}
+			return "", nil, wrong(text, i, fmt.Sprintf("%q has no meaning here", r))
 		default:
 			out.WriteString(text[i : i+size])
 			i += size
@@ -240,10 +255,17 @@ func (e *Expression) translate(text string, known map[string]bool, variables []s
 	return out.String(), at, nil
 }
 
-func unknown(text string, at int, name string, variables []string) error {
+func wrong(text string, at int, what string) *Error {
+	return &Error{Text: text, Column: 1 + utf8.RuneCountInString(text[:at]), What: what}
+}
+
+// unknown says that a word is no variable; if there were one, it could be called whole.
+func unknown(text string, at int, word, whole string, variables []string) error {
 	list := slices.Clone(variables)
 	slices.Sort(list)
-	return &Error{text, 1 + utf8.RuneCountInString(text[:at]), fmt.Sprintf("there is no variable %s; there are %s", ppx.Quote(name), ppx.List(list, 40))}
+	e := wrong(text, at, fmt.Sprintf("there is no variable %s; there are %s", ppx.Quote(word), ppx.List(list, 40)))
+	e.unknown = whole
+	return e
 }
 
 // identifier is the length of the word that a text begins with.
@@ -278,14 +300,30 @@ func longest(text, word string, known map[string]bool) (name string) {
 		name = word
 	}
 	// What may follow the word in a name: an occurrence, subscripts, a namespace.
-	for end := len(word); end < len(text) && strings.IndexByte("@[],.:/-0123456789_", text[end]) >= 0; {
-		end++
-		end += identifier(text[end:])
+	for end := len(word); more(text, &end); {
 		if known[text[:end]] {
 			name = text[:end]
 		}
 	}
 	return name
+}
+
+// furthest is the length of the longest name that a text may begin with.
+func furthest(text string) int {
+	end := identifier(text)
+	for more(text, &end) {
+	}
+	return end
+}
+
+// more goes on in a name.
+func more(text string, end *int) bool {
+	if *end >= len(text) || strings.IndexByte("@[],.:/-0123456789_", text[*end]) < 0 {
+		return false
+	}
+	*end++
+	*end += identifier(text[*end:])
+	return true
 }
 
 func isWord(w string) bool {

@@ -138,3 +138,21 @@ func TestTexts(t *testing.T) {
 		}
 	}
 }
+
+// What is no expression is told before it is known which variables there are; what may be one is left for then.
+func TestCheck(t *testing.T) {
+	for text, want := range map[string]string{
+		"infected_peak > 300": "", "h.x@2 + sqrt(y[3,1])": "", "`any name` - 2": "", "a-b": "", "day/Poisson:3 < 4 and not (k > 1)": "",
+		"x >": "ends too early", "x = 3": "==", "sqrt(x": "", "3 3": "", "`x": "backquote", "x % 2": "mod", "2x": "operator is missing",
+	} {
+		err := Check(text)
+		switch {
+		case text == "sqrt(x" || text == "3 3":
+			if err == nil {
+				t.Errorf("%s: no error", text)
+			}
+		case want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

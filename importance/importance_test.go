@@ -256,8 +256,8 @@ func TestQuantilesOfManyTraces(t *testing.T) {
 
 func TestStoppingRules(t *testing.T) {
 	c := enginetest.Cases()[2]
-	sum, out := sample(t, c.Model, 4, importance.Config{Seed: 1, N: 1e9, Data: c.Data, Condition: true, TargetESS: 100}, func(*tracing.Trace) {})
-	if out.Stopped != "target ESS" || sum.Weights.ESS() < 100 || sum.Weights.ESS() > 102 || out.Drawn != sum.Weights.N {
+	sum, out := sample(t, c.Model, 4, importance.Config{Seed: 1, N: 1e9, Data: c.Data, Condition: true, TargetESS: 500}, func(*tracing.Trace) {})
+	if out.Stopped != "target ESS" || sum.Weights.ESS() < 500 || out.Drawn != sum.Weights.N || out.Drawn != 2000 {
 		t.Errorf("%+v, ESS %g", out, sum.Weights.ESS())
 	}
 	_, out = sample(t, c.Model, 4, importance.Config{Seed: 1, N: 1e9, MaxTime: 3e7}, func(*tracing.Trace) {})

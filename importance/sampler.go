@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/engine"
@@ -38,7 +39,7 @@ type Config struct {
 	// Place is where the trace of a draw stands; nil: its row is its number.
 	Place func(draw uint64) *engine.Place
 
-	TargetESS float64       // stop once it is reached; 0: no
+	TargetESS float64       // stop once it is reached, looked at after 1,000·2^k draws; 0: no
 	MaxTime   time.Duration // stop after it; 0: no
 
 	// Progress is called at most every Every, and at the end, from the goroutine that called Run.
@@ -229,7 +230,7 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *control.Names
 		if err := names.Add(t); err != nil {
 			return out, err
 		}
-		if c.TargetESS > 0 && sum.Weights.ESS() >= c.TargetESS {
+		if c.TargetESS > 0 && looks(c.From-c.First+out.Drawn) && sum.Weights.ESS() >= c.TargetESS {
 			if c.From+out.Drawn < c.end() {
 				out.Stopped = "target ESS"
 			}
@@ -239,6 +240,13 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *control.Names
 	}
 	report(true)
 	return out, names.Final()
+}
+
+// looks tells whether the effective sample size is looked at after n draws: 1,000·2^k. Looked at after each it would be stopped at where it happens to be high, as
+// before the first draw of a rare and heavy mode.
+func looks(n uint64) bool {
+	const first = 1000
+	return n%first == 0 && bits.OnesCount64(n/first) == 1
 }
 
 var errMaxTime = errors.New("time limit")

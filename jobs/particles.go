@@ -101,6 +101,11 @@ func (s *Spec) checkSMC() error {
 	case s.First > 0:
 		return misuse("--first goes with independent draws: particles are not shared out")
 	}
+	if c.Score != "" {
+		if err := expression.Check(c.Score); err != nil {
+			return misuse("--score: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -158,6 +163,9 @@ func (r *run) particleConfig() (*smc.Config, error) {
 		return nil, misuse("--ladder: %s was climbed with another network, or only one of the two has one: its steps are of that way", s.Ladder)
 	case m.Seed == r.spec.Seed || m.Particles.Taught != nil && *m.Particles.Taught == r.spec.Seed:
 		return nil, misuse("--ladder: %s was made with the same --seed: what is learned from particles must be used by others", s.Ladder)
+	}
+	if other, err := Recorded(s.Ladder); err == nil && other.SMC != nil && other.SMC.Kernel != s.Kernel {
+		r.o.Remark(fmt.Sprintf("--ladder: %s was climbed with --kernel %s, this is with %s: its moves may be too few, or its steps too long", s.Ladder, other.SMC.Kernel, s.Kernel))
 	}
 	if r.taught = m.Particles.Taught; r.taught == nil {
 		r.taught = &m.Seed

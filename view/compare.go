@@ -144,7 +144,7 @@ func noBayesFactor(a, b *jobs.Outcome, x, y *Posterior) string {
 		return "only one of them is scored against " + ppx.Quote(name) + ", or against another value"
 	}
 	if m, n := a.Manifest, b.Manifest; m.Model == n.Model && m.Seed == n.Seed && m.Method == n.Method && m.Network == nil && slices.Equal(m.Command, n.Command) {
-		return "they are made of the same draws"
+		return "they are made of the same draws: give one of them another --seed"
 	}
 	if len(p) == 0 {
 		return "no data are given: the simulator has its own"

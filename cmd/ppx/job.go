@@ -69,7 +69,7 @@ func (j *job) register(c *cobra.Command) {
 	f.BoolVar(&j.o.RetryFailed, "retry-failed", false, "with --resume: try draws again that were given up")
 	duration(f, &s.SaveEvery, "save-every", "how old a trace gets before it is on disk: what a power cut costs")
 	duration(f, &s.MaxTime, "max-time", "stop after this time (with --resume: of this session)")
-	f.Float64Var(&s.TargetESS, "target-ess", 0, "stop once the effective sample size is reached")
+	f.Float64Var(&s.TargetESS, "target-ess", 0, "stop once the effective sample size is reached, looked at after 1,000, 2,000, 4,000, … draws")
 	f.Float64Var(&s.Inflation, "prior-inflation", 0, "draw a trace's latents from widened priors with this probability (reweighted)")
 	j.show.register(c)
 	f.BoolVar(&j.show.quiet, "quiet", false, "no progress")

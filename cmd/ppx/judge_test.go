@@ -54,7 +54,7 @@ func TestCompare(t *testing.T) {
 	s.run(0, args(words("infer --quiet --seed 1 -n 2000 --observe y=8 --out partly"), model("sometimes"))...)
 	s.run(0, args(words("infer --quiet --seed 1 -n 20 --observe y=1 --out few"), model("pair"))...)
 	s.run(0, args(words("derive --quiet zero -o filtered --where"), []string{"x > 0"})...)
-	for runs, want := range map[string]string{"zero other": "their data for y differ", "zero half": "half has the exponent 0.5", "zero prior": "prior is of the prior", "partly partly": "partly", "zero zero": "they are made of the same draws", "zero filtered": "filtered is restricted to some of its draws", "zero few": "-"} {
+	for runs, want := range map[string]string{"zero other": "their data for y differ", "zero half": "half has the exponent 0.5", "zero prior": "prior is of the prior", "partly partly": "partly", "zero zero": "they are made of the same draws: give one of them another --seed", "zero filtered": "filtered is restricted to some of its draws", "zero few": "-"} {
 		c := compare(runs)
 		if no := c.Runs[1].NoBayesFactor; want != "-" && !strings.Contains(no, want) || !math.IsNaN(float64(c.Runs[1].LogBayesFactor)) && want != "-" && c.Runs[1].LogBayesFactor != 0 {
 			t.Errorf("%s: %q, %v", runs, no, c.Runs[1].LogBayesFactor)

@@ -104,6 +104,9 @@ func TestKilledParticles(t *testing.T) {
 func TestParticlesThatAreRefused(t *testing.T) {
 	s := newSession(t)
 	s.run(0, args(words("infer --quiet --method smc --seed 1 -n 320 --observe y=1 --out run"), model("pair"))...)
+	if _, e := s.run(0, args(words("infer --quiet --method smc --kernel lmh --seed 2 -n 320 --observe y=1 --ladder run --out lmh"), model("pair"))...); !strings.Contains(e, "run was climbed with --kernel rmh, this is with lmh") {
+		t.Error(e)
+	}
 	for command, want := range map[string]string{
 		"derive run -o d --where x>0":                                            "is of particles",
 		"join run run -o j":                                                      "is of particles",
@@ -115,6 +118,7 @@ func TestParticlesThatAreRefused(t *testing.T) {
 		"infer --method smc --score x --observe y=1":                             "--score wants --above X or --at-least X",
 		"infer --method smc --above 3 --observe y=1":                             "--above and --at-least go with --score",
 		"infer --method smc --score zz --above 1 -n 100 --observe y=1 --out s0":  "zz",
+		"infer --method smc --score x> --above 1 -n 100 --observe y=1 --out s1":  "--score: x>: it ends too early",
 		"infer --method smc --ladder nothing --observe y=1 -n 100 --out l0":      "--ladder: nothing: not a run directory",
 		"infer --method smc --seed 1 --ladder run --observe y=1 -n 320 --out l1": "was made with the same --seed",
 		"infer --method is --islands 4 --observe y=1":                            "--islands does not go with --method is, but with smc",
