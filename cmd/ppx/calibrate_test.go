@@ -271,7 +271,7 @@ func TestCalibrationsOfAll(t *testing.T) {
 		s.run(0, args(words("train --quiet --seed 1 -n 25600 --lstm 64 --head 64 -o "+name+".net"), sim)...)
 		for i, flags := range []string{"", "--network " + name + ".net", "--method rmh", "--method lmh", "--method ic-mh --network " + name + ".net", "--method smc"} {
 			n := 500
-			if name == "hmm" && strings.Contains(flags, "method") {
+			if (name == "hmm" || name == "families") && strings.Contains(flags, "method") {
 				n = 100 // minutes each: what is wrong at every site shows
 			}
 			cmd := s.command(args(words(fmt.Sprintf("calibrate --json --quiet --seed 1 -n %d --out %s%d %s", n, name, i, flags)), sim)...)
