@@ -38,6 +38,17 @@ func Halves(ctx context.Context, dir string) (o *Outcome, halves [2]*posterior.W
 	return o, halves, err
 }
 
+// summaryOf is an empty summary for the traces of a run.
+func summaryOf(m *rundir.Manifest) *posterior.Summary {
+	switch {
+	case m.Chains != nil:
+		return posterior.NewChainSummary()
+	case m.Particles != nil:
+		return posterior.NewParticleSummary()
+	}
+	return posterior.NewSummary()
+}
+
 func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Trace)) (*Outcome, error) {
 	r, err := rundir.Open(dir, nil)
 	if err != nil {
@@ -48,14 +59,7 @@ func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Tr
 	if err != nil {
 		return nil, err
 	}
-	sum := posterior.NewSummary()
-	switch {
-	case m.Chains != nil:
-		sum = posterior.NewChainSummary()
-	case m.Particles != nil:
-		sum = posterior.NewParticleSummary()
-	}
-	o := &Outcome{Dir: dir, Manifest: m, Summary: sum, Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, Scored: &Scored{}, State: m.State,
+	o := &Outcome{Dir: dir, Manifest: m, Summary: summaryOf(m), Names: control.NewNames(data, m.Conditioned, nil), Unseen: &Unseen{}, Scored: &Scored{}, State: m.State,
 		Done: m.Counts.Traces + m.Counts.Failed}
 	o.Summary.Full = full
 	o.Summary.Weights.LeftOut = m.LeftOut

@@ -24,10 +24,12 @@ const (
 	FromProposal               // drawn from another distribution
 	Reused                     // taken over from an earlier trace
 	Inflated                   // drawn under prior inflation
+	Carried                    // that of an earlier trace, with its noise or its value, after an intervention
+	Set                        // by an intervention
 	numOrigins
 )
 
-var originNames = [numOrigins]string{"prior", "data", "own", "proposal", "reused", "inflated"}
+var originNames = [numOrigins]string{"prior", "data", "own", "proposal", "reused", "inflated", "carried", "set"}
 
 func (o Origin) String() string { return originNames[o] }
 
@@ -68,7 +70,7 @@ type Site struct {
 // Contribution is what the entry adds to the log weight of its trace: exactly 0 for a draw from the prior,
 // by kind and never by subtracting two numbers that may both be infinite.
 func (e *Site) Contribution() float64 {
-	if e.Op == ppx.Tag || e.Origin == FromPrior || e.Kind == dist.None {
+	if e.Op == ppx.Tag || e.Origin == FromPrior || e.Origin >= Carried || e.Kind == dist.None {
 		return 0
 	}
 	return e.LogP - e.LogQ

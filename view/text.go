@@ -116,7 +116,7 @@ func WithError(v, se float64) string {
 	if math.IsNaN(v) {
 		return "–"
 	}
-	if !(se > 0) || math.IsInf(se, 0) {
+	if !(se > 1e-13*math.Abs(v)) || math.IsInf(se, 0) { // below is rounding
 		return Figure(v)
 	}
 	digits := int(math.Max(0, math.Ceil(-math.Log10(se)+0.3)))

@@ -36,4 +36,5 @@ var bernoulliFamily = family{
 	widen: func(p args) (wide, bool) {
 		return wide{kind: Bernoulli, p: args{a: 0.5}}, p.a > 0 && p.a < 1
 	},
+	carry: carryBernoulli,
 }

@@ -27,6 +27,7 @@ var betaFamily = family{
 	widen: func(p args) (wide, bool) {
 		return wide{kind: Beta, p: args{a: flatter(p.a, 9), b: flatter(p.b, 9)}}, p.a > wideSmallShape && p.b > wideSmallShape && math.Sqrt(p.b/p.a/(p.a+p.b+1)) > wideGrid
 	},
+	carry: carryBeta,
 }
 
 func betaLogProb(x, a, b float64) float64 {

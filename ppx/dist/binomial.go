@@ -47,6 +47,7 @@ var binomialFamily = family{
 		total := math.Max((n-9)/8, 1/math.Min(q, 1-q))
 		return wide{kind: Beta, p: args{a: total * q, b: total * (1 - q)}, mixed: Binomial, n: n}, n >= 1 && n < wideLarge && q > 1/wideLarge && q < 1-1/wideLarge
 	},
+	carry: carryBinomial,
 }
 
 // sampleBinomial draws for p ≤ ½: by inversion while n·p < 10, else by transformed rejection (BTRS:

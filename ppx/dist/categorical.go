@@ -48,6 +48,7 @@ var categoricalFamily = family{
 			}
 			return room
 		},
+		carry: func(x float64, from, to rows, u *Stream) float64 { return carryRow(x, from[0], to[0], u) },
 		label: func(p rows) string { return "(len_probs:" + strconv.Itoa(len(p[0])) + ")" },
 	},
 }

@@ -30,4 +30,5 @@ var exponentialFamily = family{
 	widen: func(p args) (wide, bool) {
 		return wide{kind: Exponential, p: args{a: p.a / 3}}, p.a > 1e-290 && p.a < 1e290
 	},
+	carry: carryExponential,
 }

@@ -29,6 +29,7 @@ var gammaFamily = family{
 		shape := flatter(p.a, 9)
 		return wide{kind: Gamma, p: args{a: shape, b: p.b * math.Sqrt(shape/p.a) / 3}}, p.a > wideSmallShape && p.a < wideLarge && math.Abs(math.Log(p.b)) < wideLogMax-100
 	},
+	carry: carryGamma,
 }
 
 // gammaLogProb is the log density of Gamma(shape, rate): rate·Poisson(shape−1; rate·x), shifted by one

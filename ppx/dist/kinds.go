@@ -80,7 +80,9 @@ type family struct {
 	widen func(p args) (wide, bool)
 	// sums tells that a sample is a sum of its parameters and more, which may cancel: it is rounded relative to the largest of them.
 	sums bool
-	rows *rowFamily
+	// carry is the value of one element that has, with the parameters to, the noise that x has with the parameters from (see Dist.Carry); nil: there is no telling.
+	carry func(x float64, from, to args, u *Stream) float64
+	rows  *rowFamily
 }
 
 // rows are the parameters of one draw, in their order, each a row of numbers; others are nil.
@@ -97,6 +99,7 @@ type rowFamily struct {
 	widen   func(p rows, room []float64) []float64 // of the first parameter, in room
 	// label is what an address says of the sizes of the rows: a site whose size changes is another address.
 	label func(p rows) string
+	carry func(x float64, from, to rows, u *Stream) float64 // as family's
 }
 
 // The table of kinds.

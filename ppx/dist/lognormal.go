@@ -35,4 +35,5 @@ var logNormalFamily = family{
 	widen: func(p args) (wide, bool) {
 		return wide{kind: LogNormal, p: args{a: p.a, b: 3 * p.b}}, math.Abs(p.a)+3*wideTail*p.b < wideLogMax && p.b > wideGrid*1000
 	},
+	carry: carryLogNormal,
 }

@@ -30,7 +30,8 @@ var normalFamily = family{
 	widen: func(p args) (wide, bool) {
 		return wide{kind: Normal, p: args{a: p.a, b: 3 * p.b}}, p.b < 1e300 && p.b > 1e-290 && p.b > wideGrid*math.Abs(p.a)
 	},
-	sums: true,
+	sums:  true,
+	carry: carryNormal,
 }
 
 func normalLogProb(x, mean, sd float64) float64 {

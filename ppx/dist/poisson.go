@@ -38,6 +38,7 @@ var poissonFamily = family{
 		shape := math.Max(p.a/8, 1)
 		return wide{kind: Gamma, p: args{a: shape, b: shape / p.a}, mixed: Poisson}, p.a > 1/wideLarge && p.a < wideLarge
 	},
+	carry: carryPoisson,
 }
 
 // samplePoisson inverts the distribution function below a rate of 10 and uses transformed rejection above

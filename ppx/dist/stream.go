@@ -42,6 +42,7 @@ const (
 	PurposeProposal = 1 // proposals, and the coin of a mixture
 	PurposeAccept   = 2 // choice of a site and acceptance in Metropolis-Hastings
 	PurposeResample = 3
+	PurposeNoise    = 4 // which noise a discrete value is of
 )
 
 // Statement numbers that no statement has: the coins of prior inflation, and of defensive mixing.

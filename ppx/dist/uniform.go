@@ -44,4 +44,5 @@ var uniformFamily = family{
 	},
 	coarse: func(p args) bool { return uniformCoarse(p.a, p.b) },
 	sums:   true,
+	carry:  carryUniform,
 }

@@ -43,4 +43,5 @@ var weibullFamily = family{
 		c := flatter(p.b, 3)
 		return wide{kind: Weibull, p: args{a: p.a * 3 * c / p.b, b: c}}, math.Abs(math.Log(p.a))+wideTail/math.Min(p.b/3, 1) < wideLogMax && p.b < wideLarge
 	},
+	carry: carryWeibull,
 }
