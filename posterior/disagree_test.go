@@ -144,3 +144,31 @@ func TestReasonsOfParticles(t *testing.T) {
 		}
 	}
 }
+
+// A variable that is the same in all particles, or missing in all, but for some that have next to no weight tells nothing of how many particles count.
+func TestValuesWithoutWeightDoNotCount(t *testing.T) {
+	s := posterior.NewParticleSummary()
+	table := tracing.NewTable()
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range 16 * 50 {
+		var b tracing.Builder
+		b.Reset(table, uint64(i), uint32(i%16+1))
+		b.Add(tracing.Site{Key: tracing.Key{Address: table.Intern("x", ppx.Sample, dist.Normal), Instance: 1}, Name: table.InternName("x"), Op: ppx.Sample, Kind: dist.Normal}, dist.Scalar(r.NormFloat64()), nil)
+		count, lw := 4.0, 0.0
+		if i == 77 {
+			count, lw = 3, -50
+		}
+		b.Add(tracing.Site{Key: tracing.Key{Address: table.Intern("count", ppx.Tag, dist.None), Instance: 1}, Name: table.InternName("count"), Op: ppx.Tag}, dist.Scalar(count), nil)
+		if i == 77 {
+			b.Add(tracing.Site{Key: tracing.Key{Address: table.Intern("seldom", ppx.Sample, dist.Normal), Instance: 1}, Name: table.InternName("seldom"), Op: ppx.Sample, Kind: dist.Normal}, dist.Scalar(1), nil)
+		}
+		tr := b.Finish(ppx.Tensor{}, lw, 0)
+		tr.Chain = uint32(i%16 + 1)
+		if err := s.Write(t.Context(), tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ess := s.ESS(); !(ess > 200) {
+		t.Errorf("effective sample size %g", ess)
+	}
+}

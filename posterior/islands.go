@@ -100,9 +100,22 @@ func (x *Islands) essOf(all *moments, by []moments, most float64) float64 {
 	return math.Min(most, sd*sd/(se*se))
 }
 
+// settled tells that as good as all of the weight, all but 1e-9 of it, is at one value.
+func (a *accumulator) settled() bool {
+	for _, c := range a.counts {
+		if c.w > 0 && c.w*math.Exp(c.max-a.m.max) > (1-weightless)*a.m.w {
+			return true
+		}
+	}
+	return false
+}
+
+// weightless is a share of the weight that says nothing.
+const weightless = 1e-9
+
 // present is the effective sample size of whether traces have a value; NaN if all have, or none.
 func (x *Islands) present(share float64, max float64, by []moments, most float64) float64 {
-	if !(share > 1e-9 && share < 1-1e-9) {
+	if !(share > weightless && share < 1-weightless) {
 		return math.NaN()
 	}
 	se := x.errorOf(share, func(i int) (a, b float64) {
@@ -152,8 +165,12 @@ func (s *Summary) computeIslandESS() float64 {
 		if a.q.id.Name == 0 && list[0].q.id.Name != 0 { // the result is none of the named variables
 			continue
 		}
-		ess := s.Islands.present(s.share(&a.m), s.Weights.max, a.islands, n)
-		if math.IsNaN(ess) { // else its values are those of a part only
+		share := s.share(&a.m)
+		if share <= weightless { // what has it has no weight
+			continue
+		}
+		ess := s.Islands.present(share, s.Weights.max, a.islands, n)
+		if math.IsNaN(ess) && !a.settled() { // else its values are those of a part only, or say nothing
 			ess = s.Islands.essOf(&a.m, a.islands, n)
 		}
 		if !math.IsNaN(ess) {

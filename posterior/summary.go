@@ -468,7 +468,7 @@ func (s *Summary) finish(a named) Variable {
 func (s *Summary) essOf(a named) float64 {
 	n := a.m.ess()
 	if s.Islands != nil {
-		if ess := s.Islands.essOf(&a.m, a.islands, float64(s.Weights.N)); !math.IsNaN(ess) {
+		if ess := s.Islands.essOf(&a.m, a.islands, float64(s.Weights.N)); !math.IsNaN(ess) && !a.settled() {
 			return math.Min(n, ess)
 		}
 		return n

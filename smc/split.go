@@ -123,7 +123,7 @@ func (s *sampler) split(ctx context.Context) error {
 				changed[i] = true
 			}
 		}
-		return 2*len(changed) >= len(old)
+		return 10*len(changed) >= 9*len(old)
 	}
 	if err := s.move(ctx, &r, moves, s.kernels(&r, learned, above), settled); err != nil {
 		return err

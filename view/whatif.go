@@ -150,7 +150,6 @@ type Intervened struct {
 	Variables []movedRow `json:"variables"`
 	Unmoved   int        `json:"unmoved"` // variables that no trace has otherwise
 	reasons   []string   // of Trust
-	after     *posterior.Summary
 }
 
 type movedRow struct {

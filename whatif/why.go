@@ -217,7 +217,7 @@ func (p *Redraws) Ask(ctx context.Context, x engine.Executor, outcomes []string,
 		i := at[before.Row]
 		for k, g := range orders[i] {
 			done()
-			v := y[i]
+			var v []float64
 			if after[k].Status != tracing.OK {
 				out.Failed++
 				v = make([]float64, n)
