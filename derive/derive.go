@@ -436,7 +436,7 @@ func (d *deriver) write(ctx context.Context, out string, picked []int) (m *rundi
 	next := *old
 	m = &next
 	m.PPXVersion, m.Job, m.First, m.Counts, m.PartSize, m.Cut, m.Ended, m.Error = d.Version, nil, 0, rundir.Counts{}, 0, nil, nil, ""
-	m.Lineage = &rundir.Lineage{Run: path, Change: d.change()}
+	m.Lineage = old.Lineage.From(path, d.change())
 	if d.resampled != nil { // else clones stay clones
 		m.Resampled = d.resampled
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/internal/disk"
@@ -84,6 +85,9 @@ func auto(ctx context.Context, _ *Method, spec *Spec, o Options) (*Outcome, erro
 		o.Begun(a.o.shared.pool.Model(), spec)
 	}
 	out, err := a.run(ctx)
+	if err != nil && !o.Resume && !errors.Is(err, ErrInterrupted) && (a.spent == 0 || errors.Is(err, smc.ErrStart) || errors.Is(err, mcmc.ErrStart)) { // nothing is there that could be gone on with
+		return nil, errors.Join(err, os.RemoveAll(spec.Out), os.RemoveAll(spec.Out+autoFolder))
+	}
 	if errors.Is(err, ErrInterrupted) && out == nil {
 		out = &Outcome{Dir: spec.Out, Spec: spec, State: rundir.Interrupted}
 		return nil, fmt.Errorf("%w; --resume --out %s continues", err, spec.Out)
@@ -337,7 +341,8 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 				}
 				break
 			}
-			return nil, misuse("particles did not get to the posterior within the budget (%s runs, or the time): give more (-n, --max-time); in %s is how far they came: %w", text.Thousands(a.spec.N), s.Out, err)
+			why, _, _ := strings.Cut(err.Error(), ";") // what continues is said once
+			return nil, misuse("particles did not get to the posterior within the budget (%s runs, or the time; the first climb has 60 %% of the runs and half of the time that is left): give more (-n, --max-time); in %s is how far they came: %s", text.Thousands(a.spec.N), s.Out, why)
 		}
 		if err != nil {
 			return nil, err
@@ -357,6 +362,12 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 	runs := learned.Manifest.Particles.Runs
 	perParticle := float64(runs) / float64(n)
 	size := max(n, a.begun("")/mostKept)
+	before := filepath.Join(a.spec.Out+autoFolder, "answer-before")
+	chosen := func(out *Outcome) *Outcome {
+		a.result.Chosen = "smc"
+		a.how = fmt.Sprintf("particles from the %s to the posterior, by %d steps that others had learned, as the weights of a pilot collapsed", startOf(a.spec), len(out.Manifest.Particles.Ladder))
+		return out
+	}
 	for {
 		s := a.stage("", "smc", size)
 		// States along the last moves are cheaper than particles, which have to climb.
@@ -368,17 +379,29 @@ func (a *autoJob) particles(ctx context.Context) (*Outcome, error) {
 		}
 		s.MaxTime = a.time(0.8)
 		out, err := a.make(ctx, s)
+		if (errors.Is(err, smc.ErrBudget) || errors.Is(err, ErrInterrupted)) && ctx.Err() == nil {
+			if _, e := os.Stat(before); e != nil {
+				why, _, _ := strings.Cut(err.Error(), ";")
+				return nil, misuse("%s: what particles have learned could not be used within the budget: give more (-n, --max-time) with --resume --out %s; %s is what they came to, with an effective sample size of %.3g", why, a.spec.Out, a.result.Learned, learned.Summary.ESS())
+			}
+			if err := errors.Join(os.RemoveAll(s.Out), os.Rename(before, s.Out)); err != nil { // fewer will have to do
+				return nil, err
+			}
+			if out, err = Summarise(ctx, s.Out, a.o.Full); err != nil {
+				return nil, err
+			}
+			a.say("there was no time, or there were no runs, for more: %s particles have to do", text.Thousands(out.Manifest.N))
+			return chosen(out), nil
+		}
 		if err != nil {
 			return nil, err
 		}
 		ess := out.Summary.ESS()
 		if ess >= a.spec.TargetESS || out.Stopped == outOfRuns || out.Stopped == outOfTime || s.N < size || size >= mostParticle || float64(2*size)*perParticle > 0.9*float64(a.left()) || a.over() {
-			a.result.Chosen = "smc"
-			a.how = fmt.Sprintf("particles from the %s to the posterior, by %d steps that others had learned, as the weights of a pilot collapsed", startOf(a.spec), len(out.Manifest.Particles.Ladder))
-			return out, nil
+			return chosen(out), os.RemoveAll(before)
 		}
 		a.say("%s particles: effective sample size %.3g of %.3g", text.Thousands(s.N), ess, a.spec.TargetESS)
-		if err := os.RemoveAll(s.Out); err != nil {
+		if err := errors.Join(os.RemoveAll(before), os.Rename(s.Out, before)); err != nil {
 			return nil, err
 		}
 		for size *= 2; float64(size) < 1.3*float64(s.N)*a.spec.TargetESS/ess && size < 8*s.N; size *= 2 {

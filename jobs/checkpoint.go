@@ -126,6 +126,12 @@ func (c *checkpoint) save(ctx context.Context, p *smc.Population) error {
 	return c.removeBut(path)
 }
 
+// saved tells whether a run directory has particles to go on with.
+func saved(dir string) bool {
+	list, err := (&checkpoint{dir: dir}).all()
+	return err != nil || len(list) > 0
+}
+
 // all are the checkpoints that there are, whole or not, the oldest first.
 func (c *checkpoint) all() ([]string, error) {
 	entries, err := os.ReadDir(c.dir)

@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/ppx-engine/ppx-engine/engine"
+	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/expression"
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/internal/text"
@@ -170,7 +171,7 @@ func (r *run) particleConfig() (*smc.Config, error) {
 	if r.taught = m.Particles.Taught; r.taught == nil {
 		r.taught = &m.Seed
 	}
-	if err := plausible(m.Particles.Ladder); err != nil {
+	if err := plausible(m.Particles.Ladder, s.Score != ""); err != nil {
 		return nil, misuse("--ladder: %s: %w", s.Ladder, err)
 	}
 	c.Ladder, err = ladderOf(r.pool.Table(), m.Particles.Ladder)
@@ -190,9 +191,13 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 		return out, err
 	}
 	names := c.Begun
+	begun := control.NewNames(r.cfg.Data, r.cfg.Condition, r.o.Remark) // as the prior uses data; how the posterior does is told by what is kept
+	if r.spec.SMC.Score != "" && len(r.cfg.Data) == 0 {                // of the event alone
+		begun = control.NewNames(nil, false, nil)
+	}
 	c.Begun = func(first []*tracing.Trace) error {
-		for _, t := range first { // whether the data are used is known after the first draws
-			if err := r.names.Add(t); err != nil {
+		for _, t := range first {
+			if err := begun.Add(t); err != nil {
 				return err
 			}
 		}
@@ -235,7 +240,7 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 	c.Kept = func(p *smc.Population) (enough bool, err error) {
 		if kept == 0 { // what was there when the job went on comes once more, and is looked at as it was
 			full := r.sum.Full
-			r.sum = posterior.NewParticleSummary()
+			r.sum, r.names = posterior.NewParticleSummary(), control.NewNames(r.cfg.Data, r.cfg.Condition, nil)
 			r.sum.Full = full
 			r.w.Update(func(m *rundir.Manifest) {
 				if m.Particles != nil {
@@ -251,7 +256,7 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 				}
 				out.Drawn++
 			}
-			if err := r.sum.Write(ctx, t); err != nil {
+			if err := errors.Join(r.sum.Write(ctx, t), r.names.Add(t)); err != nil {
 				return false, err
 			}
 		}
@@ -290,7 +295,10 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 		r.cfg.Progress(importance.Progress{Done: r.cfg.N, N: r.cfg.N, Elapsed: time.Since(start), ESS: r.sum.ESS(), PerSecond: float64(p.Runs) / time.Since(start).Seconds()})
 	}
 	r.done = func() error { return store.remove() }
-	return out, r.names.Final()
+	if err := begun.Final(); err != nil { // what no draw of the prior has used moves may come to
+		return out, r.names.Final()
+	}
+	return out, nil
 }
 
 // look is why what is kept of particles is enough, or no more of it helps; "" if it goes on.
@@ -356,11 +364,11 @@ func orNone(score string) string {
 	return ppx.Quote(score)
 }
 
-// plausible looks at what particles would believe.
-func plausible(ladder []rundir.Rung) error {
+// plausible looks at what particles would believe. Above the last rung of the likelihood a score has levels; the first, of those that have no score, is below all numbers.
+func plausible(ladder []rundir.Rung, scored bool) error {
 	before := 0.0
 	for i, r := range ladder {
-		rises := r.Beta > before || r.Level != nil && r.Beta == 1 || i == 0 && r.Possible && r.Beta >= 0
+		rises := r.Beta > before || scored && before == 1 && r.Beta == 1 || i == 0 && r.Possible && r.Beta >= 0
 		if !rises || r.Beta > 1 || r.Moves < -1 || r.Moves > maxMoves {
 			return fmt.Errorf("rung %d has β = %g after %g, and %d moves", i+1, r.Beta, before, r.Moves)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ type parent struct {
 	picked []int64                   // rows, by draw
 	first  *tracing.Trace
 	ess    float64 // of the weights that they are drawn by; 0: the prior
+	khat   float64 // of these; NaN: they are none of importance sampling
 }
 
 // replayRun prepares the latents of a recorded run: draws of its posterior, of equal weight.
@@ -67,7 +69,7 @@ func replayRun(r *run) (func(engine.Draw) engine.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.parent = &parent{path: path, traces: map[int64]*control.Replay{}}
+	r.parent = &parent{path: path, traces: map[int64]*control.Replay{}, khat: math.NaN()}
 	if p.Prior {
 		if r.parent.first, err = firstGood(context.Background(), p.Run); err == nil && r.parent.first == nil {
 			err = misuse("%s has no trace", p.Run)
@@ -129,16 +131,16 @@ func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
 	if err != nil {
 		return misuse("%s: %w", spec.Prediction.Run, err)
 	}
-	p.ess = weights.ESS()
+	p.ess, p.khat = weights.ESS(), weights.Khat()
 	if dir.Manifest.Chains != nil || dir.Manifest.Particles != nil {
 		o, err := Summarise(context.Background(), dir.Path, false)
 		if err != nil {
 			return err
 		}
-		p.ess = o.Summary.ESS()
+		p.ess, p.khat = o.Summary.ESS(), math.NaN()
 	}
 	if before := dir.Manifest.Resampled; before != nil {
-		p.ess = before.ESS
+		p.ess, p.khat = before.ESS, float64(before.Khat)
 	}
 	needed := map[int64]bool{}
 	for _, i := range picked {

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/internal/text"
@@ -38,6 +39,15 @@ func Halves(ctx context.Context, dir string) (o *Outcome, halves [2]*posterior.W
 	return o, halves, err
 }
 
+// drawnFrom are the weights that the traces of a prediction, or of what was made of one, were drawn by.
+func drawnFrom(l *rundir.Lineage) *posterior.Before {
+	out := &posterior.Before{ESS: l.ESS, Khat: math.NaN(), LogEvidenceSE: math.NaN()}
+	if l.Khat != nil {
+		out.Khat = float64(*l.Khat)
+	}
+	return out
+}
+
 // summaryOf is an empty summary for the traces of a run.
 func summaryOf(m *rundir.Manifest) *posterior.Summary {
 	switch {
@@ -63,6 +73,9 @@ func summarise(ctx context.Context, dir string, full bool, each func(*tracing.Tr
 		Done: m.Counts.Traces + m.Counts.Failed}
 	o.Summary.Full = full
 	o.Summary.Weights.LeftOut = m.LeftOut
+	if x := m.Lineage; x != nil && x.ESS > 0 {
+		o.Summary.Weights.Before = drawnFrom(x)
+	}
 	if x := m.Resampled; x != nil {
 		o.Summary.Weights.Before = &posterior.Before{ESS: x.ESS, Khat: float64(x.Khat), LogEvidenceSE: float64(x.LogEvidenceSE)}
 	}

@@ -287,6 +287,9 @@ func (r *run) directory(ctx context.Context) (err error) {
 		}
 		if r.parent != nil {
 			m.Lineage = &rundir.Lineage{Run: r.parent.path, Change: s.Prediction.words(), ESS: r.parent.ess}
+			if k := rundir.Number(r.parent.khat); k == k {
+				m.Lineage.Khat = &k
+			}
 		}
 		if m.Job, err = r.asked().record(); err != nil {
 			return err
@@ -431,6 +434,8 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 	case err != nil && out.State != rundir.Interrupted:
 		if n := m.Counts.Traces; n > 0 {
 			err = fmt.Errorf("%w\nppx: the %s traces drawn before that are in %s", err, text.Thousands(n), r.spec.Out)
+		} else if m.Counts.Failed == 0 && !r.o.Resume && !saved(r.spec.Out) { // the next try may have its place
+			err = errors.Join(err, os.RemoveAll(r.spec.Out))
 		}
 		return nil, err
 	case out.State == rundir.Interrupted:

@@ -192,7 +192,7 @@ func (w *WhatIf) All(ctx context.Context, x *Intervention, o Options) (c *Change
 	next := *a.r.Manifest
 	m := &next
 	m.PPXVersion, m.Job, m.First, m.Counts, m.PartSize, m.Cut, m.Ended, m.Error = o.Version, nil, 0, rundir.Counts{}, 0, nil, nil, ""
-	m.Lineage = &rundir.Lineage{Run: path, Change: x.Words()}
+	m.Lineage = m.Lineage.From(path, x.Words())
 	if x.N > 0 {
 		m.N = min(m.N, x.N)
 	}

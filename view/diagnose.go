@@ -131,7 +131,7 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 		add(posterior.Good, "weights", fmt.Sprintf("effective sample size %s of %s traces, k̂ %s, the largest weight %.2g %%", Figure(w.ESS()), text.Thousands(w.N), khat(w.Khat()), 100*w.Largest()),
 			"the effective sample size is how many independent draws of the posterior would do as much; k̂ below 0.7 says that their errors can be believed", "")
 	}
-	if z, se := halves[0].LogEvidence()-halves[1].LogEvidence(), math.Hypot(halves[0].LogEvidenceSE(), halves[1].LogEvidenceSE()); p.Conditioned && p.Rhat == nil && p.Islands == 0 && o.Manifest.Resampled == nil && halves[0].N > 10 && !math.IsNaN(z) {
+	if z, se := halves[0].LogEvidence()-halves[1].LogEvidence(), math.Hypot(halves[0].LogEvidenceSE(), halves[1].LogEvidenceSE()); p.Conditioned && p.Rhat == nil && p.Islands == 0 && o.Manifest.Resampled == nil && p.drawn == "" && halves[0].N > 10 && !math.IsNaN(z) {
 		what := fmt.Sprintf("the evidence of even and odd draws differs by %s nats, %.1f standard errors", WithError(math.Abs(z), se), math.Abs(z)/se)
 		if !(math.Abs(z) <= 4*se) {
 			add(posterior.Doubtful, "halves-differ", what, "halves of one run are two runs: they differ by more than their errors allow, so these are too small", "draw more")

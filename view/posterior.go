@@ -57,6 +57,7 @@ type Posterior struct {
 	Reasons     []posterior.Reason `json:"-"` // of Trust
 
 	event   string   // whose probability LogProbability is
+	drawn   string   // what it is of, if its traces were drawn by another run's weights
 	remarks []string // warnings besides the reasons of trust
 }
 
@@ -125,7 +126,8 @@ func (v *Variable) Spreadless() bool { return v.Trust.Verdict == posterior.None 
 func NewPosterior(o *jobs.Outcome) *Posterior {
 	m, sum, names, unknown := o.Manifest, o.Summary, o.Names, o.Unseen
 	w := sum.Weights
-	facts := posterior.Facts{Conditioned: m.Conditioned, Unseen: unknown.Share(), UnseenText: strings.Join(unknown.Warnings(), "; "),
+	drawn := m.Resampled == nil && w.Before != nil && m.Lineage != nil // by the weights of another run
+	facts := posterior.Facts{Conditioned: m.Conditioned || drawn, Unseen: unknown.Share(), UnseenText: strings.Join(unknown.Warnings(), "; "),
 		Unused: names.Unused(), Mixed: m.Mixed}
 	if m.Network != nil {
 		facts.Familiar = m.Network.P
@@ -154,7 +156,12 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	r := &Posterior{Schema: Schema, Run: o.Dir, Method: m.Method, Seed: m.Seed, N: m.N, Traces: w.N, Failed: w.Failed, BadWeights: w.Bad,
 		ESS: Number(sum.ESS()), Khat: Number(w.Khat()), LogEvidence: Number(w.LogEvidence()), LogEvidenceSE: Number(sum.LogEvidenceSE()),
 		Seconds: Number(m.Seconds), LikelihoodImportance: Number(cmp.Or(m.LikelihoodImportance, 1)), Trust: trustOf(t), Warnings: []string{},
-		Variables: []Variable{}, Model: m.Model, Conditioned: m.Conditioned, Sum: sum}
+		Variables: []Variable{}, Model: m.Model, Conditioned: facts.Conditioned, Sum: sum}
+	if drawn {
+		if r.drawn = m.Lineage.Words(); !strings.HasPrefix(r.drawn, "posterior predictive") {
+			r.drawn = "posterior predictive"
+		}
+	}
 	r.Reasons = t.Reasons
 	success, successSE := sum.Success()
 	r.Success, r.SuccessSE = Number(success), Number(successSE)
@@ -239,6 +246,22 @@ func eventOf(p *rundir.Particles) string {
 
 // figures is the line of effective sample size and evidence.
 func (r *Posterior) figures() string {
+	if r.LogProbability != nil {
+		return r.weightFigures() + "   " + r.rare()
+	}
+	return r.weightFigures()
+}
+
+// rare is the probability of a score above its level, "" if there is none.
+func (r *Posterior) rare() string {
+	if r.LogProbability == nil {
+		return ""
+	}
+	log, se := float64(*r.LogProbability), float64(*r.LogProbabilitySE)
+	return fmt.Sprintf("P(%s) = %s (log %s); the evidence is that of the event, too", ppx.Printable(r.event), WithError(math.Exp(log), math.Exp(log)*se), WithError(log, se))
+}
+
+func (r *Posterior) weightFigures() string {
 	evidence := WithError(float64(r.LogEvidence), float64(r.LogEvidenceSE))
 	if r.Trust.Verdict == posterior.None && !math.IsNaN(float64(r.LogEvidence)) && !math.IsInf(float64(r.LogEvidence), 0) {
 		evidence += " (error unknown)"
@@ -252,14 +275,13 @@ func (r *Posterior) figures() string {
 	}
 	if r.Islands > 0 {
 		text := fmt.Sprintf("effective sample size %s   %d islands   log evidence %s   %s runs, %d rungs", Figure(Round(float64(r.ESS))), r.Islands, evidence, text.Thousands(r.Runs), r.Rungs)
-		if r.LogProbability != nil {
-			log, se := float64(*r.LogProbability), float64(*r.LogProbabilitySE)
-			text += fmt.Sprintf("\nP(%s) = %s   (log %s)", ppx.Printable(r.event), WithError(math.Exp(log), math.Exp(log)*se), WithError(log, se))
-		}
 		if r.LikelihoodImportance != 1 {
 			text += fmt.Sprintf("   (of the likelihood to the power of %g)", float64(r.LikelihoodImportance))
 		}
 		return text
+	}
+	if r.drawn != "" {
+		return fmt.Sprintf("effective sample size %s, of the weights that they were drawn by   k̂ %s", Figure(float64(r.ESS)), khat(float64(r.Khat)))
 	}
 	text := fmt.Sprintf("effective sample size %s   k̂ %s   log evidence %s", Figure(float64(r.ESS)), khat(float64(r.Khat)), evidence)
 	if r.LikelihoodImportance != 1 {
@@ -294,7 +316,10 @@ func (r *Posterior) judgement() (lines []string) {
 func (r *Posterior) Text(w io.Writer, warn func(string), plots []string) error {
 	s := Styled(w)
 	what := "prior"
-	if r.Conditioned {
+	switch {
+	case r.drawn != "":
+		what = r.drawn
+	case r.Conditioned:
 		what = "posterior"
 	}
 	fmt.Fprintf(w, "%s of %s from %s traces", s.Bold(what), s.Bold(ppx.Printable(r.Model)), text.Thousands(r.Traces))
@@ -303,7 +328,10 @@ func (r *Posterior) Text(w io.Writer, warn func(string), plots []string) error {
 	}
 	fmt.Fprintln(w)
 	if r.Conditioned {
-		fmt.Fprintln(w, r.figures())
+		fmt.Fprintln(w, r.weightFigures())
+		if rare := r.rare(); rare != "" {
+			fmt.Fprintln(w, rare)
+		}
 	}
 	if r.Auto != nil {
 		for _, line := range r.Auto.Sentences {

@@ -44,6 +44,9 @@ func TestAuto(t *testing.T) {
 	}
 	// Nothing is left to do.
 	s.run(0, words("infer --resume --quiet --out gumis")...)
+	// Where nothing was drawn nothing is left that would be in the way.
+	s.run(2, args(words("infer --method auto --quiet --seed 2 -n 10 --observe obs0=4 --observe obs1=3 --out few --"), testbed.Simulator(t, "gum", "cpp"))...)
+	s.run(0, args(words("infer --method auto --quiet --seed 2 --observe obs0=4 --observe obs1=3 --out few --"), testbed.Simulator(t, "gum", "cpp"))...)
 	// A folder that is taken, a budget that is too small, one that leaves nothing for a check.
 	sim := append([]string{"--"}, testbed.Simulator(t, "gum", "cpp")...)
 	for command, want := range map[string]string{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -138,6 +139,11 @@ func TestParticlesThatAreRefused(t *testing.T) {
 	}
 	if _, e := s.run(1, args(words("infer --quiet --method smc -n 100 --observe y=1 --out stop"), model("nowhere"))...); !strings.Contains(e, "no start for particles") || !strings.Contains(e, "impossible at") {
 		t.Error(e)
+	}
+	for _, dir := range words("s0 s1 l0 l1 stop") { // the next try may have the name
+		if _, err := os.Stat(filepath.Join(s.dir, dir)); err == nil {
+			t.Errorf("%s is left behind", dir)
+		}
 	}
 	for _, command := range []string{"infer --quiet --method smc -n 64", "infer --quiet --method rmh -n 64"} {
 		if _, e := s.run(1, args(words(command+" --seed 1 --observe y=1 --out d"+command[len(command)-9:len(command)-6]), model("restless"))...); !strings.Contains(e, "is not deterministic") || !strings.Contains(e, "--force") {

@@ -177,3 +177,26 @@ func TestPredictWhatDoesNotFit(t *testing.T) {
 		t.Error(e)
 	}
 }
+
+// What was drawn by weights that nobody can trust is not trusted either, nor is what is made of it.
+func TestPredictionsOfWhatIsNotTrusted(t *testing.T) {
+	s := newSession(t)
+	s.run(0, args(words("infer --quiet --seed 1 -n 100 --observe y=30 --out run"), model("pair"))...)
+	s.run(0, words("predict --quiet --seed 2 -n 200 run --out replicates")...)
+	s.run(0, words("derive --quiet replicates -o more --let z=y+1")...)
+	for _, run := range words("replicates more") {
+		p := s.posteriorOf(t, run)
+		if !(p.ESS < 3) || p.Trust.Verdict != posterior.None || p.Variable("y").Trust.Verdict != posterior.None {
+			t.Errorf("%s: ESS %g, %+v", run, p.ESS, p.Trust)
+		}
+		text, _ := s.run(0, words("summary "+run)...)
+		if !strings.Contains(text, "posterior predictive of") || !strings.Contains(text, "DO NOT TRUST") || !strings.Contains(text, "of the weights that they were drawn by") {
+			t.Error(text)
+		}
+	}
+	s.run(0, args(words("infer --quiet --seed 1 -n 2000 --observe y=1 --out good"), model("pair"))...)
+	s.run(0, words("predict --quiet --seed 2 -n 200 good --out fine")...)
+	if p := s.posteriorOf(t, "fine"); p.Trust.Verdict != posterior.Good || p.ESS > 200 {
+		t.Errorf("ESS %g, %+v", p.ESS, p.Trust)
+	}
+}

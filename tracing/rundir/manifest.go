@@ -177,6 +177,17 @@ type Lineage struct {
 	Change string `json:"change,omitempty"` // what was done otherwise
 	// ESS is the effective sample size of the weights that the traces of Run were drawn by; 0 where they were not.
 	ESS float64 `json:"ess,omitempty"`
+	// Khat is theirs, where they were importance weights.
+	Khat *Number `json:"khat,omitempty"`
+}
+
+// From is the lineage of what is made of a run: with what the traces of that run were drawn by.
+func (l *Lineage) From(run, change string) *Lineage {
+	out := &Lineage{Run: run, Change: change}
+	if l != nil {
+		out.ESS, out.Khat = l.ESS, l.Khat
+	}
+	return out
 }
 
 // Words are what was done; "" where nothing is known.
