@@ -26,6 +26,10 @@ func (d Draw) String() string {
 	switch {
 	case d.Chain == 0:
 		return fmt.Sprintf("draw %d", d.Index)
+	case d.Index < FirstStep && d.Kind == dist.StreamParticles:
+		return fmt.Sprintf("draw %d of the prior for particles", d.Index)
+	case d.Kind == dist.StreamParticles:
+		return fmt.Sprintf("move %d of particle %d", d.Index-FirstStep, d.Chain)
 	case d.Index < FirstStep:
 		return fmt.Sprintf("run %d for a start of chain %d", d.Index, d.Chain)
 	}

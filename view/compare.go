@@ -179,7 +179,11 @@ func (c *Comparison) Text(w io.Writer) {
 			if r.Verdict == posterior.Doubtful || c.Runs[0].Verdict == posterior.Doubtful {
 				doubt = " (of results that are doubtful: its error may be too small)"
 			}
-			fmt.Fprintf(w, "    log Bayes factor of (1) over (%d): %s%s\n", i+1, WithError(float64(r.LogBayesFactor), float64(r.LogBayesFactorSE)), doubt)
+			what := fmt.Sprintf("log Bayes factor of (1) over (%d)", i+1)
+			if r.Model == c.Runs[0].Model { // two ways to one result, most probably
+				what = fmt.Sprintf("log evidence of (1) less that of (%d), a log Bayes factor if their models differ", i+1)
+			}
+			fmt.Fprintf(w, "    %s: %s%s\n", what, WithError(float64(r.LogBayesFactor), float64(r.LogBayesFactorSE)), doubt)
 		}
 	}
 	if len(models) > 1 {
@@ -219,11 +223,39 @@ func (c *Comparison) Text(w io.Writer) {
 	t.Print(w)
 	if len(c.Runs) > 1 {
 		fmt.Fprintln(w, "\napart: Wasserstein distance from (1), in standard deviations; noise: what chance makes of it. It differs above three times the noise.")
+		c.agree(w)
 	}
 	if partly {
 		fmt.Fprintln(w, "(%): the share of traces that have the variable.")
 	}
 	c.judged(w, s)
+}
+
+// agree says in a sentence for each run what the table has.
+func (c *Comparison) agree(w io.Writer) {
+	for k := 1; k < len(c.Runs); k++ {
+		var differ []string
+		compared, coarse := 0, 0.0
+		for _, v := range c.Variables {
+			m := v.Runs[k]
+			if math.IsNaN(float64(m.Distance)) || math.IsNaN(float64(m.Noise)) {
+				continue
+			}
+			compared++
+			coarse = math.Max(coarse, 3*float64(m.Noise))
+			if m.Differs {
+				differ = append(differ, v.Name)
+			}
+		}
+		switch {
+		case compared == 0:
+			fmt.Fprintf(w, "(1) and (%d) have no variable that could be compared.\n", k+1)
+		case len(differ) > 0:
+			fmt.Fprintf(w, "(1) and (%d) differ in %d of %d variables: %s.\n", k+1, len(differ), compared, ppx.List(differ, 5))
+		default:
+			fmt.Fprintf(w, "(1) and (%d) differ in none of %d variables; differences below %s standard deviations would not be seen in all of them.\n", k+1, compared, Figure(digits2(coarse)))
+		}
+	}
 }
 
 // digits2 keeps two digits.

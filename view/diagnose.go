@@ -58,7 +58,7 @@ var advice = map[string][2]string{
 	posterior.UnseenAddress: {"the network has not been trained where these traces went, and the prior proposed there", "train with more traces, or with --prior-inflation, so that it sees rare paths"},
 	posterior.CutOff:        {"runs that take long are missing: if they are long for a reason, so are the values that make them long", "give the job more time, or limit runs (--run-timeout), which counts them as failed"},
 	posterior.Unfamiliar:    {"a network answers for data like those of its training; for others its proposals may be anything, and what they miss has no weight", "see whether the model can make such data at all: ppx predict RUN; compare with a run without the network; train one on a wider prior (--prior-inflation)"},
-	posterior.HighRhat:      {"each chain has seen another part of the posterior, or is still on its way: figures of all together are of neither", "run the chains longer (--warmup, -n), start more of them (--chains); if they stay apart the posterior has modes that single steps do not connect: compare with importance sampling"},
+	posterior.HighRhat:      {"each chain has seen another part of the posterior, or is still on its way: figures of all together are of neither", "run the chains longer (--warmup, -n), start more of them (--chains); if they stay apart the posterior has modes that single steps do not connect: take particles (--method smc), or let --method auto find a way"},
 	posterior.StuckChains:   {"each of these chains has stayed where it began; together they say where modes are, and nothing of their weights", "--method smc, whose particles come from all modes with their weights, or auto; or more chains, to see more modes"},
 	posterior.OneChain:      {"one chain that has missed a mode looks as good as one that has not", "run several: --chains 8"},
 	posterior.OneIsland:     {"particles of one island descend from each other: only independent islands tell errors", "use several: --islands 16"},
@@ -110,7 +110,7 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 	for _, r := range p.Reasons {
 		a := advice[r.Code]
 		if r.Code == posterior.LowESS && p.Rhat != nil {
-			a = [2]string{"draws of a chain depend on each other: so many independent ones would tell as much", "run the chains longer (--resume -n), or use --method rmh"}
+			a = [2]string{"draws of a chain depend on each other: so many independent ones would tell as much", "run the chains longer (--resume -n), or take particles (--method smc), or let --method auto find a way"}
 		}
 		if r.Code == posterior.LowESS && p.Islands > 0 {
 			a = [2]string{"islands are independent of each other, so that what they differ by is the error", "take more particles (-n): with --ladder RUN they need not learn it again"}
@@ -125,7 +125,7 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 	if p.Rhat != nil && w.N > 0 {
 		add(posterior.Good, "chains", p.figures(), "the smallest effective sample size of all variables, the log joint density and the number of statements; R̂ compares variances between and within chains: above 1.01 they do not agree", "")
 		d.Mixing = mixings(p.Sum)
-		hardlyMove(o.Manifest.Chains.Acceptance, "run longer, or use --method rmh", add)
+		hardlyMove(o.Manifest.Chains.Acceptance, "run longer; rmh walks where lmh jumps, particles (--method smc) come down to a narrow posterior step by step", add)
 	}
 	if p.Rhat == nil && p.Islands == 0 && p.Conditioned && w.N > 0 && !math.IsNaN(w.Largest()) {
 		add(posterior.Good, "weights", fmt.Sprintf("effective sample size %s of %s traces, k̂ %s, the largest weight %.2g %%", Figure(w.ESS()), text.Thousands(w.N), khat(w.Khat()), 100*w.Largest()),

@@ -179,6 +179,9 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	}
 	if sum.Chained != nil {
 		rhat := Number(sum.ChainFigures().Rhat)
+		if w.N == 0 {
+			rhat = nan
+		}
 		r.Success, r.SuccessSE = nan, nan // steps are no draws of the prior
 		r.Rhat, r.Chains, r.Khat, r.LogEvidence, r.LogEvidenceSE = &rhat, m.Chains.Chains, nan, nan, nan
 	}
@@ -263,6 +266,9 @@ func (r *Posterior) rare() string {
 
 func (r *Posterior) weightFigures() string {
 	evidence := WithError(float64(r.LogEvidence), float64(r.LogEvidenceSE))
+	if math.Abs(float64(r.LogEvidence)) < 1e-12 { // rounding: there is no likelihood
+		evidence = "0"
+	}
 	if r.Trust.Verdict == posterior.None && !math.IsNaN(float64(r.LogEvidence)) && !math.IsInf(float64(r.LogEvidence), 0) {
 		evidence += " (error unknown)"
 	}

@@ -61,7 +61,7 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	out, _ := s.run(0, words("compare zero five other")...)
-	for _, want := range []string{"log Bayes factor of (1) over (2): 3.7", "no Bayes factor: their data for y differ", "differs"} {
+	for _, want := range []string{"log evidence of (1) less that of (2), a log Bayes factor if their models differ: 3.7", "no Bayes factor: their data for y differ", "differs"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
