@@ -21,7 +21,7 @@ import (
 
 func newTrace() *cobra.Command {
 	return verbs("trace", "Inspect recorded traces",
-		newTraceLs(), newTraceShow(), newTraceData(), newTraceTypes(), newTraceAddresses(), newTraceGraph(), newTraceGrep(), newTraceDiff(), newTraceReplay(), newTraceIntervene(), newTraceWhy())
+		newTraceLs(), newTraceShow(), newTraceData(), newTraceTypes(), newTraceAddresses(), newTraceGraph(), newTraceGrep(), newTraceHist(), newTracePairs(), newTraceDiff(), newTraceReplay(), newTraceIntervene(), newTraceWhy())
 }
 
 // verbs is a command that only has others.

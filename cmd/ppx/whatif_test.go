@@ -132,6 +132,48 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// Histograms and planes in the terminal, with the figures of the table.
+func TestHistogramsInTheTerminal(t *testing.T) {
+	s := newSession(t)
+	sim := append([]string{"--"}, testbed.Simulator(t, "branching", "cpp")...)
+	s.run(0, args(words("prior --quiet --seed 1 -n 2000 --out prior"), sim)...)
+	s.run(0, args(words("infer --quiet --seed 2 -n 2000 --observe obs=6 --out run"), sim)...)
+	x := as[view.Histograms](s, words("trace hist prior r extra --with run --json")...)
+	if len(x.Runs) != 2 || len(x.Variables) != 2 || x.Variables[0].Present[0] != 1 || float64(x.Variables[1].Present[1]) > 0.3 {
+		t.Errorf("%+v", x)
+	}
+	for k, run := range x.Runs { // the modes are those of the table
+		best := 0
+		for i, b := range x.Variables[0].Bins {
+			if b.Share[k] > x.Variables[0].Bins[best].Share[k] {
+				best = i
+			}
+		}
+		if mode := s.posteriorOf(t, run).Variable("r").Mode; mode == nil || x.Variables[0].Bins[best].Low != *mode {
+			t.Errorf("%s: %+v, mode %v", run, x.Variables[0].Bins[best], mode)
+		}
+	}
+	text, _ := s.run(0, words("trace hist run")...)
+	if !strings.Contains(text, "█") || !strings.Contains(text, " %") {
+		t.Error(text)
+	}
+	p := as[view.Pairs](s, words("trace pairs run r extra result --json")...)
+	if len(p.Pairs) != 3 || math.Abs(float64(p.Pairs[1].Correlation)-1) > 1e-9 || p.Pairs[0].Traces >= 2000 {
+		t.Errorf("%+v", p.Pairs)
+	}
+	if text, _ = s.run(0, words("trace pairs run")...); !strings.Contains(text, "correlation") || !strings.Contains(text, "└─") {
+		t.Error(text)
+	}
+	for command, want := range map[string]string{
+		"trace hist": "wants a run directory", "trace hist run nope": "no such variable: nope; run has", "trace hist run --bins 1": "--bins 1", "trace pairs run r": "1 variables: want two to eight",
+		"trace hist nowhere": "nowhere", "trace hist run extra --with nowhere": "nowhere",
+	} {
+		if _, e := s.run(2, words(command)...); !strings.Contains(e, want) || strings.Count(e, "\n") != 1 {
+			t.Errorf("%s: %q, want %q", command, e, want)
+		}
+	}
+}
+
 // What cannot be asked gets a line.
 func TestWhatIfBadInput(t *testing.T) {
 	s := newSession(t)
