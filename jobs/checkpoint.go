@@ -70,6 +70,7 @@ func floats(list []exact) (out []float64) {
 type population struct {
 	LogZ      []exact       `json:"log_z"`
 	LogZ0     []exact       `json:"log_z0"`
+	Reference exact         `json:"reference,omitempty"`
 	Ladder    []rundir.Rung `json:"ladder"`
 	Next      int           `json:"next"`
 	Step      uint64        `json:"step"`
@@ -103,7 +104,7 @@ func (c *checkpoint) save(ctx context.Context, p *smc.Population) error {
 	if err != nil {
 		return err
 	}
-	x := &population{LogZ: exacts(p.LogZ), LogZ0: exacts(p.LogZ0), Next: p.Next, Step: p.Step, Beta: p.Beta, Possible: p.Possible, Splitting: p.Splitting, Reached: p.Reached,
+	x := &population{LogZ: exacts(p.LogZ), LogZ0: exacts(p.LogZ0), Reference: exact(p.Reference), Next: p.Next, Step: p.Step, Beta: p.Beta, Possible: p.Possible, Splitting: p.Splitting, Reached: p.Reached,
 		Runs: p.Runs, Failed: p.Failed}
 	var failed error
 	for i := range p.Particles {
@@ -179,7 +180,7 @@ func (c *checkpoint) load(ctx context.Context, table *tracing.Table) (*smc.Popul
 		if err := json.Unmarshal(b, x); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", rundir.ErrDamaged, filepath.Join(path, stateFile), err)
 		}
-		p := &smc.Population{LogZ: floats(x.LogZ), LogZ0: floats(x.LogZ0), Next: x.Next, Step: x.Step, Beta: x.Beta, Possible: x.Possible, Splitting: x.Splitting, Reached: x.Reached,
+		p := &smc.Population{LogZ: floats(x.LogZ), LogZ0: floats(x.LogZ0), Reference: float64(x.Reference), Next: x.Next, Step: x.Step, Beta: x.Beta, Possible: x.Possible, Splitting: x.Splitting, Reached: x.Reached,
 			Runs: x.Runs, Failed: x.Failed}
 		if p.Ladder, err = ladderOf(table, x.Ladder); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", rundir.ErrDamaged, path, err)

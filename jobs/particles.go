@@ -390,7 +390,7 @@ func (r *run) describe(p *smc.Population) {
 	s := r.spec.SMC
 	m := &rundir.Particles{Islands: s.Islands, Keep: max(1, s.Keep), Moves: s.Moves, From: s.Ladder, Taught: r.taught, Runs: p.Runs, Failed: p.Failed, Score: s.Score, Ladder: recordLadder(r.pool.Table(), p.Ladder)}
 	for _, z := range p.LogZ {
-		m.LogEvidence = append(m.LogEvidence, rundir.Number(z))
+		m.LogEvidence = append(m.LogEvidence, rundir.Number(p.Beta*p.Reference+z))
 	}
 	if s.Score != "" {
 		log, se := posterior.IslandRatio(p.LogZ, p.LogZ0)

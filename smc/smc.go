@@ -101,8 +101,10 @@ type Particle struct {
 // Population is where all particles stand between two rungs.
 type Population struct {
 	Particles []Particle
-	// LogZ is the evidence by island; LogZ0 what it was before the score came in, if there is one.
+	// LogZ is the log evidence by island, less Beta times Reference; LogZ0 what it was before the score came in, if there is one.
 	LogZ, LogZ0 []float64
+	// Reference is a log likelihood (times the power) that others are looked at relative to, where they are so large that what tells them apart would be lost; else 0.
+	Reference float64
 	Ladder      []Rung // that was climbed
 	Next        int    // rungs of moves that were made: those of a score too
 	Step        uint64 // moves that each particle has made, at most
@@ -242,9 +244,20 @@ func (c *Config) power() float64 {
 	return c.Power
 }
 
+// relative is a trace's log likelihood (times the power) less the reference.
+func (s *sampler) relative(t *tracing.Trace) float64 {
+	if s.p.Reference == 0 || math.IsInf(t.LogLikelihood, 0) {
+		return s.power() * t.LogLikelihood
+	}
+	return s.power() * ((t.LogLikelihood - s.p.Reference/s.power()) + t.LogLikelihoodRest)
+}
+
+// largeLikelihood is the size of log likelihoods whose differences are looked at by themselves.
+const largeLikelihood = 1e6
+
 // gain is what a trace's log weight grows by on the whole way.
 func (s *sampler) gain(p *mcmc.State) float64 {
-	w := s.power() * p.Trace.LogLikelihood
+	w := s.relative(p.Trace)
 	if s.Kernel.Guide != nil {
 		w -= p.LogRatio()
 	}
@@ -336,6 +349,9 @@ func (s *sampler) start(ctx context.Context) error {
 		for j, i := 0, r; i < s.N; i, j = i+s.Islands, j+1 {
 			p.Particles[i] = Particle{State: k.Resume(found[j], nil), Island: r, LogWeight: -math.Log(float64(n)), Ancestor: i}
 		}
+	}
+	if l := p.Particles[0].Trace.LogLikelihood; math.Abs(l) > largeLikelihood && !math.IsInf(l, 0) {
+		p.Reference = s.power() * l
 	}
 	if s.Begun != nil {
 		if err := s.Begun(p.Traces()); err != nil {
@@ -692,7 +708,7 @@ func (s *sampler) keep(ctx context.Context, r *Rung, moves func(int) bool, own f
 func (s *sampler) forgotten(who []int, before []*tracing.Trace) float64 {
 	var x, y []float64
 	for _, i := range who {
-		a, b := before[i].LogLikelihood, s.p.Particles[i].Trace.LogLikelihood
+		a, b := s.relative(before[i]), s.relative(s.p.Particles[i].Trace)
 		if !math.IsInf(a, 0) && !math.IsInf(b, 0) {
 			x, y = append(x, a), append(y, b)
 		}
@@ -864,6 +880,9 @@ func (p *Population) Weighted(first int64) iter.Seq[*tracing.Trace] {
 			t.Row, t.Chain = first+int64(i), uint32(x.Island)+1
 			t.From = &tracing.Lineage{Step: p.Step, Parent: tracing.NoRow, SameAs: tracing.NoRow}
 			t.LogWeight, t.LogWeightRest = p.LogZ[x.Island]+x.LogWeight+math.Log(n), 0
+			if p.Reference != 0 && !math.IsInf(t.LogWeight, 0) {
+				t.LogWeight, t.LogWeightRest = p.Beta*p.Reference, t.LogWeight
+			}
 			if !yield(&t) {
 				return
 			}

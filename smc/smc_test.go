@@ -514,3 +514,21 @@ func TestImpossibleValuesEndRuns(t *testing.T) {
 		}
 	}
 }
+
+// Likelihoods so large that rounding swallows what tells traces apart are looked at relative to one of them.
+func TestLargeLikelihoods(t *testing.T) {
+	model := gosim.Wrap(func(r *gosim.Run) gosim.Tensor {
+		x := r.Sample("x", gosim.Normal(0, 1))
+		r.Observe("c", gosim.Normal(0, 1e-9)) // a constant of −5e17
+		r.Observe("y", gosim.Normal(x, 0.5))
+		return gosim.Scalar(x)
+	})
+	data := control.Data{"c": dist.Scalar(1), "y": dist.Scalar(2)}
+	p := particles(t, model, Config{Kernel: mcmc.Kernel{Seed: 1, Data: data, Condition: true, Walk: 0.5}, N: 2048, Islands: 32, Moves: Adapt})
+	s := summary(p)
+	v := s.Variables()[0]
+	within(t, "x", v.Mean, v.MeanSE, 1.6, 1e-3, 0.05)
+	if sd := v.SD; math.Abs(sd-math.Sqrt(0.2)) > 0.05 || len(p.Ladder) < 3 || p.Reference > -4e17 || !(s.LogEvidenceSE() > 0.005) {
+		t.Errorf("sd %g, %d rungs, reference %g, error of the evidence %g", sd, len(p.Ladder), p.Reference, s.LogEvidenceSE())
+	}
+}
