@@ -111,7 +111,7 @@ func header(c draw.Canvas, title string, names []string, colors []color.RGBA) {
 	style.Font.Size, style.XAlign = 10.5, text.XRight
 	wide := vg.Length(0)
 	for _, n := range names {
-		wide += style.Width(n) + 16
+		wide += style.Width(n)*nameRoom + 16
 	}
 	if wide > room && room > 0 { // smaller rather than over each other
 		style.Font.Size *= vg.Length(math.Max(0.5, float64(room/wide)))
@@ -120,9 +120,12 @@ func header(c draw.Canvas, title string, names []string, colors []color.RGBA) {
 	for i := len(names) - 1; i >= 0; i-- {
 		style.Color = colors[i]
 		c.FillText(style, vg.Point{X: x, Y: y}, names[i])
-		x -= style.Width(names[i]) + 16
+		x -= style.Width(names[i])*nameRoom + 16
 	}
 }
+
+// nameRoom is how much wider than here letters may be where an .svg is looked at.
+const nameRoom = 1.3
 
 // grid draws faint lines behind the data.
 func grid() *plotter.Grid {

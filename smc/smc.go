@@ -105,14 +105,14 @@ type Population struct {
 	LogZ, LogZ0 []float64
 	// Reference is a log likelihood (times the power) that others are looked at relative to, where they are so large that what tells them apart would be lost; else 0.
 	Reference float64
-	Ladder      []Rung // that was climbed
-	Next        int    // rungs of moves that were made: those of a score too
-	Step        uint64 // moves that each particle has made, at most
-	Beta        float64
-	Possible    bool // the prior is that of draws which are possible under the data
-	Splitting   bool // the likelihood is all in, now it is the score's turn
-	Reached     []bool
-	Done        bool
+	Ladder    []Rung // that was climbed
+	Next      int    // rungs of moves that were made: those of a score too
+	Step      uint64 // moves that each particle has made, at most
+	Beta      float64
+	Possible  bool // the prior is that of draws which are possible under the data
+	Splitting bool // the likelihood is all in, now it is the score's turn
+	Reached   []bool
+	Done      bool
 
 	Runs, Failed uint64 // of the simulator
 }

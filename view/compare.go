@@ -160,10 +160,10 @@ func (c *Comparison) Text(w io.Writer) {
 		p := c.results[i]
 		fmt.Fprintf(w, "%s %s: %s of %s, %s traces", s.Bold(fmt.Sprintf("(%d)", i+1)), ppx.Printable(r.Run), r.Method, ppx.Printable(r.Model), text.Thousands(r.Traces))
 		if p.Conditioned {
-			fmt.Fprint(w, ", ", strings.ReplaceAll(p.figures(), "   ", ", "))
+			fmt.Fprint(w, ", ", strings.ReplaceAll(p.Figures(), "   ", ", "))
 		}
 		fmt.Fprintln(w)
-		for _, line := range p.judgement() {
+		for _, line := range p.Judgement() {
 			fmt.Fprintln(w, "    "+line)
 		}
 		if !slices.Contains(models, r.Model) {

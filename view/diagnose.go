@@ -75,7 +75,7 @@ var advice = map[string][2]string{
 
 // climbed says what became of particles on their way.
 func climbed(m *rundir.Particles, p *Posterior, add func(v posterior.Verdict, code, what, means, do string)) {
-	add(posterior.Good, "particles", p.figures(), "the smallest effective sample size of all variables, from what islands differ by; weights and numbers of particles say nothing of it", "")
+	add(posterior.Good, "particles", p.Figures(), "the smallest effective sample size of all variables, from what islands differ by; weights and numbers of particles say nothing of it", "")
 	steps := map[string]*rundir.Acceptance{}
 	for _, r := range m.Ladder {
 		for base, a := range r.Steps {
@@ -123,7 +123,7 @@ func NewDiagnosis(o *jobs.Outcome, halves [2]*posterior.Weights) *Diagnosis {
 	}
 	w := p.Sum.Weights
 	if p.Rhat != nil && w.N > 0 {
-		add(posterior.Good, "chains", p.figures(), "the smallest effective sample size of all variables, the log joint density and the number of statements; R̂ compares variances between and within chains: above 1.01 they do not agree", "")
+		add(posterior.Good, "chains", p.Figures(), "the smallest effective sample size of all variables, the log joint density and the number of statements; R̂ compares variances between and within chains: above 1.01 they do not agree", "")
 		d.Mixing = mixings(p.Sum)
 		hardlyMove(o.Manifest.Chains.Acceptance, "run longer; rmh walks where lmh jumps, particles (--method smc) come down to a narrow posterior step by step", add)
 	}

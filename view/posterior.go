@@ -231,6 +231,12 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	return r
 }
 
+// Remarks are warnings besides the reasons of trust.
+func (r *Posterior) Remarks() []string { return r.remarks }
+
+// Seconds is a duration of so many.
+func Seconds(s float64) time.Duration { return seconds(s) }
+
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // remark adds warnings that say nothing of trust.
@@ -247,8 +253,8 @@ func eventOf(p *rundir.Particles) string {
 	return fmt.Sprintf("%s > %g", p.Score, float64(*p.Above))
 }
 
-// figures is the line of effective sample size and evidence.
-func (r *Posterior) figures() string {
+// Figures is the line of effective sample size and evidence.
+func (r *Posterior) Figures() string {
 	if r.LogProbability != nil {
 		return r.weightFigures() + "   " + r.rare()
 	}
@@ -296,8 +302,8 @@ func (r *Posterior) weightFigures() string {
 	return text
 }
 
-// judgement is what there is to say of trust, a line each.
-func (r *Posterior) judgement() (lines []string) {
+// Judgement is what there is to say of trust, a line each.
+func (r *Posterior) Judgement() (lines []string) {
 	if len(r.Trust.Reasons) == 0 {
 		return nil
 	}
@@ -344,14 +350,14 @@ func (r *Posterior) Text(w io.Writer, warn func(string), plots []string) error {
 			fmt.Fprintln(w, wrap(line, 0))
 		}
 	}
-	for i, line := range r.judgement() {
+	for i, line := range r.Judgement() {
 		if i == 0 && r.Trust.Verdict == posterior.None && r.Conditioned {
 			line = s.Alarm(line)
 		}
 		fmt.Fprintln(w, line)
 	}
 	fmt.Fprintln(w)
-	r.table().Print(w)
+	r.Table().Print(w)
 	var wrong error
 	for _, name := range plots {
 		h, err := r.Sum.Histogram(name, 24)
@@ -385,7 +391,10 @@ func khat(k float64) string {
 // maxListed bounds the table on paper; the JSON has everything.
 const maxListed = 200
 
-func (r *Posterior) table() *Table {
+func (r *Posterior) Table() *Table { return r.TableOf(maxListed) }
+
+// TableOf is the table of the variables, at most so many.
+func (r *Posterior) TableOf(most int) *Table {
 	t := &Table{Header: []string{"variable", ">mean", ">sd", ">5 %", ">50 %", ">95 %", ">mode", ">present"}}
 	partly := false
 	for i := range r.Variables {
@@ -393,7 +402,7 @@ func (r *Posterior) table() *Table {
 	}
 	modes := slices.ContainsFunc(r.Variables, func(v Variable) bool { return v.Mode != nil })
 	for i, v := range r.Variables {
-		if i == maxListed {
+		if i == most {
 			t.Add(fmt.Sprintf("… and %d more (--json has them all)", len(r.Variables)-i), "", "", "", "", "", "", "")
 			break
 		}

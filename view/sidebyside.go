@@ -24,10 +24,10 @@ func SideBySide(w io.Writer, runs []*Posterior, truths map[string]float64) error
 		t.Header = append(t.Header, ">mean "+n, ">5 %", ">95 %")
 		fmt.Fprintf(w, "%s %s: %s traces, method %s", s.Bold(n), ppx.Printable(x.Run), text.Thousands(x.Traces), x.Method)
 		if x.Conditioned {
-			fmt.Fprint(w, ", ", strings.ReplaceAll(x.figures(), "   ", ", "))
+			fmt.Fprint(w, ", ", strings.ReplaceAll(x.Figures(), "   ", ", "))
 		}
 		fmt.Fprintln(w)
-		for _, line := range x.judgement() {
+		for _, line := range x.Judgement() {
 			if x.Trust.Verdict == posterior.None {
 				line = s.Alarm(line)
 			}

@@ -37,7 +37,7 @@ func NewHistograms(results []*Posterior, values [][]inspect.Values, bins int, da
 	out := &Histograms{Schema: Schema, Variables: []histogram{}, Damaged: append([]string{}, damaged...)}
 	for i, r := range results {
 		out.Runs = append(out.Runs, r.Run)
-		for _, line := range r.judgement() {
+		for _, line := range r.Judgement() {
 			out.notes = append(out.notes, fmt.Sprintf("(%d) %s", i+1, line))
 		}
 	}
@@ -143,7 +143,7 @@ type plane struct {
 
 // NewPairs shows how variables lie together.
 func NewPairs(result *Posterior, planes []inspect.Plane, damaged []string) *Pairs {
-	out := &Pairs{Schema: Schema, Run: result.Run, Pairs: []plane{}, Damaged: append([]string{}, damaged...), notes: result.judgement()}
+	out := &Pairs{Schema: Schema, Run: result.Run, Pairs: []plane{}, Damaged: append([]string{}, damaged...), notes: result.Judgement()}
 	for _, p := range planes {
 		one := plane{p.X, p.Y, p.Both, Number(p.Correlation), [2]Number{Number(p.LowX), Number(p.HighX)}, [2]Number{Number(p.LowY), Number(p.HighY)}, nil}
 		for _, row := range p.Share {

@@ -166,7 +166,7 @@ type movedRow struct {
 
 // NewIntervened shows what an intervention on a run changed; parent is the judgement of the run.
 func NewIntervened(run, do string, c *jobs.Changed, parent *Posterior) *Intervened {
-	out := &Intervened{Schema: Schema, Run: run, Out: c.Out, Do: do, Traces: c.Traces, Untouched: c.Untouched, Failed: c.Failed, ESS: parent.ESS, Trust: parent.Trust, reasons: parent.judgement(), Variables: []movedRow{}}
+	out := &Intervened{Schema: Schema, Run: run, Out: c.Out, Do: do, Traces: c.Traces, Untouched: c.Untouched, Failed: c.Failed, ESS: parent.ESS, Trust: parent.Trust, reasons: parent.Judgement(), Variables: []movedRow{}}
 	before, after := byName(c.Before), byName(c.After)
 	for _, v := range c.Change.Variables() {
 		if v.Kind == posterior.TensorKind {
@@ -264,7 +264,7 @@ type effectRow struct {
 
 // NewWhy shows which draws matter, those with the largest effect on any outcome first.
 func NewWhy(run string, y *whatif.Why, places map[uint64]int, parent *Posterior) *Why {
-	out := &Why{Schema: Schema, Run: run, Traces: y.Traces, Runs: y.Runs, Failed: y.Failed, Outcomes: []outcome{}, Effects: []effectRow{}, Trust: parent.Trust, reasons: parent.judgement()}
+	out := &Why{Schema: Schema, Run: run, Traces: y.Traces, Runs: y.Runs, Failed: y.Failed, Outcomes: []outcome{}, Effects: []effectRow{}, Trust: parent.Trust, reasons: parent.Judgement()}
 	for i, name := range y.Outcomes {
 		o := outcome{Name: name, Mean: Number(y.Mean[i]), SD: Number(y.SD[i])}
 		if y.PriorSD != nil {

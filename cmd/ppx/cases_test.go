@@ -107,6 +107,13 @@ var models = map[string]gosim.Model{
 		r.Observe("y", gosim.Normal(math.Abs(x)-8, 0.01))
 		return gosim.Scalar(x)
 	},
+	"hostile": func(r *gosim.Run) gosim.Tensor { // names that would be markup, and more
+		x := r.SampleAt(gosim.Site{Address: "<img src=x onerror=alert(2)>"}, "<script>alert(1)</script>", gosim.Normal(0, 1))
+		r.Tag("=HYPERLINK(\"x\")\x1b[31m", x)
+		r.Tag("\"; graph [label=\"", x)
+		r.Observe("y", gosim.Normal(x, 1))
+		return gosim.Scalar(x)
+	},
 	"nowhere": func(r *gosim.Run) gosim.Tensor {
 		x := r.Sample("x", gosim.Normal(0, 1))
 		r.Observe("y", gosim.Uniform(x*x+2, x*x+3))

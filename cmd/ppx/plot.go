@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ppx-engine/ppx-engine/jobs"
-	"github.com/ppx-engine/ppx-engine/posterior"
+	"github.com/ppx-engine/ppx-engine/page"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/report"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -24,7 +22,7 @@ func newPlot() *cobra.Command {
 
 func newPlotMarginals() *cobra.Command {
 	var out, truth string
-	var vars, given, marked []string
+	var vars, given []string
 	c := &cobra.Command{
 		Use:   "marginals [flags] RUN…",
 		Short: "Draw the histograms of variables, of several runs one over the other",
@@ -41,22 +39,17 @@ func newPlotMarginals() *cobra.Command {
 			if err := picture(out); err != nil {
 				return err
 			}
-			truths := map[string]float64{}
+			known := map[string]float64{}
 			if truth != "" {
-				if err := truthsOf(c.Context(), truth, truths); err != nil {
+				if err := truthsOf(c.Context(), truth, known); err != nil {
 					return err
 				}
 			}
-			for _, g := range given {
-				at := max(0, strings.LastIndexByte(g, '=')) // names may hold one
-				v, err := strconv.ParseFloat(strings.TrimPrefix(g[at:], "="), 64)
-				if err != nil || at == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
-					return usagef("--truth %s: want NAME=NUMBER", ppx.Quote(g))
-				}
-				truths[g[:at]] = v
-				marked = append(marked, g[:at])
+			marked, err := truths(given, known)
+			if err != nil {
+				return err
 			}
-			return plotMarginals(c.Context(), out, args, vars, truths, marked)
+			return plotMarginals(c.Context(), out, args, vars, known, marked)
 		},
 	}
 	f := c.Flags()
@@ -106,98 +99,24 @@ func truthsOf(ctx context.Context, where string, into map[string]float64) error 
 
 // plotMarginals draws the variables, or those that there are, with the truths that are known; marked are names that must be among them.
 func plotMarginals(ctx context.Context, out string, paths, vars []string, truths map[string]float64, marked []string) error {
-	var labels []string
 	var runs []*view.Posterior
-	model := ""
 	for _, path := range paths {
-		o, err := jobs.Summarise(ctx, path, false)
+		r, err := judged(ctx, path)
 		if err != nil {
 			return err
 		}
-		r := view.NewPosterior(o)
 		runs = append(runs, r)
-		if model == "" {
-			model = r.Model
-		}
-		ess := "ESS " + view.Figure(math.Round(r.Sum.ESS()*10)/10)
-		label := map[string]string{"is": "importance sampling", "ic": "with the network", "smc": "particles", "lmh": "chains", "rmh": "chains", "ic-mh": "chains with the network"}[r.Method]
-		if label == "" {
-			label = r.Method
-		}
-		if r.Auto != nil {
-			label = "auto: " + label
-		}
-		if r.Conditioned {
-			label += ", " + ess
-		}
-		if len(paths) > 1 && r.Conditioned && r.Trust.Verdict == posterior.None {
-			label += ": not trusted"
-		}
-		labels = append(labels, label)
-	}
-	if len(vars) == 0 {
-		vars = plottable(runs[0].Sum)
 	}
 	for _, name := range marked {
 		if !slices.ContainsFunc(runs, func(r *view.Posterior) bool { return r.Variable(name) != nil }) {
 			return usagef("--truth: %s has no variable %s", paths[0], ppx.Quote(name))
 		}
 	}
-	var ms []report.Marginal
-	for _, name := range vars {
-		m := report.Marginal{Name: ppx.Printable(name), Truth: math.NaN()}
-		if v, ok := truths[name]; ok {
-			m.Truth = v
-		}
-		warning, bad := "", 0
-		for i, r := range runs {
-			h, err := r.Sum.Histogram(name, 30)
-			if err != nil {
-				return usagef("%s: %w", paths[i], err)
-			}
-			v := r.Variable(name)
-			thin := r.Conditioned && float64(v.ESS) < sticksBelow
-			if thin {
-				h = r.Sum.Sticks(name, 50)
-			}
-			m.Sparse = append(m.Sparse, thin)
-			if r.Conditioned && v.Trust.Verdict == posterior.None {
-				bad++
-				if warning = "not to be trusted"; thin {
-					warning = "ESS " + view.Figure(math.Round(float64(v.ESS)*10)/10)
-				}
-			}
-			var bins []report.Bin
-			for _, b := range h {
-				bins = append(bins, report.Bin(b))
-			}
-			m.Runs = append(m.Runs, bins)
-		}
-		if bad == len(runs) { // else others are good: their picture is not to be crossed out
-			m.Warning = warning
-		}
-		ms = append(ms, m)
+	err := page.Marginals(out, runs, vars, truths)
+	if errors.Is(err, page.ErrVariable) {
+		return usageError{err}
 	}
-	if len(ms) == 0 {
-		return usagef("%s has no variable to draw", paths[0])
-	}
-	return report.Marginals(out, "marginals of "+ppx.Printable(model), labels, ms)
-}
-
-// sticksBelow is the effective sample size below which a histogram would pretend to a shape.
-const sticksBelow = 10
-
-// plottable is the variables that are drawn unless told otherwise.
-func plottable(sum *posterior.Summary) (names []string) {
-	for _, v := range sum.Variables() {
-		if v.Kind == posterior.TensorKind || strings.HasPrefix(v.Name, "result") || len(names) == 9 {
-			continue
-		}
-		if _, err := sum.Histogram(v.Name, 30); err == nil { // else it is NaN somewhere, or has no weight
-			names = append(names, v.Name)
-		}
-	}
-	return names
+	return err
 }
 
 func newPlotTensor() *cobra.Command {
