@@ -1,6 +1,6 @@
 """Effective sample size per run of the simulator and per second of CPU, of all methods on all models.
 
-python3 bench/methods.py [model …]      models: gum marsaglia hmm branching peaked seir bumpers tau (default: all but tau, which trains for two minutes)
+python3 bench/methods.py [model …] [--methods smc,auto]      models: gum marsaglia hmm branching peaked seir bumpers tau (default: all but tau, which trains for two minutes)
 """
 import json
 import resource
@@ -59,7 +59,13 @@ def runs(folder):
 
 def main():
     print(f"{'model':10} {'method':6} {'ESS':>8} {'runs':>10} {'CPU s':>7} {'ESS/1000 runs':>14} {'ESS/CPU s':>10}  verdict", flush=True)
-    for name in sys.argv[1:] or [m for m in models if m != "tau"]:
+    args = sys.argv[1:]
+    methods = ("is", "ic", "lmh", "rmh", "ic-mh", "smc", "auto")
+    if "--methods" in args:
+        at = args.index("--methods")
+        methods = args[at + 1].split(",")
+        del args[at : at + 2]
+    for name in args or [m for m in models if m != "tau"]:
         sim, data, training, chain, draws = models[name]
         end = ["--", *sim, "{endpoint}"]
         net = []
@@ -68,13 +74,13 @@ def main():
             event, _ = run("trace", "data", f"{work}/truth", "0")
             with open(f"{work}/event.json", "w") as f:
                 json.dump(event, f)
-        if training:
+        if training and (name == "tau" or any(m.startswith("ic") for m in methods)):
             n, settings = training
             got, cpu = run("train", "--json", "--quiet", "--seed", "1", *(["-n", str(n)] if n else []), *settings, "-o", f"{work}/{name}.net", *end)
             if got is None:
                 sys.exit(cpu)
             net = ["--network", f"{work}/{name}.net"]
-        for method in ("is", "ic", "lmh", "rmh", "ic-mh", "smc", "auto"):
+        for method in methods:
             if method.startswith("ic") and not net:
                 continue
             out = f"{work}/{name}-{method}"
