@@ -696,7 +696,7 @@ func (s *sampler) keep(ctx context.Context, r *Rung, moves func(int) bool, own f
 		if enough, err := s.Kept(s.p); enough || err != nil || kept >= s.Keep {
 			return err
 		}
-		for range r.Moves {
+		for range (r.Moves + 1) / 2 { // what a state has in common with the one before costs less than to forget it
 			if _, err := s.sweep(ctx, k, own, who, r.Scales, r, false); err != nil {
 				return err
 			}
