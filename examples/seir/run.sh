@@ -17,6 +17,7 @@ for cut in 0 0.2 0.4 0.6; do # the same luck, other contacts
   printf 'contacts cut by %s from day 30 on: ' "$cut"
   bin/ppx summary "$out/over$cut" --json | .venv/bin/python -c 'import json, sys
 v = {x["name"]: x for x in json.load(sys.stdin)["variables"]}
-print("P(more than 250 ill at a time) = {:.2f} ± {:.2f}, peak {:.0f} ({:.0f} to {:.0f})".format(v["over"]["mean"], v["over"]["mean_se"], v["peak"]["q50"], v["peak"]["q05"], v["peak"]["q95"]))'
+show = lambda x, digits: "?" if x is None else "{:.{}f}".format(x, digits)  # no error is known of draws that cannot be trusted
+print("P(more than 250 ill at a time) = {} ± {}, peak {} ({} to {})".format(show(v["over"]["mean"], 2), show(v["over"]["mean_se"], 2), *(show(v["peak"][q], 0) for q in ("q50", "q05", "q95"))))'
 done
 echo "pictures: $out/predicted/predictive.png"
