@@ -86,6 +86,7 @@ const (
 func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 	x := shown{Title: o.Title}
 	var results []*view.Posterior
+	var first *inspect.Run
 	for i, path := range paths {
 		out, err := jobs.Summarise(ctx, path, false)
 		if err != nil {
@@ -109,7 +110,14 @@ func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 			r.Remarks = append(r.Remarks, ppx.Printable(remark))
 		}
 		r.Table = variables(p)
-		if r.Inside, err = inside(ctx, path, out.Manifest); err != nil {
+		opened, err := inspect.Open(ctx, path)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			first = opened
+		}
+		if r.Inside, err = inside(ctx, opened); err != nil {
 			return err
 		}
 		r.again(out.Manifest)
@@ -134,7 +142,7 @@ func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 		x.Marginals, x.Drawn = svg, ppx.List(vars, 9)
 	}
 	var err error
-	if x.Pairs, err = pairs(ctx, paths[0], vars); err != nil {
+	if x.Pairs, err = pairs(ctx, first, vars); err != nil {
 		return err
 	}
 	var page bytes.Buffer
@@ -217,7 +225,8 @@ func (t *table) add(cells ...string) {
 }
 
 // inside is what the traces did: the way of particles or chains, addresses and trace types.
-func inside(ctx context.Context, path string, m *rundir.Manifest) (out []table, err error) {
+func inside(ctx context.Context, r *inspect.Run) (out []table, err error) {
+	m := r.Manifest
 	if p := m.Particles; p != nil {
 		t := headed("Ladder", ">rung", ">β", ">ESS", ">islands resampled", ">moves", ">moved", ">ancestors left")
 		for i, r := range p.Ladder {
@@ -240,10 +249,6 @@ func inside(ctx context.Context, path string, m *rundir.Manifest) (out []table, 
 			t.add(text.Thousands(a.Steps), view.Percent(float64(a.Accepted)/float64(max(1, a.Steps))), ppx.Printable(base))
 		}
 		out = append(out, t)
-	}
-	r, err := inspect.Open(ctx, path)
-	if err != nil {
-		return nil, err
 	}
 	addresses, err := r.Addresses(ctx)
 	if err != nil {
@@ -321,14 +326,10 @@ func (r *run) again(m *rundir.Manifest) {
 }
 
 // pairs are the first variables two by two, of the first run.
-func pairs(ctx context.Context, path string, vars []string) (out []pair, err error) {
+func pairs(ctx context.Context, r *inspect.Run, vars []string) (out []pair, err error) {
 	vars = vars[:min(len(vars), mostPairs)]
 	if len(vars) < 2 {
 		return nil, nil
-	}
-	r, err := inspect.Open(ctx, path)
-	if err != nil {
-		return nil, err
 	}
 	values, err := r.Values(ctx, vars, 0)
 	if err != nil {

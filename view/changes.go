@@ -61,7 +61,7 @@ type typeMoved struct {
 }
 
 // NewChanges shows what differs between two runs; at most so many of each in text, 0: all.
-func NewChanges(a, b *Posterior, addresses []inspect.AddressChange, types []inspect.TypeChange, damaged []string, most int) *Changes {
+func NewChanges(a, b *Posterior, addresses []inspect.Change[inspect.Address], types []inspect.Change[inspect.Type], damaged []string, most int) *Changes {
 	out := &Changes{Schema: Schema, A: a.Run, B: b.Run, Variables: []variableMoved{}, Addresses: []addressMoved{}, Types: []typeMoved{}, Damaged: append([]string{}, damaged...), most: most}
 	x, y := byName(a.Sum), byName(b.Sum)
 	none := &posterior.Variable{Mean: math.NaN(), SD: math.NaN()}
@@ -149,7 +149,7 @@ func (x *Changes) Text(w io.Writer) {
 	for i := range x.Variables[:limit(x.most, len(x.Variables))] {
 		v := &x.Variables[i]
 		t.Add(text.Clip(v.Name, 40), Figure(float64(v.MeanA)), Figure(float64(v.SDA)), partly(v.PresentA), Figure(float64(v.MeanB)), Figure(float64(v.SDB)), partly(v.PresentB),
-			signed(rounded(float64(v.Shift))), Figure(rounded(float64(v.Ratio))))
+			signed(digits3(float64(v.Shift))), Figure(digits3(float64(v.Ratio))))
 	}
 	t.Print(w)
 	rest(w, len(t.Rows), len(x.Variables))
@@ -187,14 +187,5 @@ func partly(x Number) string {
 	return Percent(float64(x))
 }
 
-// rounded is a figure to three digits.
-func rounded(x float64) float64 {
-	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
-		return x
-	}
-	scale := math.Pow(10, 2-math.Floor(math.Log10(math.Abs(x))))
-	return math.Round(x*scale) / scale
-}
-
 // points is a difference of shares, in percentage points.
-func points(x Number) string { return signed(rounded(100*float64(x))) + " pp" }
+func points(x Number) string { return signed(digits3(100*float64(x))) + " pp" }

@@ -258,11 +258,14 @@ func (c *Comparison) agree(w io.Writer) {
 	}
 }
 
-// digits2 keeps two digits.
-func digits2(v float64) float64 {
+// digits2 keeps two digits, digits3 three.
+func digits2(v float64) float64 { return digits(v, 2) }
+func digits3(v float64) float64 { return digits(v, 3) }
+
+func digits(v float64, n int) float64 {
 	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return v
 	}
-	scale := math.Pow(10, 1-math.Floor(math.Log10(math.Abs(v))))
+	scale := math.Pow(10, float64(n-1)-math.Floor(math.Log10(math.Abs(v))))
 	return math.Round(v*scale) / scale
 }

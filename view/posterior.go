@@ -136,7 +136,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		facts.Partly = append(facts.Partly, posterior.Partly(p))
 	}
 	if c := m.Cut; c != nil {
-		facts.Cut = posterior.Cut{Draw: c.Draw, Last: c.Last, Running: seconds(c.Running), Mean: seconds(c.Mean)}
+		facts.Cut = posterior.Cut{Draw: c.Draw, Last: c.Last, Running: Seconds(c.Running), Mean: Seconds(c.Mean)}
 	}
 	if c := m.Chains; c != nil && c.Steps > 0 {
 		facts.FailedSteps = float64(c.Failed) / float64(c.Steps)
@@ -235,9 +235,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 func (r *Posterior) Remarks() []string { return r.remarks }
 
 // Seconds is a duration of so many.
-func Seconds(s float64) time.Duration { return seconds(s) }
-
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+func Seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // remark adds warnings that say nothing of trust.
 func (r *Posterior) remark(texts ...string) {
@@ -453,22 +451,10 @@ func sideways(w io.Writer, name string, h []posterior.Bin) {
 	labels := make([]string, len(h))
 	long := 0
 	for i, b := range h {
-		labels[i] = binLabel(b)
+		labels[i] = edge(b.Low, b.High)
 		long = max(long, len(labels[i]))
 	}
 	for i, b := range h {
 		fmt.Fprintf(w, "%*s │%s %s\n", long, labels[i], strings.TrimRight(Bar(b.Probability/most, width), "·"), s.Dim(fmt.Sprintf("%.1f %%", 100*b.Probability)))
 	}
-}
-
-func binLabel(b posterior.Bin) string {
-	if b.Low == b.High {
-		return Figure(b.Low)
-	}
-	width := b.High - b.Low
-	digits := int(math.Max(0, math.Ceil(-math.Log10(width))+1))
-	if digits > 8 || math.Abs(b.Low) > 1e7 {
-		return fmt.Sprintf("%.4g", b.Low)
-	}
-	return fmt.Sprintf("%.*f", digits, b.Low)
 }

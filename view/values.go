@@ -167,14 +167,14 @@ func (x *Pairs) Text(w io.Writer) {
 		if i > 0 || len(x.notes) > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s over %s: correlation %s, %s traces\n", s.Bold(ppx.Printable(p.Y)), s.Bold(ppx.Printable(p.X)), Figure(rounded(float64(p.Correlation))), text.Thousands(uint64(p.Traces)))
+		fmt.Fprintf(w, "%s over %s: correlation %s, %s traces\n", s.Bold(ppx.Printable(p.Y)), s.Bold(ppx.Printable(p.X)), Figure(digits3(float64(p.Correlation))), text.Thousands(uint64(p.Traces)))
 		most := 0.0
 		for _, row := range p.Share {
 			for _, v := range row {
 				most = math.Max(most, float64(v))
 			}
 		}
-		top, bottom := Figure(rounded(float64(p.RangeY[1]))), Figure(rounded(float64(p.RangeY[0])))
+		top, bottom := Figure(digits3(float64(p.RangeY[1]))), Figure(digits3(float64(p.RangeY[0])))
 		long := max(len([]rune(top)), len([]rune(bottom)))
 		for r := len(p.Share) - 1; r >= 0; r-- {
 			label := ""
@@ -198,7 +198,7 @@ func (x *Pairs) Text(w io.Writer) {
 		if len(p.Share) > 0 {
 			columns = len(p.Share[0])
 		}
-		left, right := Figure(rounded(float64(p.RangeX[0]))), Figure(rounded(float64(p.RangeX[1])))
+		left, right := Figure(digits3(float64(p.RangeX[0]))), Figure(digits3(float64(p.RangeX[1])))
 		fmt.Fprintf(w, "%*s └%s\n", long, "", strings.Repeat("─", columns))
 		fmt.Fprintf(w, "%*s  %s%*s\n", long, "", left, max(1, columns-len([]rune(left))), right)
 	}

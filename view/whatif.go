@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -281,7 +282,7 @@ func NewWhy(run string, y *whatif.Why, places map[uint64]int, parent *Posterior)
 		return m
 	}
 	list := slices.Clone(y.Effects)
-	slices.SortStableFunc(list, func(a, b whatif.Effect) int { return -compare(most(&a), most(&b)) })
+	slices.SortStableFunc(list, func(a, b whatif.Effect) int { return cmp.Compare(most(&b), most(&a)) })
 	for i := range list {
 		e := &list[i]
 		row := effectRow{Names: append([]string{}, e.Names...), Most: e.Most, Share: Number(e.Share), Total: Numbers(e.Total), TotalSE: Numbers(e.SE), Spread: Number(e.Spread), SpreadSE: Number(e.SpreadSE)}
@@ -294,16 +295,6 @@ func NewWhy(run string, y *whatif.Why, places map[uint64]int, parent *Posterior)
 		out.Effects = append(out.Effects, row)
 	}
 	return out
-}
-
-func compare(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Columns of outcomes that a terminal has room for.

@@ -73,6 +73,15 @@ func unaskable(err error) error {
 	return err
 }
 
+// over ends the progress: the judgement of the run that was asked about, or what is wrong.
+func (k *asking) over(ctx context.Context, err error) (*view.Posterior, error) {
+	k.p.done()
+	if err != nil {
+		return nil, unaskable(err)
+	}
+	return judged(ctx, k.w.Run)
+}
+
 // judged is the judgement of a recorded run.
 func judged(ctx context.Context, run string) (*view.Posterior, error) {
 	o, err := jobs.Summarise(ctx, run, false)
@@ -148,11 +157,7 @@ Of a whole run the traces go into a run directory, which every other command tak
 				x.Out = jobs.FreshDirectory("intervene")
 			}
 			changed, err := k.w.All(c.Context(), x, k.o)
-			k.p.done()
-			if err != nil {
-				return unaskable(err)
-			}
-			parent, err := judged(c.Context(), own[0])
+			parent, err := k.over(c.Context(), err)
 			if err != nil {
 				return err
 			}
@@ -229,11 +234,7 @@ That takes a run of the simulator for each trace and each address, and as many o
 				}
 			}
 			y, err := k.w.Why(c.Context(), x, k.o)
-			k.p.done()
-			if err != nil {
-				return unaskable(err)
-			}
-			parent, err := judged(c.Context(), own[0])
+			parent, err := k.over(c.Context(), err)
 			if err != nil {
 				return err
 			}

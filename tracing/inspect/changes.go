@@ -7,20 +7,14 @@ import (
 	"slices"
 )
 
-// AddressChange is an address in two runs.
-type AddressChange struct {
-	A, B             *Address // nil: that run never passes it
-	WeightA, WeightB float64  // 0 where it is never passed
-}
-
-// TypeChange is a trace type in two runs.
-type TypeChange struct {
-	A, B             *Type
-	WeightA, WeightB float64
+// Change is an address, or a trace type, in two runs.
+type Change[T any] struct {
+	A, B             *T      // nil: that run never passes it
+	WeightA, WeightB float64 // 0 there
 }
 
 // Changes are the addresses and trace types of two runs, those whose share of the weight differs most first.
-func Changes(ctx context.Context, a, b *Run) (addresses []AddressChange, types []TypeChange, err error) {
+func Changes(ctx context.Context, a, b *Run) (addresses []Change[Address], types []Change[Type], err error) {
 	x, err := a.Addresses(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -28,19 +22,6 @@ func Changes(ctx context.Context, a, b *Run) (addresses []AddressChange, types [
 	y, err := b.Addresses(ctx)
 	if err != nil {
 		return nil, nil, err
-	}
-	at := map[uint64]int{}
-	for i := range x {
-		at[x[i].Hash] = len(addresses)
-		addresses = append(addresses, AddressChange{A: &x[i], WeightA: x[i].Weight})
-	}
-	for i := range y {
-		k, ok := at[y[i].Hash]
-		if !ok {
-			k = len(addresses)
-			addresses = append(addresses, AddressChange{})
-		}
-		addresses[k].B, addresses[k].WeightB = &y[i], y[i].Weight
 	}
 	s, err := a.Types(ctx)
 	if err != nil {
@@ -50,24 +31,28 @@ func Changes(ctx context.Context, a, b *Run) (addresses []AddressChange, types [
 	if err != nil {
 		return nil, nil, err
 	}
-	clear(at)
-	for i := range s {
-		at[s[i].ID] = len(types)
-		types = append(types, TypeChange{A: &s[i], WeightA: s[i].Weight})
+	return changed(x, y, func(v *Address) (uint64, float64) { return v.Hash, v.Weight }), changed(s, t, func(v *Type) (uint64, float64) { return v.ID, v.Weight }), nil
+}
+
+// changed puts what two runs have side by side; of tells what is the same, and its weight.
+func changed[T any](a, b []T, of func(*T) (id uint64, weight float64)) (out []Change[T]) {
+	at := map[uint64]int{}
+	for i := range a {
+		id, weight := of(&a[i])
+		at[id] = len(out)
+		out = append(out, Change[T]{A: &a[i], WeightA: weight})
 	}
-	for i := range t {
-		k, ok := at[t[i].ID]
+	for i := range b {
+		id, weight := of(&b[i])
+		k, ok := at[id]
 		if !ok {
-			k = len(types)
-			types = append(types, TypeChange{})
+			k = len(out)
+			out = append(out, Change[T]{})
 		}
-		types[k].B, types[k].WeightB = &t[i], t[i].Weight
+		out[k].B, out[k].WeightB = &b[i], weight
 	}
-	slices.SortStableFunc(addresses, func(p, q AddressChange) int {
+	slices.SortStableFunc(out, func(p, q Change[T]) int {
 		return cmp.Compare(math.Abs(q.WeightB-q.WeightA), math.Abs(p.WeightB-p.WeightA))
 	})
-	slices.SortStableFunc(types, func(p, q TypeChange) int {
-		return cmp.Compare(math.Abs(q.WeightB-q.WeightA), math.Abs(p.WeightB-p.WeightA))
-	})
-	return addresses, types, nil
+	return out
 }

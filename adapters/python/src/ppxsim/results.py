@@ -249,14 +249,18 @@ class Run:
 
     def resample(self, n: int, seed: int = 0) -> pd.DataFrame:
         """n draws of equal weight, by systematic resampling: as many copies of a trace as its weight says. They know no more than the weighted ones."""
-        w = self.weights.to_numpy()
+        frame = self.posterior.drop(columns="weight").loc[self._picked(n, seed)]
+        return frame.reset_index()
+
+    def _picked(self, n: int, seed: int) -> np.ndarray:
+        """Rows of n draws of equal weight, in order."""
+        w = self.weights
         if not len(w):
             raise ValueError(f"{self.path} has no trace with a weight")
         at = (np.arange(n) + np.random.default_rng(seed).random()) / n
-        cumulated = np.cumsum(w)
+        cumulated = np.cumsum(w.to_numpy())
         picked = np.searchsorted(cumulated / cumulated[-1], at)
-        frame = self.posterior.drop(columns="weight").loc[self.weights.index[np.minimum(picked, len(w) - 1)]]
-        return frame.reset_index()
+        return w.index.to_numpy()[np.minimum(picked, len(w) - 1)]  # type: ignore[no-any-return]
 
     # Traces.
 
@@ -354,11 +358,7 @@ class Run:
             rows = np.stack([r[:n] for r in by_chain])
             stats = {"log_likelihood": ok.set_index("row")["log_likelihood"].loc[rows.ravel()].to_numpy().reshape(rows.shape)}
         elif samples is not None:
-            w = self.weights
-            at = (np.arange(samples) + np.random.default_rng(seed).random()) / samples
-            cumulated = np.cumsum(w.to_numpy())
-            picked = np.minimum(np.searchsorted(cumulated / cumulated[-1], at), len(w) - 1)
-            rows = np.random.default_rng(seed + 1).permutation(w.index.to_numpy()[picked])[None, :]
+            rows = np.random.default_rng(seed + 1).permutation(self._picked(samples, seed))[None, :]
             stats = {}
         else:
             w = self.weights
