@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -26,8 +27,9 @@ type Executor interface {
 type Stats struct {
 	Workers    int
 	Statements uint64
-	Finished   uint64 // runs that came to their end
-	Lost       uint64 // runs that were lost and drawn again
+	Finished   uint64        // runs that came to their end
+	Busy       time.Duration // that these have taken, added up
+	Lost       uint64        // runs that were lost and drawn again
 }
 
 // ErrData says that the given data cannot be this simulator's: nothing would change if the run were made

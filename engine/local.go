@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/tracing"
@@ -73,7 +74,7 @@ func (l *Local) Table() *tracing.Table { return l.q.table }
 func (l *Local) Stats() Stats { return l.q.stats(l.workers) }
 
 func (q *queue) stats(workers int) Stats {
-	return Stats{Workers: workers, Statements: q.statements.Load(), Finished: q.finished.Load(), Lost: q.lost.Load()}
+	return Stats{Workers: workers, Statements: q.statements.Load(), Finished: q.finished.Load(), Busy: time.Duration(q.busy.Load()), Lost: q.lost.Load()}
 }
 
 func (l *Local) worker() {

@@ -56,6 +56,7 @@ type queue struct {
 	jobs    []job   // room for the next ones
 
 	finished, lost, statements atomic.Uint64
+	busy                       atomic.Int64 // nanoseconds that finished runs have taken
 }
 
 // through counts the tries of draws that got through in the end, and those of them that were lost: what chance alone does
@@ -235,6 +236,7 @@ func (q *queue) deliver(j *job, r result) {
 // finish takes the trace of a run.
 func (q *queue) finish(j *job, t *tracing.Trace) {
 	q.finished.Add(1)
+	q.busy.Add(int64(t.Seconds * 1e9))
 	q.deliver(j, result{trace: t})
 }
 

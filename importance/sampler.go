@@ -114,6 +114,16 @@ type Progress struct {
 	Where       string        // in place of Done, for jobs that deliver all draws at the end
 }
 
+// Estimate sets Left: until N draws at this rate, or until a time limit (0: there is none).
+func (p *Progress) Estimate(limit time.Duration) {
+	if p.PerSecond > 0 {
+		p.Left = time.Duration(float64(p.N-p.Done) / p.PerSecond * float64(time.Second))
+	}
+	if left := limit - p.Elapsed; limit > 0 && (p.Left == 0 || left < p.Left) {
+		p.Left = max(left, 0)
+	}
+}
+
 // Stack returns what makes the layers of a draw.
 func (c *Config) Stack() func(engine.Draw) engine.Stack {
 	condition := control.NewCondition(c.Data, c.Condition)
@@ -172,12 +182,16 @@ type Outcome struct {
 // unfinished is an executor that knows what it is doing.
 type unfinished interface{ Unfinished() []engine.Unfinished }
 
-// cut looks at the runs that are given up now.
-func cut(x engine.Executor, mean time.Duration) (c posterior.Cut) {
+// Cut looks at the runs that are given up now; mean is what a run takes.
+func Cut(x engine.Executor, mean time.Duration) (c posterior.Cut) {
 	c.Mean = mean
 	if u, ok := x.(unfinished); ok {
 		if list := u.Unfinished(); len(list) > 0 {
-			c.Draw, c.Last, c.Running = list[0].Draw.Index, list[0].Last, list[0].Running
+			d := list[0].Draw
+			c.Draw, c.Last, c.Running = d.Index, list[0].Last, list[0].Running
+			if d.Chain > 0 {
+				c.What = d.String()
+			}
 		}
 	}
 	return c
@@ -204,16 +218,14 @@ func Run(ctx context.Context, x engine.Executor, c *Config, names *control.Names
 		}
 		p := Progress{Done: c.From - c.First + out.Drawn, N: c.N, Elapsed: time.Since(start), ESS: sum.Weights.ESS(), LogEvidence: sum.Weights.LogEvidence()}
 		p.PerSecond = rate.perSecond(time.Now(), out.Drawn)
-		if p.PerSecond > 0 {
-			p.Left = time.Duration(float64(c.N-p.Done) / p.PerSecond * float64(time.Second))
-		}
+		p.Estimate(c.MaxTime)
 		c.Progress(p)
 	}
 	seconds := 0.0 // of the runs
 	for t, err := range c.stream(ctx, x) {
 		if err != nil {
 			if ctx.Err() != nil {
-				out.Cut = cut(x, time.Duration(seconds/float64(max(1, out.Drawn))*float64(time.Second)))
+				out.Cut = Cut(x, time.Duration(seconds/float64(max(1, out.Drawn))*float64(time.Second)))
 			}
 			report(true)
 			if errors.Is(err, errMaxTime) {

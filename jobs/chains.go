@@ -125,6 +125,7 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 		select {
 		case t = <-kept[row%uint64(c.Chains)]:
 		case <-ctx.Done():
+			out.Cut = r.cut()
 			if err := context.Cause(ctx); errors.Is(err, errTime) && parent.Err() == nil {
 				out.Stopped = outOfTime
 				return out, r.names.Final()
@@ -144,11 +145,17 @@ func (r *run) chains(ctx context.Context, sink tracing.Writer) (out importance.O
 			last = time.Now()
 			p := importance.Progress{Done: row + 1, N: r.cfg.N, Elapsed: time.Since(start), ESS: r.sum.ESS()}
 			p.PerSecond = float64(out.Drawn) / time.Since(start).Seconds()
-			p.Left = time.Duration(float64(p.N-p.Done) / p.PerSecond * float64(time.Second))
+			p.Estimate(r.cfg.MaxTime)
 			r.cfg.Progress(p)
 		}
 	}
 	return out, r.names.Final()
+}
+
+// cut is the run that is given up now.
+func (r *run) cut() posterior.Cut {
+	s := r.pool.Stats()
+	return importance.Cut(r.pool, s.Busy/time.Duration(max(1, s.Finished)))
 }
 
 var errTime = errors.New(outOfTime)

@@ -269,7 +269,7 @@ func (r *run) particles(ctx context.Context, sink tracing.Writer) (out importanc
 	if kept > 0 { // what was kept stands
 		switch {
 		case errors.Is(err, errTime):
-			out.Stopped, err = outOfTime, nil
+			out.Stopped, out.Cut, err = outOfTime, r.cut(), nil
 		case errors.Is(err, smc.ErrBudget):
 			out.Stopped, err = outOfRuns, nil
 		}

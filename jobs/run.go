@@ -410,7 +410,7 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 		}
 		m.Systems = r.pool.Systems()
 		if c := outcome.Cut; c.Matters() {
-			m.Cut = &rundir.Cut{Draw: c.Draw, Last: c.Last, Running: c.Running.Seconds(), Mean: c.Mean.Seconds()}
+			m.Cut = &rundir.Cut{What: c.What, Draw: c.Draw, Last: c.Last, Running: c.Running.Seconds(), Mean: c.Mean.Seconds()}
 		}
 		if outcome.Stopped != "" {
 			m.N = out.Done

@@ -129,6 +129,7 @@ type Partly struct {
 
 // Cut is a run that had not ended when a job did.
 type Cut struct {
+	What    string // it is, if it is not a draw: a step of a chain, a move of a particle
 	Draw    uint64
 	Last    uint64        // it is one of the draws from Draw to this one
 	Running time.Duration // 0: there is none
@@ -263,7 +264,10 @@ func (s *Summary) judgeFacts(t *Trust, f Facts) {
 	}
 	if f.Cut.Matters() {
 		which := fmt.Sprintf("draw %d", f.Cut.Draw)
-		if f.Cut.Last > f.Cut.Draw {
+		switch {
+		case f.Cut.What != "":
+			which = f.Cut.What
+		case f.Cut.Last > f.Cut.Draw:
 			which = fmt.Sprintf("one of the draws %d to %d", f.Cut.Draw, f.Cut.Last)
 		}
 		t.add(Doubtful, CutOff, "", "%s had been running for %.3g s, where a run takes %.2g s, and is not counted: long runs are under-represented", which, f.Cut.Running.Seconds(), f.Cut.Mean.Seconds())

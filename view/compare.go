@@ -27,14 +27,15 @@ type Comparison struct {
 
 // ComparedRun is a run beside the first.
 type ComparedRun struct {
-	Run           string            `json:"run"`
-	Model         string            `json:"model"`
-	Method        string            `json:"method"`
-	Traces        uint64            `json:"traces"`
-	ESS           Number            `json:"ess"`
-	Verdict       posterior.Verdict `json:"verdict"`
-	LogEvidence   Number            `json:"log_evidence"`
-	LogEvidenceSE Number            `json:"log_evidence_se"`
+	Run                  string            `json:"run"`
+	Model                string            `json:"model"`
+	Method               string            `json:"method"`
+	Traces               uint64            `json:"traces"`
+	ESS                  Number            `json:"ess"`
+	Verdict              posterior.Verdict `json:"verdict"`
+	LogEvidence          Number            `json:"log_evidence"`
+	LogEvidenceSE        Number            `json:"log_evidence_se"`
+	LikelihoodImportance Number            `json:"likelihood_importance"`
 	// LogBayesFactor is that of the first run's model over this one's, null where NoBayesFactor says why there is none.
 	LogBayesFactor   Number `json:"log_bayes_factor"`
 	LogBayesFactorSE Number `json:"log_bayes_factor_se"`
@@ -67,7 +68,7 @@ func NewComparison(runs []*jobs.Outcome) *Comparison {
 		p := NewPosterior(o)
 		out.results = append(out.results, p)
 		r := ComparedRun{Run: p.Run, Model: p.Model, Method: p.Method, Traces: p.Traces, ESS: p.ESS, Verdict: p.Trust.Verdict, LogEvidence: p.LogEvidence,
-			LogEvidenceSE: p.LogEvidenceSE, LogBayesFactor: Number(math.NaN()), LogBayesFactorSE: Number(math.NaN())}
+			LogEvidenceSE: p.LogEvidenceSE, LikelihoodImportance: p.LikelihoodImportance, LogBayesFactor: Number(math.NaN()), LogBayesFactorSE: Number(math.NaN())}
 		if i > 0 {
 			if r.NoBayesFactor = noBayesFactor(runs[0], o, out.results[0], p); r.NoBayesFactor == "" {
 				r.LogBayesFactor = out.results[0].LogEvidence - p.LogEvidence

@@ -136,7 +136,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		facts.Partly = append(facts.Partly, posterior.Partly(p))
 	}
 	if c := m.Cut; c != nil {
-		facts.Cut = posterior.Cut{Draw: c.Draw, Last: c.Last, Running: Seconds(c.Running), Mean: Seconds(c.Mean)}
+		facts.Cut = posterior.Cut{What: c.What, Draw: c.Draw, Last: c.Last, Running: Seconds(c.Running), Mean: Seconds(c.Mean)}
 	}
 	if c := m.Chains; c != nil && c.Steps > 0 {
 		facts.FailedSteps = float64(c.Failed) / float64(c.Steps)

@@ -447,6 +447,11 @@ func TestRunsThatAreCutOff(t *testing.T) {
 	if v := verdictOf(t, out); !v.has("cut-off") {
 		t.Error(out)
 	}
+	// Of a chain it is a step.
+	out, _ = s.run(0, args(words("infer --json --seed 1 --workers 2 --chains 2 --warmup 0 --method lmh --max-time 5s --timeout 0 -n 1000000 --observe y=1 --out chains"), model("slow"))...)
+	if v := verdictOf(t, out); !v.has("cut-off") || !regexp.MustCompile(`step \d+ of chain [12] had been running for`).MatchString(fmt.Sprint(v.Warnings)) {
+		t.Error(out)
+	}
 }
 
 // Simulated data do not come back as a draw of the inference with the same seed.

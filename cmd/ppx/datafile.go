@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ppx-engine/ppx-engine/internal/disk"
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -84,6 +85,14 @@ func utf8Text(in io.Reader) (*bufio.Reader, error) {
 	return b, nil
 }
 
+// checkName refuses a name whose bytes are no UTF-8: no statement of a simulator would have it.
+func checkName(name string) error {
+	if strings.ContainsRune(name, utf8.RuneError) { // what stands for other bytes, too
+		return fmt.Errorf("the name %s is not UTF-8 (an older program's Latin-1?); save the file as UTF-8", ppx.Quote(name))
+	}
+	return nil
+}
+
 // ---- JSON
 
 // readJSON decodes token by token: a name given twice is an error, not the last one wins, and an array takes no more
@@ -100,6 +109,9 @@ func readJSON(in io.Reader) (out []namedValue, err error) {
 			return nil, where.jsonError(d, err)
 		}
 		name, _ := key.(string)
+		if err := checkName(name); err != nil {
+			return nil, err
+		}
 		t, err := decodeTensor(d)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", ppx.Quote(name), where.jsonError(d, err))
@@ -390,6 +402,9 @@ func (r reading) read(text []byte) (out []namedValue, err error) {
 		return nil, err
 	}
 	for _, name := range header {
+		if err := checkName(name); err != nil {
+			return nil, err
+		}
 		out = append(out, namedValue{name: strings.TrimSpace(name)})
 	}
 	last := 1 // line of the row before

@@ -41,6 +41,7 @@ func TestDataFiles(t *testing.T) {
 		{"nothing.json", "", "nothing.json: it is empty"},
 		{"zeros.json", strings.Repeat("\x00", 100), "it is no text"},
 		{"utf16le.json", "\xff\xfe{\x00", "UTF-16"},
+		{"latin1.json", "{\"h\xf6he\": 1}", "not UTF-8"},
 		{"utf16be.json", "\x00{\x00\"\x00a", "UTF-16"},
 
 		{"a.csv", "a,b\n1,2\n", "a[] 1; b[] 2; "},
@@ -62,6 +63,7 @@ func TestDataFiles(t *testing.T) {
 		{"hex.csv", "a\n0x10\n", "0x10 is not a number"},
 		{"names.csv", "a,b\n", "at least one line of values"},
 		{"none.csv", "", "it is empty"},
+		{"latin1.csv", "h\xf6he;x\n1;2\n", "not UTF-8"},
 		{"utf16.csv", "\xff\xfea\x00;\x00", "UTF-16"},
 	} {
 		path := filepath.Join(dir, c.name)

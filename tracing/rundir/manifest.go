@@ -75,6 +75,7 @@ type Manifest struct {
 
 // Cut is the longest run that was going on when a job ended early, and is not among the traces.
 type Cut struct {
+	What    string  `json:"what,omitempty"` // where it is not a draw: step 12 of chain 3
 	Draw    uint64  `json:"draw"`
 	Last    uint64  `json:"last,omitempty"` // it is one of the draws from draw to this one
 	Running float64 `json:"running"`        // seconds
