@@ -67,8 +67,8 @@ func nodeKey(place int) string {
 	return inspect.ShortAddress(place)
 }
 
-// about says what the graph is of.
-func (x *Graph) about() string {
+// About says what the graph is of.
+func (x *Graph) About() string {
 	line := fmt.Sprintf("%s traces", text.Thousands(x.Traces))
 	if x.Type != "" {
 		line += fmt.Sprintf(" of type %s, %s of the weight", ppx.Printable(x.Type), Percent(float64(x.Weight)))
@@ -97,7 +97,7 @@ func (x *Graph) Text(w io.Writer) {
 		t.Add(from, what, per, bar(float64(e.Probability))+" "+Percent(float64(e.Probability)), strings.TrimSpace(e.To+"  "+nodes[e.To].title(24)))
 	}
 	t.Print(w)
-	fmt.Fprintln(w, s.Dim(x.about()))
+	fmt.Fprintln(w, s.Dim(x.About()))
 	unread(w, x.Damaged)
 }
 
@@ -148,9 +148,27 @@ func (n *graphNode) role() string {
 	return "uncontrolled"
 }
 
+// Lines are the two lines of an address in a picture, the first of at most so many letters, what is told of it when asked, and its role.
+func (n *graphNode) Lines(most int) (first, second, tip, role string) {
+	role, second = n.role(), n.Key
+	if n.Address.Kind != "" {
+		second += "  " + n.Address.Kind
+	}
+	if p := float64(n.PerTrace); p > 1+1e-9 {
+		second += fmt.Sprintf("  × %.3g", p)
+	}
+	tip = fmt.Sprintf("%s: %s, in %s of the weight, %s visits; %s", n.Key, role, Percent(float64(n.Address.Weight)), text.Thousands(n.Address.Visits), n.Address.Address)
+	return n.title(most), second, tip, role
+}
+
+// Tip is what is told of a way when asked.
+func (e *graphEdge) Tip() string {
+	return fmt.Sprintf("%s → %s: %s, %.3g times a trace", e.From, e.To, Percent(float64(e.Probability)), float64(e.PerTrace))
+}
+
 // DOT writes the graph in the language of Graphviz. All that comes from simulators is quoted.
 func (x *Graph) DOT(w io.Writer) {
-	fmt.Fprintf(w, "digraph {\n  graph [rankdir=TB fontname=\"Helvetica,Arial,sans-serif\" fontsize=11 fontcolor=\"#555555\" labelloc=b nodesep=0.3 ranksep=0.35 label=%s]\n", dotQuote(x.about()))
+	fmt.Fprintf(w, "digraph {\n  graph [rankdir=TB fontname=\"Helvetica,Arial,sans-serif\" fontsize=11 fontcolor=\"#555555\" labelloc=b nodesep=0.3 ranksep=0.35 label=%s]\n", dotQuote(x.About()))
 	fmt.Fprintln(w, `  node [shape=box style="filled,rounded" fontname="Helvetica,Arial,sans-serif" fontsize=11 margin="0.18,0.06" height=0.3]`)
 	fmt.Fprintln(w, `  edge [fontname="Helvetica,Arial,sans-serif" fontsize=9 fontcolor="#555555" color="#555555" arrowsize=0.6]`)
 	for _, n := range x.Nodes {
@@ -158,16 +176,9 @@ func (x *Graph) DOT(w io.Writer) {
 			fmt.Fprintf(w, "  %s [shape=ellipse style=filled fillcolor=\"#ffffff\" color=\"#333333\" label=%s]\n", n.Key, dotQuote(n.Key))
 			continue
 		}
-		r := roles[n.role()]
-		second := n.Key
-		if n.Address.Kind != "" {
-			second += "  " + n.Address.Kind
-		}
-		if p := float64(n.PerTrace); p > 1+1e-9 {
-			second += fmt.Sprintf("  × %.3g", p)
-		}
-		tip := fmt.Sprintf("%s: %s, in %s of the weight, %s visits; %s", n.Key, n.role(), Percent(float64(n.Address.Weight)), text.Thousands(n.Address.Visits), n.Address.Address)
-		fmt.Fprintf(w, "  %s [label=%s fillcolor=%q color=%q style=%q tooltip=%s]\n", n.Key, dotQuote(n.title(28)+"\n"+second), r.fill, r.line, r.style+",rounded", dotQuote(tip))
+		first, second, tip, role := n.Lines(28)
+		r := roles[role]
+		fmt.Fprintf(w, "  %s [label=%s fillcolor=%q color=%q style=%q tooltip=%s]\n", n.Key, dotQuote(first+"\n"+second), r.fill, r.line, r.style+",rounded", dotQuote(tip))
 	}
 	for _, e := range x.Edges {
 		p := float64(e.Probability)
@@ -176,7 +187,7 @@ func (x *Graph) DOT(w io.Writer) {
 			label = " " + Percent(p)
 		}
 		fmt.Fprintf(w, "  %s -> %s [label=%s penwidth=%.2f tooltip=%s]\n", e.From, e.To, dotQuote(label), 0.4+2.6*math.Min(1, float64(e.PerTrace)),
-			dotQuote(fmt.Sprintf("%s → %s: %s, %.3g times a trace", e.From, e.To, Percent(p), float64(e.PerTrace))))
+			dotQuote(e.Tip()))
 	}
 	fmt.Fprintln(w, "}")
 }
