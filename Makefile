@@ -13,8 +13,13 @@ PREFIX ?= /usr/local
 build: setup bin/ppx cpp
 
 .PHONY: bin/ppx
-bin/ppx:
+bin/ppx: assets
 	$(GO) build -o bin/ppx ./cmd/ppx
+
+# The scripts of interactive pages, from the npm registry; a binary without them writes pages with pictures.
+.PHONY: assets
+assets:
+	@$(GO) run ./scripts/assets
 
 cpp: setup
 	@cmake -S . -B build -DCMAKE_BUILD_TYPE=Release >build.log 2>&1 || { cat build.log; exit 1; }
@@ -38,14 +43,14 @@ lint: setup-test
 	.venv/bin/mypy --config-file adapters/python/pyproject.toml adapters/python/src
 
 # Everything, from the client libraries outwards: below eight minutes on two idle cores.
-test: setup-test cpp lint
+test: setup-test cpp assets lint
 	cd build && ctest --output-on-failure
 	$(PY) -m pytest -q adapters/python/tests
 	scripts/test-go.sh
 	scripts/test-examples.sh
 
 # What takes longer, with fixed seeds: run before a release.
-verify: setup-test cpp
+verify: setup-test cpp assets
 	scripts/verify.sh
 
 # A simulator in bad weather for ten minutes: garbage, hangs, kills from outside, a slow disk.

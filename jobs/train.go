@@ -193,7 +193,7 @@ func journal(s *Spec, o Options) (j *train.Journal, trainer *train.Trainer, err 
 		return nil, nil, err
 	}
 	if !o.Resume {
-		if j, err = training.CreateJournal[*ic.Example](t.Output, s.Out, curve); errors.Is(err, training.ErrExists) {
+		if j, err = training.CreateJournal[*ic.Example](t.Output, s.Out, LossCurve); errors.Is(err, training.ErrExists) {
 			return nil, nil, Misuse{err}
 		} else if err != nil {
 			return nil, nil, err
@@ -201,7 +201,7 @@ func journal(s *Spec, o Options) (j *train.Journal, trainer *train.Trainer, err 
 		j.Manifest.PPXVersion, j.Manifest.Config = o.Version, c
 		trainer = training.NewTrainer[*ic.Example](c)
 	} else {
-		if j, trainer, err = training.ResumeJournal(t.Output, s.Out, curve, train.Read); err != nil {
+		if j, trainer, err = training.ResumeJournal(t.Output, s.Out, LossCurve, train.Read); err != nil {
 			return nil, nil, err
 		}
 		if c.N > 0 && c.N+uint64(c.Batch) <= trainer.Traces { // the last minibatch may go beyond
@@ -216,8 +216,8 @@ func journal(s *Spec, o Options) (j *train.Journal, trainer *train.Trainer, err 
 	return j, trainer, nil
 }
 
-// curve draws the loss of a training.
-func curve(path, title string, points []training.Point) error {
+// LossCurve draws the loss of a training.
+func LossCurve(path, title string, points []training.Point) error {
 	var out []report.LossPoint
 	for _, p := range points {
 		out = append(out, report.LossPoint{Traces: float64(p.Traces), Loss: p.Loss, Validation: p.Validation})

@@ -49,21 +49,29 @@ func Marginals(out string, runs []*view.Posterior, vars []string, truths map[str
 	if len(vars) == 0 {
 		vars = Plottable(runs[0].Sum)
 	}
-	var ms []report.Marginal
-	for _, name := range vars {
-		m, err := marginal(runs, name)
-		if err != nil {
-			return err
-		}
-		if v, ok := truths[name]; ok {
-			m.Truth = v
-		}
-		ms = append(ms, m)
+	ms, err := marginals(runs, vars, truths)
+	if err != nil {
+		return err
 	}
 	if len(ms) == 0 {
 		return fmt.Errorf("%w: %s has none", ErrVariable, runs[0].Run)
 	}
 	return report.Marginals(out, "marginals of "+ppx.Printable(runs[0].Model), labels, ms)
+}
+
+// marginals are variables of several runs, with the truths that are known.
+func marginals(runs []*view.Posterior, vars []string, truths map[string]float64) (out []report.Marginal, err error) {
+	for _, name := range vars {
+		m, err := marginal(runs, name)
+		if err != nil {
+			return nil, err
+		}
+		if v, ok := truths[name]; ok {
+			m.Truth = v
+		}
+		out = append(out, m)
+	}
+	return out, nil
 }
 
 // marginal is a variable of several runs.

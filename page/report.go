@@ -8,9 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"image"
-	"image/color"
-	"image/png"
 	"io"
 	"math"
 	"os"
@@ -20,8 +17,10 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/report"
 	"github.com/ppx-engine/ppx-engine/tracing/inspect"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 	"github.com/ppx-engine/ppx-engine/view"
@@ -29,6 +28,9 @@ import (
 
 //go:embed report.html
 var reportHTML string
+
+//go:embed report.js
+var reportJS string
 
 var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
 
@@ -41,11 +43,20 @@ type Options struct {
 
 // shown is what the template takes.
 type shown struct {
-	Title     string
-	Runs      []run
-	Marginals template.URL
-	Drawn     string
-	Pairs     []pair
+	Title   string
+	Runs    []run
+	Figures []figure
+	Graph   template.HTML
+	GraphOf string
+	Data    *Charts
+	Library []template.JS // of charts; none: pictures only
+	Own     template.JS
+}
+
+// figure is a picture of a page, and the chart that takes its place where there is a library.
+type figure struct {
+	Chart, Title, Caption, Note string
+	Image                       template.URL
 }
 
 type run struct {
@@ -67,82 +78,67 @@ type cell struct {
 	Right, Long bool
 }
 
-type pair struct {
-	X, Y, RangeX, RangeY, Correlation string
-	Image                             template.URL
-}
-
 // words are verdicts in a word or two.
 var words = map[posterior.Verdict]string{posterior.Good: "good", posterior.Doubtful: "doubtful", posterior.None: "do not trust this result"}
 
-// Most rows of a table, so that a page stays a page.
+// Most rows of a table, so that a page stays a page; and addresses of a graph.
 const (
 	mostVariables = 2000
 	mostInside    = 40
-	mostPairs     = 4 // variables
 )
 
-// Report writes a page about one or several runs, in one file that needs no other. Errors: rundir's, ErrVariable, the writer's.
+// Report writes a page about one or several runs, in one file that needs no other; folders of replicates (ppx predict) among them are set beside the data.
+// Errors: rundir's, ErrVariable, ErrNone, the writer's.
 func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
-	x := shown{Title: o.Title}
-	var results []*view.Posterior
-	var first *inspect.Run
-	for i, path := range paths {
-		out, err := jobs.Summarise(ctx, path, false)
+	x := shown{Title: o.Title, Library: library(), Own: template.JS(reportJS)}
+	var runs []*source
+	var predicted *judge.Predictive
+	for _, path := range paths {
+		if spec, err := jobs.Recorded(path); err == nil && spec.Verb == jobs.Predict {
+			if predicted != nil {
+				return fmt.Errorf("%w: one folder of replicates is enough for a page, and %s is another", ErrNone, ppx.Printable(path))
+			}
+			if predicted, err = jobs.Predicted(ctx, path, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		s, err := open(ctx, path)
 		if err != nil {
 			return err
 		}
-		p := view.NewPosterior(out)
-		results = append(results, p)
-		r := run{ID: fmt.Sprintf("table%d", i), Name: ppx.Printable(path), Verdict: string(p.Trust.Verdict), Word: words[p.Trust.Verdict]}
-		if p.Conditioned {
-			r.Figures = strings.ReplaceAll(p.Figures(), "   ", ", ")
-		} else if p.Trust.Verdict == posterior.Good {
-			r.Word = "draws of the prior"
-		}
-		if p.Auto != nil {
-			r.Auto = p.Auto.Sentences
-		}
-		for _, reason := range p.Trust.Reasons {
-			r.Reasons = append(r.Reasons, ppx.Printable(reason.Text))
-		}
-		for _, remark := range p.Remarks() {
-			r.Remarks = append(r.Remarks, ppx.Printable(remark))
-		}
-		r.Table = variables(p)
-		opened, err := inspect.Open(ctx, path)
+		runs = append(runs, s)
+	}
+	if len(runs) == 0 {
+		return fmt.Errorf("%w: replicates belong to the run whose latents they have: give that too", ErrNone)
+	}
+	for i, s := range runs {
+		r, err := about(ctx, s)
 		if err != nil {
 			return err
 		}
-		if i == 0 {
-			first = opened
-		}
-		if r.Inside, err = inside(ctx, opened); err != nil {
-			return err
-		}
-		r.again(out.Manifest)
-		x.Runs = append(x.Runs, r)
+		r.ID = fmt.Sprintf("table%d", i)
+		x.Runs = append(x.Runs, *r)
 	}
 	if x.Title == "" {
 		what := "Prior"
-		if results[0].Conditioned {
+		if runs[0].Conditioned {
 			what = "Posterior"
 		}
-		x.Title = what + " of " + ppx.Printable(results[0].Model)
+		x.Title = what + " of " + ppx.Printable(runs[0].Model)
 	}
 	vars := o.Vars
 	if len(vars) == 0 {
-		vars = common(results)
-	}
-	if len(vars) > 0 {
-		svg, err := drawn(results, vars, o.Truths)
-		if err != nil {
-			return err
-		}
-		x.Marginals, x.Drawn = svg, ppx.List(vars, 9)
+		vars = common(posteriors(runs))
 	}
 	var err error
-	if x.Pairs, err = pairs(ctx, first, vars); err != nil {
+	if x.Data, err = newCharts(ctx, runs, vars, o.Truths, predicted); err != nil {
+		return err
+	}
+	if x.Figures, err = figures(ctx, x.Data, runs, vars, o.Truths, predicted); err != nil {
+		return err
+	}
+	if x.Graph, x.GraphOf, err = graphOf(ctx, runs[0]); err != nil {
 		return err
 	}
 	var page bytes.Buffer
@@ -151,6 +147,49 @@ func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 	}
 	_, err = w.Write(page.Bytes())
 	return err
+}
+
+// open reads a run.
+func open(ctx context.Context, path string) (*source, error) {
+	out, err := jobs.Summarise(ctx, path, false)
+	if err != nil {
+		return nil, err
+	}
+	inside, err := inspect.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{Posterior: view.NewPosterior(out), manifest: out.Manifest, inside: inside}
+	if m := out.Manifest; m.Conditioned && m.Chains == nil {
+		s.lorenz = lorenz(inside)
+	}
+	return s, nil
+}
+
+// about is what a page says of a run.
+func about(ctx context.Context, s *source) (*run, error) {
+	r := &run{Name: ppx.Printable(s.Run), Verdict: string(s.Trust.Verdict), Word: words[s.Trust.Verdict]}
+	if s.Conditioned {
+		r.Figures = strings.ReplaceAll(s.Posterior.Figures(), "   ", ", ")
+	} else if s.Trust.Verdict == posterior.Good {
+		r.Word = "draws of the prior"
+	}
+	if s.Auto != nil {
+		r.Auto = s.Auto.Sentences
+	}
+	for _, reason := range s.Trust.Reasons {
+		r.Reasons = append(r.Reasons, ppx.Printable(reason.Text))
+	}
+	for _, remark := range s.Remarks() {
+		r.Remarks = append(r.Remarks, ppx.Printable(remark))
+	}
+	r.Table = variables(s.Posterior)
+	var err error
+	if r.Inside, err = inside(ctx, s.inside); err != nil {
+		return nil, err
+	}
+	r.again(s.manifest)
+	return r, nil
 }
 
 // common are the variables to draw that all runs have.
@@ -166,24 +205,105 @@ func common(results []*view.Posterior) (out []string) {
 	return out
 }
 
-// drawn are the marginals as a picture within the page.
-func drawn(results []*view.Posterior, vars []string, truths map[string]float64) (template.URL, error) {
+// figures are the pictures of a page.
+func figures(ctx context.Context, c *Charts, runs []*source, vars []string, truths map[string]float64, predicted *judge.Predictive) (out []figure, err error) {
 	dir, err := os.MkdirTemp("", "ppx-report-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "marginals.svg")
-	if err := Marginals(path, results, vars, truths); err != nil {
-		return "", err
+	path := filepath.Join(dir, "picture.svg")
+	add := func(f figure, draw func() error) {
+		if err != nil {
+			return
+		}
+		if err = draw(); err != nil {
+			return
+		}
+		var b []byte
+		if b, err = os.ReadFile(path); err == nil {
+			f.Image = within("image/svg+xml", b)
+			out = append(out, f)
+		}
 	}
-	b, err := os.ReadFile(path)
-	return within("image/svg+xml", b), err
+	of := ""
+	if len(runs) > 1 {
+		of = " Of the first run."
+	}
+	results := posteriors(runs)
+	if len(vars) > 0 {
+		add(figure{Chart: "marginals", Title: "Marginals", Caption: "Histograms of " + ppx.List(vars, 9) + "."}, func() error { return Marginals(path, results, vars, truths) })
+	}
+	if pairs := vars[:min(len(vars), 4)]; len(pairs) > 1 && c.Pairs != nil {
+		add(figure{Chart: "pairs", Title: "How they lie together", Caption: "Darker is more probable; lines are truths." + of}, func() error {
+			values, err := runs[0].inside.Values(ctx, pairs, 0)
+			if err != nil {
+				return unknown(err)
+			}
+			ms, err := marginals(results[:1], pairs, truths)
+			if err != nil {
+				return err
+			}
+			return report.Corner(path, "", ms, planes(values))
+		})
+	}
+	weighted := report.Panel{X: "share of the draws, largest weights first", Y: "share of the weight", Level: math.NaN(), Most: 1.02}
+	var names []string
+	for i, r := range runs {
+		if r.lorenz != nil {
+			weighted.Lines, names = append(weighted.Lines, r.lorenz), append(names, c.Runs[i])
+		}
+	}
+	if len(names) > 0 {
+		add(figure{Chart: "weights", Title: "Weights", Caption: "How much of the weight few draws have: a line that rises at once rests on hardly any."}, func() error {
+			return report.Lines(path, "", names, []report.Panel{weighted})
+		})
+	}
+	if len(c.Chains) > 0 {
+		add(figure{Chart: "chains", Title: "Chains", Caption: "Left: the course of each chain. Right: draws of each chain by their rank among all; chains that have come to the same are level." + of}, func() error {
+			return drawChains(path, "", c.Chains[:min(len(c.Chains), mostChains)])
+		})
+	}
+	if len(c.Ladder) > 0 {
+		add(figure{Chart: "ladder", Title: "Ladder", Caption: "How particles came from the prior to the posterior, rung by rung." + of}, func() error { return drawLadder(path, "", runs[0].manifest.Particles) })
+	}
+	if predicted != nil {
+		drawn := false
+		if drawn, err = Predictive(path, "posterior", predicted); err != nil {
+			return nil, err
+		}
+		if drawn {
+			p := view.NewPrediction("", predicted)
+			add(figure{Chart: "predictive", Title: "Data beside what the posterior predicts", Caption: "Bands hold half and nine tenths of the replicates; dots are what was observed.", Note: strings.Join(p.Findings, "; ")}, func() error { return nil })
+		}
+	}
+	if len(c.Training) > 1 {
+		add(figure{Chart: "training", Title: "Training of the network", Caption: "Loss of held-out traces, in nats."}, func() error { return Training(path, runs[0].manifest.Network.File+".train") })
+	}
+	return out, err
 }
 
 // within is a file in a page.
 func within(kind string, b []byte) template.URL {
 	return template.URL("data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b))
+}
+
+// graphOf is the graph of a run's most visited addresses.
+func graphOf(ctx context.Context, s *source) (svg template.HTML, caption string, err error) {
+	g, err := s.inside.Graph(ctx, inspect.GraphOptions{Most: mostInside})
+	if err != nil {
+		return "", "", err
+	}
+	if len(g.Nodes) == 0 {
+		return "", "", nil
+	}
+	x := Graph(view.NewGraph(s.Run, "", g, s.inside.Damaged))
+	caption, x.Caption = x.Caption, ""
+	var b strings.Builder
+	if err := x.SVG(&b); err != nil {
+		return "", "", err
+	}
+	return template.HTML(b.String()), caption, nil
 }
 
 // variables is the table of a posterior.
@@ -255,7 +375,7 @@ func inside(ctx context.Context, r *inspect.Run) (out []table, err error) {
 		return nil, err
 	}
 	a := view.NewAddresses(addresses, r.Damaged, mostInside)
-	t := headed(fmt.Sprintf("Where draws are made: %s addresses", text.Thousands(uint64(len(addresses)))), "", "role", "kind", "names", ">weight", ">visits", ">most in one", "address")
+	t := headed("Where draws are made: "+text.Count(len(addresses), "address", "addresses"), "", "role", "kind", "names", ">weight", ">visits", ">most in one", "address")
 	for _, x := range a.Addresses {
 		t.add(x.Short, x.Role, x.Kind, text.Clip(strings.Join(x.Names, " "), 40), view.Percent(float64(x.Weight)), text.Thousands(x.Visits), fmt.Sprint(x.Instances), ppx.Printable(x.Address))
 	}
@@ -266,7 +386,7 @@ func inside(ctx context.Context, r *inspect.Run) (out []table, err error) {
 		return nil, err
 	}
 	ty := view.NewTypes(types, r.Damaged, mostInside)
-	t = headed(fmt.Sprintf("Which paths it took: %s trace types", text.Thousands(uint64(len(types)))), "", ">weight", ">traces", ">statements", ">controlled", ">first draw")
+	t = headed("Which paths it took: "+text.Count(len(types), "trace type", "trace types"), "", ">weight", ">traces", ">statements", ">controlled", ">first draw")
 	for _, x := range ty.Types {
 		t.rows([][]string{{x.Short, view.Percent(float64(x.Weight)), text.Thousands(x.Traces), fmt.Sprint(x.Length), fmt.Sprint(x.Controlled), fmt.Sprint(x.First)}})
 	}
@@ -323,62 +443,4 @@ func (r *run) again(m *rundir.Manifest) {
 			r.Verb = verb.Verb
 		}
 	}
-}
-
-// pairs are the first variables two by two, of the first run.
-func pairs(ctx context.Context, r *inspect.Run, vars []string) (out []pair, err error) {
-	vars = vars[:min(len(vars), mostPairs)]
-	if len(vars) < 2 {
-		return nil, nil
-	}
-	values, err := r.Values(ctx, vars, 0)
-	if err != nil {
-		return nil, err
-	}
-	for i := range values {
-		for j := range i {
-			p := inspect.Together(&values[j], &values[i], 48, 36)
-			if p.Both == 0 {
-				continue
-			}
-			img, err := heat(&p)
-			if err != nil {
-				return nil, err
-			}
-			ends := func(lo, hi float64) string { return fmt.Sprintf("%.3g to %.3g", lo, hi) }
-			out = append(out, pair{ppx.Printable(p.X), ppx.Printable(p.Y), ends(p.LowX, p.HighX), ends(p.LowY, p.HighY), view.Figure(math.Round(1000*p.Correlation) / 1000), img})
-		}
-	}
-	return out, nil
-}
-
-// heat draws a plane.
-func heat(p *inspect.Plane) (template.URL, error) {
-	const size = 6
-	rows, columns := len(p.Share), len(p.Share[0])
-	most := 0.0
-	for _, row := range p.Share {
-		most = math.Max(most, slices.Max(row))
-	}
-	img := image.NewRGBA(image.Rect(0, 0, columns*size, rows*size))
-	for y := range rows * size {
-		for x := range columns * size {
-			v := 0.0
-			if most > 0 {
-				v = math.Sqrt(p.Share[rows-1-y/size][x/size] / most)
-			}
-			img.SetRGBA(x, y, shade(v))
-		}
-	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
-		return "", err
-	}
-	return within("image/png", b.Bytes()), nil
-}
-
-// shade is a colour from white to dark blue, which is read without colours too.
-func shade(v float64) color.RGBA {
-	mix := func(a, b float64) uint8 { return uint8(math.Round(a + (b-a)*v)) }
-	return color.RGBA{mix(255, 8), mix(255, 48), mix(255, 107), 255}
 }

@@ -1,6 +1,7 @@
 package posterior
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -381,4 +382,54 @@ func (s *Summary) ESS() float64 {
 		return s.ChainFigures().Bulk
 	}
 	return s.Weights.ESS()
+}
+
+// ChainsOf are the values of a variable by chain, in the order of steps, NaN where a draw lacks it; nil if they are not of chains, or were not kept.
+func (s *Summary) ChainsOf(name string) [][]float64 {
+	a, ok := s.find(name)
+	if !ok || s.Chained == nil || a.chains == nil {
+		return nil
+	}
+	return a.chains.chains
+}
+
+// RankCounts are the histograms of the chains' draws among the ranks of all of them, in so many bins: alike and level if the chains have come to the same
+// (A. Vehtari et al., "Rank-normalization, folding, and localization", 2021, section 5). NaN is left out.
+func RankCounts(chains [][]float64, bins int) [][]int {
+	type draw struct {
+		v     float64
+		chain int
+	}
+	var all []draw
+	for i, c := range chains {
+		for _, v := range c {
+			if !math.IsNaN(v) {
+				all = append(all, draw{v, i})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b draw) int { return cmp.Compare(a.v, b.v) })
+	out := make([][]int, len(chains))
+	for i := range out {
+		out[i] = make([]int, bins)
+	}
+	for from := 0; from < len(all); {
+		to := from + 1
+		for to < len(all) && all[to].v == all[from].v {
+			to++
+		}
+		// Ties share their ranks: in turns they take them all.
+		by := make([][]int, len(chains))
+		for k, d := range all[from:to] {
+			by[d.chain] = append(by[d.chain], k)
+		}
+		for i, own := range by {
+			for k := range own {
+				rank := from + int((float64(k)+0.5)/float64(len(own))*float64(to-from))
+				out[i][min(bins-1, rank*bins/len(all))]++
+			}
+		}
+		from = to
+	}
+	return out
 }

@@ -226,19 +226,30 @@ func (j *Journal[E]) writePoints() error {
 
 // readPoints reads the loss curve as far as the checkpoint.
 func (j *Journal[E]) readPoints(upTo uint64) error {
-	f, _, err := disk.OpenRegular(filepath.Join(j.Dir, lossFile))
+	points, err := ReadCurve(j.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	for _, p := range points {
+		if p.Traces <= upTo {
+			j.points = append(j.points, p)
+		}
+	}
+	return err
+}
+
+// ReadCurve is the loss curve in a training's folder; NaN stands for what is not known. Errors: fs.ErrNotExist, those of a file that is no such table.
+func ReadCurve(dir string) (out []Point, err error) {
+	f, _, err := disk.OpenRegular(filepath.Join(dir, lossFile))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	r := csv.NewReader(f)
 	r.FieldsPerRecord = 5
 	rows, err := r.ReadAll()
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	for _, r := range rows[min(1, len(rows)):] {
 		number := func(s string) float64 {
@@ -250,13 +261,11 @@ func (j *Journal[E]) readPoints(upTo uint64) error {
 		}
 		n, err := strconv.ParseUint(r[0], 10, 64)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Name(), err)
+			return nil, fmt.Errorf("%s: %w", f.Name(), err)
 		}
-		if n <= upTo {
-			j.points = append(j.points, Point{n, number(r[1]), number(r[2]), number(r[3]), number(r[4])})
-		}
+		out = append(out, Point{n, number(r[1]), number(r[2]), number(r[3]), number(r[4])})
 	}
-	return nil
+	return out, nil
 }
 
 // Release gives the records back without a change.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +16,7 @@ import (
 )
 
 func newPlot() *cobra.Command {
-	return verbs("plot", "Draw pictures of what was recorded", newPlotMarginals(), newPlotTensor())
+	return verbs("plot", "Draw pictures of what was recorded", newPlotMarginals(), newPlotPairs(), newPlotWeights(), newPlotChains(), newPlotLadder(), newPlotPredictive(), newPlotTraining(), newPlotGraph(), newPlotTensor())
 }
 
 func newPlotMarginals() *cobra.Command {
@@ -112,11 +111,7 @@ func plotMarginals(ctx context.Context, out string, paths, vars []string, truths
 			return usagef("--truth: %s has no variable %s", paths[0], ppx.Quote(name))
 		}
 	}
-	err := page.Marginals(out, runs, vars, truths)
-	if errors.Is(err, page.ErrVariable) {
-		return usageError{err}
-	}
-	return err
+	return misused(page.Marginals(out, runs, vars, truths))
 }
 
 func newPlotTensor() *cobra.Command {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,9 +12,9 @@ import (
 	"github.com/ppx-engine/ppx-engine/importance"
 	"github.com/ppx-engine/ppx-engine/jobs"
 	"github.com/ppx-engine/ppx-engine/judge"
+	"github.com/ppx-engine/ppx-engine/page"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
-	"github.com/ppx-engine/ppx-engine/report"
 	"github.com/ppx-engine/ppx-engine/view"
 )
 
@@ -135,47 +133,13 @@ func (k *predictCommand) execute(c *cobra.Command, args []string) error {
 	return err
 }
 
-// Pictures of predictions have at most so many series and histograms.
-const (
-	drawnSeries     = 6
-	drawnStatistics = 6
-)
-
 // show prints the judgement, and draws it.
 func (k *predictCommand) show(c *cobra.Command, r *view.Prediction, x *judge.Predictive) error {
-	var fans []report.Fan
-	for _, s := range x.Series[:min(len(x.Series), drawnSeries)] {
-		fans = append(fans, report.Fan{Name: s.Name, Bands: s.Bands, Observed: s.Observed})
-	}
-	list := slices.Clone(x.Statistics)
-	slices.SortStableFunc(list, func(a, b judge.Statistic) int { return view.Rarer(a.Adjusted, b.Adjusted) }) // the oddest first
-	var marginals []report.Marginal
-	for i := range list {
-		s := &list[i]
-		if len(marginals) == drawnStatistics || len(s.Replicated) == 0 || math.IsNaN(s.Observed) {
-			continue
-		}
-		name := s.Data
-		if s.Name != "value" || name == "" {
-			name = strings.TrimSuffix(s.Name+" of "+s.Data, " of ")
-		}
-		bins, err := posterior.HistogramOf(name, s.Replicated, 24)
-		if err != nil {
-			continue // values that have no histogram
-		}
-		var bars []report.Bin
-		for _, b := range bins {
-			bars = append(bars, report.Bin(b))
-		}
-		marginals = append(marginals, report.Marginal{Name: name, Runs: [][]report.Bin{bars}, Truth: s.Observed})
-	}
 	picture := filepath.Join(r.Run, "predictive.png")
-	drawn := len(fans)+len(marginals) > 0
-	if drawn {
-		if err := report.Fans(picture, "Observed and replicated data: "+r.Kind+" predictive", fans, marginals); err != nil {
-			fmt.Fprintf(os.Stderr, "ppx: no picture: %v\n", err)
-			drawn = false
-		}
+	drawn, err := page.Predictive(picture, r.Kind, x)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "ppx: no picture: %v\n", err)
+		drawn = false
 	}
 	w := c.OutOrStdout()
 	if k.json {

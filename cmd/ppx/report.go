@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -24,7 +23,8 @@ func newReport() *cobra.Command {
 		Use:   "report [flags] RUN… -o FILE.html",
 		Short: "Write a page about a result, in one file that opens anywhere",
 		Long: `Write a page about one or several runs: how far they can be trusted, the table, histograms of the runs over one another, how variables lie together, the way of
-particles or chains, addresses and trace types, and what it takes to make them again. It is one file, without a network, for screens of any size and for paper.`,
+particles or chains, how much of the weight few draws have, the network's training, which draws follow which, addresses and trace types, and what it takes to make
+them again. A folder of replicates among the runs (ppx predict) is set beside the data. It is one file, without a network, for screens of any size and for paper.`,
 		Example: "  ppx report RUN -o report.html\n  ppx report POSTERIOR PRIOR --var mu --var sigma --truth mu=7.2 -o both.html",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -36,21 +36,12 @@ particles or chains, addresses and trace types, and what it takes to make them a
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			o.Truths = map[string]float64{}
-			if from != "" {
-				if err := truthsOf(c.Context(), from, o.Truths); err != nil {
-					return err
-				}
-			}
-			if _, err := truths(given, o.Truths); err != nil {
+			var err error
+			if o.Truths, err = knownTruths(c.Context(), from, given); err != nil {
 				return err
 			}
 			var b bytes.Buffer
-			err := page.Report(c.Context(), &b, args, o)
-			if errors.Is(err, page.ErrVariable) {
-				return usageError{err}
-			}
-			if err != nil {
+			if err := misused(page.Report(c.Context(), &b, args, o)); err != nil {
 				return err
 			}
 			if err := disk.Replace(out, func(f *os.File) error {

@@ -17,6 +17,14 @@ func Thousands(n uint64) string {
 	return s
 }
 
+// Count is a number of things: 1 address, 2,000 addresses.
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Thousands(uint64(n)) + " " + many
+}
+
 // Clip shortens a text to a width, keeping its end; what a terminal would take for a command is escaped.
 func Clip(s string, width int) string {
 	s = ppx.Printable(s)

@@ -109,6 +109,17 @@ func (x *Run) draw(c *rundir.Columns, i int) (weight float64, shares uint64) {
 	return x.weight[at], uint64(x.shares[at])
 }
 
+// Weights are those of all draws whose statements are their own, relative to the largest: that of those that share them included.
+func (x *Run) Weights() []float64 {
+	var out []float64
+	for i, w := range x.weight {
+		if x.shares[i] > 0 {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // share is a part of all weight; NaN if there is none.
 func (x *Run) share(weight float64) float64 { return weight / x.total }
 
@@ -214,7 +225,7 @@ type Type struct {
 	Traces uint64
 	Weight float64 // fraction of the total weight
 	Length int     // statements, tags included
-	First  uint64  // the first draw of this type
+	First  uint64  // the first draw of this type; of chains and particles its row
 	// Controlled is the number of Samples that allow a proposal.
 	Controlled int
 }
@@ -238,6 +249,9 @@ func (x *Run) Types(ctx context.Context) ([]Type, error) {
 				k = len(out)
 				at[c.Type[d]] = k
 				t := Type{ID: uint64(c.Type[d]), Place: k, Length: int(c.Length[d]), First: uint64(c.Draw[d])}
+				if m := x.Manifest; m.Chains != nil || m.Particles != nil { // whose draws have no numbers of their own
+					t.First = c.First + uint64(d)
+				}
 				from, to := c.Sites(d)
 				for s := from; s < to; s++ {
 					if c.Control[s] && list[c.Address[s]].Op == ppx.Sample {
