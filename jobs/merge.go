@@ -20,7 +20,7 @@ func Merge(ctx context.Context, paths []string, out string, each func(*tracing.T
 		if len(m.Job) == 0 {
 			return nil
 		}
-		s, err := decode(m.Job, out)
+		s, err := decode(m.Job, out, anything)
 		if err != nil {
 			return misuse("%s: job: %w", paths[0], err)
 		}

@@ -114,7 +114,7 @@ func parse(dir string, job json.RawMessage, err error) (*Spec, error) {
 	if len(job) == 0 {
 		return nil, misuse("%s: the job is not recorded there: what is in it can be read, but not gone on with", dir)
 	}
-	s, err := decode(job, dir)
+	s, err := decode(job, dir, anything)
 	if err != nil {
 		return nil, misuse("%s: job: %w", dir, err)
 	}

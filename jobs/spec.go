@@ -263,15 +263,45 @@ func Read(path string) (*Spec, error) {
 	if err != nil {
 		return nil, Misuse{err}
 	}
-	s, err := decode(b, filepath.Dir(path))
+	s, err := decode(b, filepath.Dir(path), anything)
 	if err != nil {
 		return nil, misuse("%s: %w", path, err)
 	}
 	return s, nil
 }
 
+// Paths are the files and folders that a Spec names.
+func (s *Spec) Paths() (out []string) {
+	for _, p := range s.paths() {
+		if *p != "" {
+			out = append(out, *p)
+		}
+	}
+	return out
+}
+
+// Decode reads a Spec from JSON whose paths are relative to a folder, and the data that it refers to, unless allow, which sees it before any file is
+// opened, has something against it. Errors are allow's, and else Misuse, which name the field.
+func Decode(b []byte, dir string, allow func(*Spec) error) (*Spec, error) {
+	s, err := decode(b, dir, allow)
+	var refused refusal
+	switch {
+	case errors.As(err, &refused):
+		return nil, refused.error
+	case err != nil:
+		return nil, Misuse{err}
+	}
+	return s, nil
+}
+
+// anything allows all.
+func anything(*Spec) error { return nil }
+
+// refusal is an error of who looks at a Spec.
+type refusal struct{ error }
+
 // decode reads a Spec whose paths are relative to a folder.
-func decode(b []byte, dir string) (*Spec, error) {
+func decode(b []byte, dir string, allow func(*Spec) error) (*Spec, error) {
 	s := new(Spec)
 	var version struct {
 		Schema int `json:"schema"`
@@ -306,6 +336,9 @@ func decode(b []byte, dir string) (*Spec, error) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
+	}
+	if err := allow(s); err != nil {
+		return nil, refusal{err}
 	}
 	if s.Sampling == nil {
 		return s, nil

@@ -113,6 +113,19 @@ next:
 	return names
 }
 
+// NewCharts is what a page of one or several runs is drawn from. Errors: rundir's, ErrVariable.
+func NewCharts(ctx context.Context, paths []string, o Options) (*Charts, error) {
+	var runs []*source
+	for _, path := range paths {
+		s, err := open(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, s)
+	}
+	return newCharts(ctx, runs, o.Vars, o.Truths, nil)
+}
+
 // newCharts collects what is drawn of runs; predicted may be nil.
 func newCharts(ctx context.Context, runs []*source, vars []string, truths map[string]float64, predicted *judge.Predictive) (*Charts, error) {
 	c := &Charts{Schema: view.Schema, Variables: []ChartVariable{}, Predictive: []ChartFan{}, Training: []ChartLoss{}, Ladder: []ChartRung{}, Chains: []Chain{}}

@@ -37,12 +37,22 @@ var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
 // Options of a report.
 type Options struct {
 	Title  string             // "": what it is of
+	Lead   string             // text in front of all, as a terminal would show it
 	Vars   []string           // that are drawn; none: the first that can be
 	Truths map[string]float64 // true values, by variable
+
+	// Of a page that is served rather than written into a file:
+	Links      []Link // to others; none: it stands alone
+	Run, State string // what it is of, and how far that is
+	Nonce      string // of its scripts, for the browser's policy
 }
+
+// Link leads to another page.
+type Link struct{ Name, URL string }
 
 // shown is what the template takes.
 type shown struct {
+	Options
 	Title   string
 	Runs    []run
 	Figures []figure
@@ -90,7 +100,7 @@ const (
 // Report writes a page about one or several runs, in one file that needs no other; folders of replicates (ppx predict) among them are set beside the data.
 // Errors: rundir's, ErrVariable, ErrNone, the writer's.
 func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
-	x := shown{Title: o.Title, Library: library(), Own: template.JS(reportJS)}
+	x := shown{Options: o, Title: o.Title, Library: library(), Own: template.JS(reportJS)}
 	var runs []*source
 	var predicted *judge.Predictive
 	for _, path := range paths {
@@ -149,6 +159,17 @@ func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 	return err
 }
 
+// Live writes what of a run's page changes while the run goes on: the verdict and the table. Errors: rundir's, the writer's.
+func Live(ctx context.Context, w io.Writer, path string) error {
+	out, err := jobs.Summarise(ctx, path, false)
+	if err != nil {
+		return err
+	}
+	r := said(view.NewPosterior(out))
+	r.ID = "table0"
+	return reportTemplate.ExecuteTemplate(w, "live", &shown{Runs: []run{*r}})
+}
+
 // open reads a run.
 func open(ctx context.Context, path string) (*source, error) {
 	out, err := jobs.Summarise(ctx, path, false)
@@ -168,9 +189,20 @@ func open(ctx context.Context, path string) (*source, error) {
 
 // about is what a page says of a run.
 func about(ctx context.Context, s *source) (*run, error) {
+	r := said(s.Posterior)
+	var err error
+	if r.Inside, err = inside(ctx, s.inside); err != nil {
+		return nil, err
+	}
+	r.again(s.manifest)
+	return r, nil
+}
+
+// said is a run's verdict and table.
+func said(s *view.Posterior) *run {
 	r := &run{Name: ppx.Printable(s.Run), Verdict: string(s.Trust.Verdict), Word: words[s.Trust.Verdict]}
 	if s.Conditioned {
-		r.Figures = strings.ReplaceAll(s.Posterior.Figures(), "   ", ", ")
+		r.Figures = strings.ReplaceAll(s.Figures(), "   ", ", ")
 	} else if s.Trust.Verdict == posterior.Good {
 		r.Word = "draws of the prior"
 	}
@@ -183,13 +215,8 @@ func about(ctx context.Context, s *source) (*run, error) {
 	for _, remark := range s.Remarks() {
 		r.Remarks = append(r.Remarks, ppx.Printable(remark))
 	}
-	r.Table = variables(s.Posterior)
-	var err error
-	if r.Inside, err = inside(ctx, s.inside); err != nil {
-		return nil, err
-	}
-	r.again(s.manifest)
-	return r, nil
+	r.Table = variables(s)
+	return r
 }
 
 // common are the variables to draw that all runs have.

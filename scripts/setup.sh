@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs on Debian (or Ubuntu), and nothing that is already there.
 #   scripts/setup.sh          for building and running: a C++ compiler, cmake, libzmq, flatbuffers, libunwind, OpenBLAS, oneDNN
-#   scripts/setup.sh test     for the tests too: a Python environment in .venv, tmux
+#   scripts/setup.sh test     for the tests too: a Python environment in .venv, a browser
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-run}
@@ -9,7 +9,7 @@ mode=${1:-run}
 say() { printf '\033[1m%s\033[0m\n' "setup: $*" >&2; }
 
 packages=(g++ make cmake pkg-config libzmq3-dev libflatbuffers-dev libunwind-dev libopenblas-dev libdnnl-dev)
-[ "$mode" = test ] && packages+=(flatbuffers-compiler python3 python3-venv)
+[ "$mode" = test ] && packages+=(flatbuffers-compiler python3 python3-venv chromium)
 missing=()
 for p in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")

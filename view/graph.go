@@ -115,7 +115,11 @@ func (n *graphNode) title(most int) string {
 	if names := strings.Join(n.Address.Names, " "); names != "" {
 		return text.Clip(names, most)
 	}
-	base := n.Address.Address // the innermost function, without the family
+	return text.Clip(Innermost(n.Address.Address), most)
+}
+
+// Innermost is the innermost function of an address, without its parameters, and without the family.
+func Innermost(base string) string {
 	if at := strings.LastIndex(base, "__"); at > 0 {
 		base = base[:at]
 	}
@@ -124,7 +128,7 @@ func (n *graphNode) title(most int) string {
 	if open, end := strings.IndexByte(base, '('), strings.LastIndexByte(base, ')'); open > 0 && end > open {
 		base = base[:open] + base[end+1:]
 	}
-	return text.Clip(base, most)
+	return base
 }
 
 // colours of roles: fill and line, which differ also without colour by their line.

@@ -89,10 +89,42 @@ func Lock(path string) (*os.File, error) {
 		// The owner before may have removed the file between our opening it and locking it: then it locks nobody out.
 		mine, err := f.Stat()
 		if there, e := os.Stat(path); err == nil && e == nil && os.SameFile(mine, there) {
+			if err := sign(f); err != nil {
+				return nil, errors.Join(err, Unlock(f))
+			}
 			return f, nil
 		}
 		f.Close()
 	}
+}
+
+// sign writes who has the lock.
+func sign(f *os.File) error {
+	host, err := os.Hostname()
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), host), 0)
+	}
+	return err
+}
+
+// Owner is the process on this machine that has the lock; not ok if none has, or one of another machine.
+func Owner(path string) (pid int, ok bool) {
+	if !Locked(path) {
+		return 0, false
+	}
+	b, err := ReadFile(path, 1000)
+	if err != nil {
+		return 0, false
+	}
+	var host string
+	if n, err := fmt.Sscan(string(b), &pid, &host); n != 2 || err != nil || pid <= 1 {
+		return 0, false
+	}
+	own, err := os.Hostname()
+	return pid, err == nil && host == own
 }
 
 // Locked tells whether another process has the lock.

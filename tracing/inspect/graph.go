@@ -3,6 +3,7 @@ package inspect
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -155,6 +156,9 @@ func (x *Run) Graph(ctx context.Context, o GraphOptions) (*Graph, error) {
 	return g, nil
 }
 
+// ErrNoType says that a run has no trace type of a name.
+var ErrNoType = errors.New("no trace type")
+
 // findType is the number of a type that is given as T1, or by its number; nil: all.
 func (x *Run) findType(ctx context.Context, name string) (*int64, error) {
 	if name == "" {
@@ -183,5 +187,5 @@ func (x *Run) findType(ctx context.Context, name string) (*int64, error) {
 			seen[id] = true
 		}
 	}
-	return nil, fmt.Errorf("%s: no trace type %s: it has T1 to T%d (ppx trace types)", x.Path, ppx.Quote(name), len(seen))
+	return nil, fmt.Errorf("%s: %w %s: it has T1 to T%d (ppx trace types)", x.Path, ErrNoType, ppx.Quote(name), len(seen))
 }

@@ -426,7 +426,7 @@ func Amend(path string, change func(*Manifest)) error {
 	if err != nil {
 		return err
 	}
-	lock, err := disk.Lock(filepath.Join(path, lockFile))
+	lock, err := disk.Lock(filepath.Join(path, LockFile))
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func oneJob(shards []*Reader) error {
 	next := first.Manifest.First
 	for i, s := range shards {
 		m := s.Manifest
-		if m.State == Running && disk.Locked(filepath.Join(s.Path, lockFile)) {
+		if m.State == Running && disk.Locked(filepath.Join(s.Path, LockFile)) {
 			return fmt.Errorf("%w: %s is not finished: %w", ErrMerge, s.Path, ErrLocked)
 		}
 		if m.State != Complete {

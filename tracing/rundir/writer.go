@@ -96,7 +96,8 @@ func (r *Reader) readPart(k uint64) (p part, err error) {
 // ErrExists says that a folder for a new run is not empty.
 var ErrExists = errors.New("exists and is not empty")
 
-const lockFile = ".lock"
+// LockFile is in a folder that is being written.
+const LockFile = ".lock"
 
 // ErrLocked says that another process writes the run.
 var ErrLocked = disk.ErrLocked
@@ -107,7 +108,7 @@ func Create(path string, m *Manifest, data map[string]ppx.Tensor) (*Writer, erro
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
-	lock, err := disk.Lock(filepath.Join(path, lockFile))
+	lock, err := disk.Lock(filepath.Join(path, LockFile))
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func Free(path string) error {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == lockFile:
+		case name == LockFile:
 		case made == len(kinds) && (name == "views.sql" || name == dataFile || strings.HasPrefix(name, ".tmp-")):
 		case e.IsDir() && slices.Contains(kinds, name):
 			if inside, err := os.ReadDir(filepath.Join(path, name)); err != nil || len(inside) > 0 {
@@ -185,7 +186,7 @@ func Resume(ctx context.Context, path string, table *tracing.Table, each func(*t
 	if _, err := ReadManifest(path); err != nil { // before a lock file appears in some other folder
 		return nil, nil, 0, err
 	}
-	mine, err := disk.Lock(filepath.Join(path, lockFile))
+	mine, err := disk.Lock(filepath.Join(path, LockFile))
 	if err != nil {
 		return nil, nil, 0, err
 	}

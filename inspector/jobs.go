@@ -1,0 +1,304 @@
+package inspector
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/internal/disk"
+	"github.com/ppx-engine/ppx-engine/jobs"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/view"
+)
+
+var (
+	errForbidden = errors.New("not allowed")
+	errConflict  = errors.New("not now")
+)
+
+// Job is one that was submitted here.
+type Job struct {
+	Run   string `json:"run"`   // its run directory
+	State string `json:"state"` // running, complete, failed
+	Exit  int    `json:"exit"`  // of its process, once it has ended
+	Said  string `json:"said"`  // the end of what it printed to its standard error
+}
+
+// submitted are the jobs that were submitted, each a process.
+type submitted struct {
+	server *Server
+	mu     sync.Mutex
+	list   []*job
+	wait   sync.WaitGroup
+	over   bool
+}
+
+type job struct {
+	Job
+	cmd  *exec.Cmd
+	said *tail
+}
+
+const (
+	mostSpec    = 1 << 20 // bytes
+	mostAtOnce  = 4
+	mostSaid    = 4000 // bytes that are kept
+	endPatience = 20 * time.Second
+)
+
+// submit takes a Spec, whose paths are below the folder and whose simulator is one of those that are allowed.
+func (j *submitted) submit(w http.ResponseWriter, r *http.Request) error {
+	if len(j.server.o.Allow) == 0 {
+		return fmt.Errorf("%w: this inspector takes no jobs (ppx open --allow-submit)", errForbidden)
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostSpec))
+	if err != nil {
+		return bad{err}
+	}
+	dir, err := filepath.Abs(j.server.o.Dir)
+	if err != nil {
+		return err
+	}
+	spec, err := jobs.Decode(b, dir, func(s *jobs.Spec) error { return j.check(s, dir) })
+	if err != nil {
+		return err
+	}
+	if spec.Out == "" {
+		spec.Out = filepath.Join(dir, time.Now().UTC().Format("20060102T150405.000Z")+"-"+spec.Verb)
+	}
+	if _, err := os.Lstat(spec.Out); err == nil {
+		return fmt.Errorf("%w: %s exists", errConflict, filepath.Base(spec.Out))
+	}
+	x, err := j.start(spec, dir)
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return send(w, x)
+}
+
+// check refuses what was not allowed.
+func (j *submitted) check(spec *jobs.Spec, dir string) error {
+	named := strings.Join(spec.Simulator.Command, " ")
+	allowed := func(s string) bool { return s != "" && slices.Contains(j.server.o.Allow, s) }
+	switch {
+	case len(spec.Simulator.Connect) > 0:
+		for _, e := range spec.Simulator.Connect {
+			if !allowed(e) {
+				return fmt.Errorf("%w: the simulator at %s is none of those that jobs are accepted for", errForbidden, ppx.Quote(e))
+			}
+		}
+	case !allowed(named):
+		return fmt.Errorf("%w: the simulator %s is none of those that jobs are accepted for", errForbidden, ppx.Quote(named))
+	}
+	for _, p := range spec.Paths() {
+		if rel, err := filepath.Rel(dir, p); err != nil || !filepath.IsLocal(rel) {
+			return fmt.Errorf("%w: %s is not below the folder that is served", errForbidden, ppx.Quote(p))
+		}
+		// Nor by a link that leads out.
+		real, err := filepath.EvalSymlinks(p)
+		if errors.Is(err, os.ErrNotExist) {
+			real, err = filepath.EvalSymlinks(filepath.Dir(p))
+		}
+		if err != nil {
+			return bad{err}
+		}
+		root, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			return err
+		}
+		if rel, err := filepath.Rel(root, real); err != nil || !filepath.IsLocal(rel) {
+			return fmt.Errorf("%w: %s is not below the folder that is served", errForbidden, ppx.Quote(p))
+		}
+	}
+	return nil
+}
+
+// start runs a job as a process of its own.
+func (j *submitted) start(spec *jobs.Spec, dir string) (*Job, error) {
+	rel, err := filepath.Rel(dir, spec.Out)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	if err := spec.Write(&text, dir); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(dir, ".job-*.json")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := f.Write(text.Bytes()); err != nil {
+		return nil, errors.Join(err, os.Remove(f.Name()))
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	running := 0
+	for _, x := range j.list {
+		if x.State == rundir.Running {
+			running++
+		}
+	}
+	if j.over || running >= mostAtOnce {
+		return nil, errors.Join(fmt.Errorf("%w: %d jobs are running already", errConflict, running), os.Remove(f.Name()))
+	}
+	x := &job{Job: Job{Run: rel, State: rundir.Running}, said: &tail{}}
+	args := append(slices.Clone(j.server.o.Command[1:]), spec.Verb, "--quiet", "--job", f.Name())
+	x.cmd = exec.Command(j.server.o.Command[0], args...)
+	x.cmd.Stderr, x.cmd.SysProcAttr = x.said, &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us: we pass it on
+	if err := x.cmd.Start(); err != nil {
+		return nil, errors.Join(err, os.Remove(f.Name()))
+	}
+	j.list = append(j.list, x)
+	answer := x.Job
+	j.wait.Go(func() {
+		err := x.cmd.Wait()
+		os.Remove(f.Name())
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		x.State, x.Exit = rundir.Complete, x.cmd.ProcessState.ExitCode()
+		if err != nil {
+			x.State = rundir.Failed
+		}
+	})
+	return &answer, nil
+}
+
+// show lists the jobs.
+func (j *submitted) show(w http.ResponseWriter, _ *http.Request) error {
+	list := []Job{}
+	j.mu.Lock()
+	for _, x := range j.list {
+		one := x.Job
+		one.Said = x.said.String()
+		list = append(list, one)
+	}
+	j.mu.Unlock()
+	return send(w, map[string]any{"schema": view.Schema, "jobs": list})
+}
+
+// end interrupts all jobs, and waits for them to have written what they have.
+func (j *submitted) end() {
+	j.mu.Lock()
+	j.over = true
+	for _, x := range j.list {
+		if x.State == rundir.Running {
+			_ = x.cmd.Process.Signal(os.Interrupt) // it may have ended meanwhile
+		}
+	}
+	j.mu.Unlock()
+	done := make(chan struct{})
+	go func() { j.wait.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(endPatience):
+	}
+}
+
+// tail keeps the end of what is written.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if len(t.b) > mostSaid {
+		t.b = t.b[len(t.b)-mostSaid:]
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.ToValidUTF8(string(t.b), "�")
+}
+
+// stop interrupts the process that is writing a run: it ends with what it has, and can be gone on with.
+func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
+	path, err := s.find(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	pid, ok := disk.Owner(filepath.Join(path, rundir.LockFile))
+	if !ok {
+		return fmt.Errorf("%w: no process on this machine is writing %s", errConflict, r.PathValue("id"))
+	}
+	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+		return fmt.Errorf("process %d: %w", pid, err)
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return send(w, map[string]any{"schema": view.Schema, "process": pid})
+}
+
+// Event is what those who follow a run are told.
+type Event struct {
+	Run
+	Verdict string      `json:"verdict"`
+	ESS     view.Number `json:"ess"`
+}
+
+// events follows a run until it has ended: one when it changes, as server-sent events.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	path, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	flush := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	last := ""
+	for {
+		state, live := stateOf(path)
+		if state != last {
+			last = state
+			e := Event{Run: describe(id, path)}
+			live = live && e.State == rundir.Running
+			v, err := s.cache.get(r.Context(), "event\x00"+id, state, live, func(ctx context.Context) (any, error) {
+				o, err := jobs.Summarise(ctx, path, false)
+				if err != nil {
+					return nil, err
+				}
+				return view.NewPosterior(o), nil
+			})
+			if p, ok := v.(*view.Posterior); ok && err == nil {
+				e.Verdict, e.ESS, e.Traces, e.Failed = string(p.Trust.Verdict), p.ESS, p.Traces, p.Failed
+			} // else there is nothing to read yet
+			b, err := json.Marshal(e)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(w, "data: %s\n\n", b); err != nil {
+				return err
+			}
+			if err := flush.Flush(); err != nil {
+				return err
+			}
+		}
+		if !live {
+			return nil
+		}
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package inspector
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ppx-engine/ppx-engine/internal/disk"
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
+	"github.com/ppx-engine/ppx-engine/view"
+)
+
+// Run is a run directory in a list.
+type Run struct {
+	ID        string      `json:"id"` // its path below the folder that is served
+	State     string      `json:"state"`
+	Error     string      `json:"error,omitempty"`
+	Verb      string      `json:"verb"`
+	Model     string      `json:"model"`
+	Method    string      `json:"method"`
+	Data      bool        `json:"data"` // its traces are weighted by data
+	Seed      uint64      `json:"seed"`
+	N         uint64      `json:"n"`
+	Traces    uint64      `json:"traces"`
+	Failed    uint64      `json:"failed"`
+	Seconds   view.Number `json:"seconds"`
+	Started   time.Time   `json:"started"`
+	Stoppable bool        `json:"stoppable"` // a process on this machine is writing it
+}
+
+// Runs is the list of runs, the latest first.
+type Runs struct {
+	Schema int    `json:"schema"`
+	Dir    string `json:"dir"`
+	Submit bool   `json:"submit"` // jobs are accepted
+	Runs   []Run  `json:"runs"`
+}
+
+const (
+	deepest  = 4
+	mostRuns = 5000
+)
+
+var errUnknown = errors.New("there is no such run")
+
+// list is the runs of the folder.
+func (s *Server) list() (*Runs, error) {
+	out := &Runs{Schema: view.Schema, Dir: s.o.Dir, Submit: len(s.o.Allow) > 0, Runs: []Run{}}
+	err := filepath.WalkDir(s.o.Dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil && path == s.o.Dir:
+			return err
+		case err != nil: // what cannot be read is not shown
+			return fs.SkipDir
+		case !d.IsDir() || len(out.Runs) >= mostRuns:
+			return nil
+		case path != s.o.Dir && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		}
+		rel, err := filepath.Rel(s.o.Dir, path)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(path, "run.json")); err == nil {
+			out.Runs = append(out.Runs, describe(rel, path))
+			return fs.SkipDir
+		}
+		if rel != "." && strings.Count(rel, string(filepath.Separator)) >= deepest-1 {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(out.Runs, func(a, b Run) int { return b.Started.Compare(a.Started) })
+	return out, nil
+}
+
+// describe is what a run's manifest says of it.
+func describe(id, path string) Run {
+	m, err := rundir.ReadManifest(path)
+	if err != nil {
+		return Run{ID: id, State: "unreadable", Error: ppx.Printable(err.Error())}
+	}
+	r := Run{ID: id, State: m.State, Error: ppx.Printable(m.Error), Model: ppx.Printable(m.Model), Method: ppx.Printable(m.Method), Data: m.Conditioned, Seed: m.Seed, N: m.N, Traces: m.Counts.Traces, Failed: m.Counts.Failed,
+		Seconds: view.Number(m.Seconds), Started: m.Started, Verb: verbOf(m)}
+	if m.State == rundir.Running {
+		_, r.Stoppable = disk.Owner(filepath.Join(path, rundir.LockFile))
+		if !r.Stoppable && !disk.Locked(filepath.Join(path, rundir.LockFile)) {
+			r.State = "abandoned" // whoever wrote it is gone: it can be gone on with
+		}
+	}
+	return r
+}
+
+// find is the path of a run.
+func (s *Server) find(id string) (string, error) {
+	if id != "." && !filepath.IsLocal(id) {
+		return "", fmt.Errorf("%w: %s", errUnknown, ppx.Quote(id))
+	}
+	path := filepath.Join(s.o.Dir, id)
+	if _, err := os.Stat(filepath.Join(path, "run.json")); err != nil {
+		return "", fmt.Errorf("%w: %s", errUnknown, ppx.Quote(id))
+	}
+	return path, nil
+}
+
+// stateOf changes when a run does.
+func stateOf(path string) (state string, live bool) {
+	m, err := rundir.ReadManifest(path)
+	if err != nil {
+		return "unreadable", false
+	}
+	var b strings.Builder
+	fmt.Fprint(&b, m.State, m.Counts, m.N)
+	for _, name := range []string{"run.json", "draws", "sites"} {
+		if info, err := os.Stat(filepath.Join(path, name)); err == nil {
+			fmt.Fprint(&b, " ", info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return b.String(), m.State == rundir.Running
+}
