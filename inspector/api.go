@@ -65,7 +65,12 @@ func (s *Server) routes() []route {
 		})},
 		{"GET", "/api/v1/runs/{id}/addresses", s.inside("addresses", func(ctx context.Context, x *inspect.Run, r *http.Request) (any, error) {
 			list, err := x.Addresses(ctx)
-			return view.NewAddresses(list, x.Damaged, number(r, "n", 0)), err
+			if err != nil {
+				return nil, err
+			}
+			v := view.NewAddresses(list, x.Damaged, number(r, "n", 0))
+			v.Locate(view.LocatorOf(x.Manifest))
+			return v, nil
 		})},
 		{"GET", "/api/v1/runs/{id}/types", s.inside("types", func(ctx context.Context, x *inspect.Run, r *http.Request) (any, error) {
 			list, err := x.Types(ctx)
@@ -77,7 +82,9 @@ func (s *Server) routes() []route {
 			if err != nil {
 				return nil, err
 			}
-			return view.NewGraph(r.PathValue("id"), kind, g, x.Damaged), nil
+			v := view.NewGraph(r.PathValue("id"), kind, g, x.Damaged)
+			v.Locate(view.LocatorOf(x.Manifest))
+			return v, nil
 		})},
 		{"GET", "/api/v1/runs/{id}/grep", s.inside("grep", func(ctx context.Context, x *inspect.Run, r *http.Request) (any, error) {
 			return found(ctx, x, r, "where")
@@ -86,11 +93,13 @@ func (s *Server) routes() []route {
 			return heads(ctx, path, number(r, "from", 0), number(r, "n", 50))
 		})},
 		{"GET", "/api/v1/runs/{id}/traces/{row}", s.viewOf("trace", func(_ context.Context, path string, r *http.Request) (any, error) {
-			_, t, places, err := trace(path, r.PathValue("row"))
+			reader, t, places, err := trace(path, r.PathValue("row"))
 			if err != nil {
 				return nil, err
 			}
-			return view.NewTrace(t, places), nil
+			v := view.NewTrace(t, places)
+			v.Locate(view.LocatorOf(reader.Manifest))
+			return v, nil
 		})},
 		{"GET", "/api/v1/compare", func(w http.ResponseWriter, r *http.Request) error {
 			c, err := s.comparison(r)

@@ -234,11 +234,11 @@ const (
 func (s *Server) tracePage(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	v, err := s.made(r, "trace page", func(_ context.Context, path string, r *http.Request) (any, error) {
-		_, t, places, err := trace(path, r.PathValue("row"))
+		reader, t, places, err := trace(path, r.PathValue("row"))
 		if err != nil {
 			return nil, err
 		}
-		return timeline(id, t, places), nil
+		return timeline(id, t, places, view.LocatorOf(reader.Manifest)), nil
 	})
 	if err != nil {
 		return err
@@ -247,7 +247,7 @@ func (s *Server) tracePage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, "trace", shell{Title: "Trace " + x.Row + " of " + ppx.Printable(id), Run: id, Links: links(id), Content: x})
 }
 
-func timeline(id string, t *tracing.Trace, places map[uint64]int) traceShown {
+func timeline(id string, t *tracing.Trace, places map[uint64]int, find view.Locator) traceShown {
 	at := "/run/" + url.PathEscape(id) + "/trace/"
 	x := traceShown{Row: fmt.Sprint(t.Row), Next: fmt.Sprint(at, t.Row+1), Head: fmt.Sprintf("log weight %s, %s, type %s", view.Figure(t.LogWeight), text.Count(len(t.Sites), "statement", "statements"), view.TypeName(t.Type()))}
 	if t.Row > 0 {
@@ -272,6 +272,9 @@ func timeline(id string, t *tracing.Trace, places map[uint64]int) traceShown {
 		}
 		if k, ok := places[address.Hash]; ok {
 			step.Short = inspect.ShortAddress(k)
+		}
+		if at := find(address.Base); at != "" {
+			step.Where = at
 		}
 		v := t.Value(i)
 		step.Value = ppx.Printable(view.Head(v.String(), 60))

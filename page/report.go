@@ -324,7 +324,9 @@ func graphOf(ctx context.Context, s *source) (svg template.HTML, caption string,
 	if len(g.Nodes) == 0 {
 		return "", "", nil
 	}
-	x := Graph(view.NewGraph(s.Run, "", g, s.inside.Damaged))
+	seen := view.NewGraph(s.Run, "", g, s.inside.Damaged)
+	seen.Locate(view.LocatorOf(s.manifest))
+	x := Graph(seen)
 	caption, x.Caption = x.Caption, ""
 	var b strings.Builder
 	if err := x.SVG(&b); err != nil {
@@ -402,9 +404,10 @@ func inside(ctx context.Context, r *inspect.Run) (out []table, err error) {
 		return nil, err
 	}
 	a := view.NewAddresses(addresses, r.Damaged, mostInside)
-	t := headed("Where draws are made: "+text.Count(len(addresses), "address", "addresses"), "", "role", "kind", "names", ">weight", ">visits", ">most in one", "address")
+	a.Locate(view.LocatorOf(r.Manifest))
+	t := headed("Where draws are made: "+text.Count(len(addresses), "address", "addresses"), "", "role", "kind", "names", ">weight", ">visits", ">most in one", "source", "address")
 	for _, x := range a.Addresses {
-		t.add(x.Short, x.Role, x.Kind, text.Clip(strings.Join(x.Names, " "), 40), view.Percent(float64(x.Weight)), text.Thousands(x.Visits), fmt.Sprint(x.Instances), ppx.Printable(x.Address))
+		t.add(x.Short, x.Role, x.Kind, text.Clip(strings.Join(x.Names, " "), 40), view.Percent(float64(x.Weight)), text.Thousands(x.Visits), fmt.Sprint(x.Instances), x.Source, ppx.Printable(x.Address))
 	}
 	t.Note = more(len(addresses)) + "Weight is the share of the probability of traces that pass an address."
 	out = append(out, t)

@@ -67,6 +67,15 @@ func nodeKey(place int) string {
 	return inspect.ShortAddress(place)
 }
 
+// Locate adds the lines that are known.
+func (x *Graph) Locate(find Locator) {
+	for i := range x.Nodes {
+		if a := x.Nodes[i].Address; a != nil {
+			a.Source = find(a.Address)
+		}
+	}
+}
+
 // About says what the graph is of.
 func (x *Graph) About() string {
 	line := fmt.Sprintf("%s traces", text.Thousands(x.Traces))
@@ -161,7 +170,11 @@ func (n *graphNode) Lines(most int) (first, second, tip, role string) {
 	if p := float64(n.PerTrace); p > 1+1e-9 {
 		second += fmt.Sprintf("  × %.3g", p)
 	}
-	tip = fmt.Sprintf("%s: %s, in %s of the weight, %s visits; %s", n.Key, role, Percent(float64(n.Address.Weight)), text.Thousands(n.Address.Visits), n.Address.Address)
+	at := n.Address.Source
+	if at != "" {
+		at += "; "
+	}
+	tip = fmt.Sprintf("%s: %s, in %s of the weight, %s visits; %s%s", n.Key, role, Percent(float64(n.Address.Weight)), text.Thousands(n.Address.Visits), at, n.Address.Address)
 	return n.title(most), second, tip, role
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -46,6 +47,18 @@ func (s Style) wrap(code, t string) string {
 type Table struct {
 	Header []string
 	Rows   [][]string
+}
+
+// spare leaves a column out that is empty in all rows.
+func (t *Table) spare(header string) {
+	at := slices.Index(t.Header, header)
+	if at < 0 || slices.ContainsFunc(t.Rows, func(r []string) bool { return r[at] != "" }) {
+		return
+	}
+	t.Header = slices.Delete(t.Header, at, at+1)
+	for i := range t.Rows {
+		t.Rows[i] = slices.Delete(t.Rows[i], at, at+1)
+	}
 }
 
 // Add appends a row.

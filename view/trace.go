@@ -11,6 +11,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/internal/text"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/source"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/inspect"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
@@ -102,6 +103,7 @@ type siteRow struct {
 	Params       map[string]Tensor `json:"params,omitempty"`
 	LogP         Number            `json:"log_p"`
 	LogQ         Number            `json:"log_q"`
+	Source       string            `json:"source,omitempty"` // file and line
 }
 
 // Trace is what "trace show" prints.
@@ -161,7 +163,7 @@ func (x *Trace) Text(w io.Writer, most int) {
 		fmt.Fprintln(w, "given up:", ppx.Printable(t.Error))
 		return
 	}
-	rows := &Table{Header: []string{">#", "", "statement", "name", ">value", "origin", ">log p", "distribution", "address"}}
+	rows := &Table{Header: []string{">#", "", "statement", "name", ">value", "origin", ">log p", "distribution", "source", "address"}}
 	for i := range t.Sites[:limit(most, len(t.Sites))] {
 		e := &t.Sites[i]
 		op := tracing.Role(e.Op)
@@ -172,8 +174,9 @@ func (x *Trace) Text(w io.Writer, most int) {
 		if e.Kind != dist.None {
 			logP, origin = Figure(e.LogP), e.Origin.String()
 		}
-		rows.Add(fmt.Sprint(i), x.Sites[i].Short, op, text.Clip(t.Table.Name(e.Name), 24), Head(t.Value(i).String(), 36), origin, logP, Head(t.Dist(i).String(), 48), text.Clip(t.Table.Label(e.Key), 64))
+		rows.Add(fmt.Sprint(i), x.Sites[i].Short, op, text.Clip(t.Table.Name(e.Name), 24), Head(t.Value(i).String(), 36), origin, logP, Head(t.Dist(i).String(), 48), x.Sites[i].Source, text.Clip(t.Table.Label(e.Key), 64))
 	}
+	rows.spare("source")
 	rows.Print(w)
 	rest(w, limit(most, len(t.Sites)), len(t.Sites))
 	fmt.Fprintln(w, "result", resultText(t.Result))
@@ -263,11 +266,40 @@ type addressRow struct {
 	Instances uint32   `json:"instances"`
 	Mean      Number   `json:"mean"`
 	SD        Number   `json:"sd"`
+	Source    string   `json:"source,omitempty"` // file and line of the draw
+}
+
+// Locator tells the file and line of an address, "" if it is not known.
+type Locator func(base string) string
+
+// LocatorOf finds lines in the code of a run's simulator, as far as it is there and has not changed since.
+func LocatorOf(m *rundir.Manifest) Locator {
+	lines := source.Open(m.Command, ".", m.Started)
+	return func(base string) string {
+		if p, ok := lines.Of(base); ok {
+			return ppx.Printable(p.String())
+		}
+		return ""
+	}
+}
+
+// Locate adds the lines that are known.
+func (x *Addresses) Locate(find Locator) {
+	for i := range x.Addresses {
+		x.Addresses[i].Source = find(x.Addresses[i].Address)
+	}
+}
+
+// Locate adds the lines that are known.
+func (x *Trace) Locate(find Locator) {
+	for i := range x.Sites {
+		x.Sites[i].Source = find(x.Sites[i].Address)
+	}
 }
 
 func newAddressRow(a *inspect.Address) addressRow {
 	return addressRow{a.Place, inspect.ShortAddress(a.Place), a.Base, tracing.Role(a.Op), kindName(a.Kind), append([]string{}, a.Names...), a.Control, a.Traces, Number(a.Weight),
-		a.Visits, a.Instances, Number(a.Mean), Number(a.SD)}
+		a.Visits, a.Instances, Number(a.Mean), Number(a.SD), ""}
 }
 
 // NewAddresses shows at most so many addresses, 0: all; those of the largest weight first.
@@ -285,11 +317,12 @@ func NewAddresses(all []inspect.Address, damaged []string, most int) *Addresses 
 
 // Text writes the table.
 func (x *Addresses) Text(w io.Writer) {
-	t := &Table{Header: []string{"", "role", "kind", "names", ">weight", ">traces", ">visits", ">most in one", ">mean", ">sd", "address"}}
+	t := &Table{Header: []string{"", "role", "kind", "names", ">weight", ">traces", ">visits", ">most in one", ">mean", ">sd", "source", "address"}}
 	for _, a := range x.Addresses {
 		t.Add(a.Short, a.Role, a.Kind, text.Clip(strings.Join(a.Names, " "), 24), Percent(float64(a.Weight)), text.Thousands(a.Traces), text.Thousands(a.Visits),
-			fmt.Sprint(a.Instances), Figure(float64(a.Mean)), Figure(float64(a.SD)), text.Clip(a.Address, 80))
+			fmt.Sprint(a.Instances), Figure(float64(a.Mean)), Figure(float64(a.SD)), a.Source, text.Clip(a.Address, 80))
 	}
+	t.spare("source")
 	t.Print(w)
 	rest(w, len(x.Addresses), x.Total)
 	unread(w, x.Damaged)

@@ -50,6 +50,7 @@ picture has an address for a node (blue: controlled, grey: not, orange: observed
 				return err
 			}
 			x := view.NewGraph(args[0], o.Type, g, r.Damaged)
+			x.Locate(view.LocatorOf(r.Manifest))
 			if out == "" {
 				return print(c, x, v.json)
 			}

@@ -149,6 +149,7 @@ func newTraceShow() *cobra.Command {
 				return err
 			}
 			x := view.NewTrace(t, inspect.Places(r))
+			x.Locate(view.LocatorOf(r.Manifest))
 			if v.json {
 				return view.JSON(c.OutOrStdout(), x)
 			}
@@ -197,7 +198,9 @@ func newTraceAddresses() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(c, view.NewAddresses(all, r.Damaged, v.num), v.json)
+			x := view.NewAddresses(all, r.Damaged, v.num)
+			x.Locate(view.LocatorOf(r.Manifest))
+			return print(c, x, v.json)
 		},
 	}
 	v.register(c, 50, "addresses")
