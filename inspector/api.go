@@ -115,6 +115,8 @@ func (s *Server) routes() []route {
 	}
 }
 
+var errEnding = errors.New("the inspector is ending")
+
 // bad is an error of who asked.
 type bad struct{ error }
 
@@ -122,10 +124,13 @@ type bad struct{ error }
 func (s *Server) answer(r route) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		err := r.do(w, req)
-		if err == nil || req.Context().Err() != nil { // nobody is there any more
+		if err == nil {
 			return
 		}
 		code := http.StatusInternalServerError
+		if req.Context().Err() != nil { // if anybody is still there, then we are about to end
+			code, err = http.StatusServiceUnavailable, errEnding
+		}
 		var wrong bad
 		var misuse jobs.Misuse
 		switch {
@@ -150,12 +155,15 @@ func (s *Server) answer(r route) http.HandlerFunc {
 	}
 }
 
-func send(w http.ResponseWriter, v any) error {
+func send(w http.ResponseWriter, v any) error { return sendAs(w, http.StatusOK, v) }
+
+func sendAs(w http.ResponseWriter, code int, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
 	_, err = w.Write(append(b, '\n'))
 	return err
 }

@@ -82,7 +82,12 @@
       const r = JSON.parse(e.data);
       said.textContent = `${r.state}: ${r.traces.toLocaleString("en")} of ${r.n.toLocaleString("en")} traces` + (r.ess ? `, effective sample size ${r.ess.toPrecision(4)}` : "") + (r.verdict ? `, ${r.verdict}` : "");
       stop.hidden = !r.stoppable;
-      if (r.state !== "running") { ended = true; source.close(); location.reload(); return; }
+      if (r.state !== "running") { // the page is another now, unless there is nothing to show
+        ended = true;
+        source.close();
+        if (!waiting || r.traces > 0) location.reload();
+        return;
+      }
       if (waiting) { if (r.traces > 0) location.reload(); return; }
       if (busy) return;
       busy = true;

@@ -2,17 +2,22 @@ package inspector
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
 // cache has what was made of runs, so that many who look do not cost more than one: a result serves until its run has changed, and of a run that is being written
-// twenty times as long as it took to make. One is made at a time, so that a job beside keeps its processors.
+// twenty times as long as it took to make. Two are made at a time, so that a job beside keeps its processors, and a large one does
+// not keep all others waiting.
 type cache struct {
 	mu    sync.Mutex
 	made  map[string]*made
 	order []string // keys, oldest first
-	one   chan struct{}
+	bytes int
+	slots chan struct{}
 }
 
 type made struct {
@@ -23,16 +28,18 @@ type made struct {
 	live  bool   // the run was being written
 	at    time.Time
 	cost  time.Duration
+	bytes int
 }
 
 const (
 	mostMade  = 200
+	mostBytes = 256 << 20 // of what is kept
 	leastLive = 2 * time.Second
 	timesCost = 20
 	longest   = 10 * time.Minute // that anything may take
 )
 
-func newCache() *cache { return &cache{made: map[string]*made{}, one: make(chan struct{}, 1)} }
+func newCache() *cache { return &cache{made: map[string]*made{}, slots: make(chan struct{}, 2)} }
 
 // get is what make makes, or has made of a run in the same state. It goes on for others if who asked has gone.
 func (c *cache) get(ctx context.Context, key, state string, live bool, build func(context.Context) (any, error)) (any, error) {
@@ -43,11 +50,16 @@ func (c *cache) get(ctx context.Context, key, state string, live bool, build fun
 	}
 	if m == nil {
 		m = &made{done: make(chan struct{}), state: state, live: live}
-		if c.made[key] == nil {
+		if old := c.made[key]; old == nil {
 			c.order = append(c.order, key)
+		} else {
+			c.bytes -= old.bytes
 		}
 		c.made[key] = m
-		for len(c.order) > mostMade {
+		for len(c.order) > mostMade || c.bytes > mostBytes && len(c.order) > 1 {
+			if old := c.made[c.order[0]]; old != nil {
+				c.bytes -= old.bytes
+			}
 			delete(c.made, c.order[0])
 			c.order = c.order[1:]
 		}
@@ -73,23 +85,40 @@ func (m *made) serves(state string) bool {
 }
 
 func (c *cache) build(key string, m *made, build func(context.Context) (any, error)) {
+	c.slots <- struct{}{}
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
-	c.one <- struct{}{}
 	start := time.Now()
-	value, err := build(ctx)
-	<-c.one
+	value, err := survive(ctx, build)
+	<-c.slots
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m.value, m.err, m.at, m.cost = value, err, time.Now(), time.Since(start)
+	switch b := value.(type) {
+	case []byte:
+		m.bytes = len(b)
+	case json.RawMessage:
+		m.bytes = len(b)
+	}
+	if c.made[key] == m {
+		c.bytes += m.bytes
+	}
 	if err != nil && c.made[key] == m { // is tried again
+		c.bytes -= m.bytes
 		delete(c.made, key)
-		for i, k := range c.order {
-			if k == key {
-				c.order = append(c.order[:i], c.order[i+1:]...)
-				break
-			}
+		if i := slices.Index(c.order, key); i >= 0 {
+			c.order = slices.Delete(c.order, i, i+1)
 		}
 	}
 	close(m.done)
+}
+
+// survive makes an error of a panic: what is shown comes from files of any kind, and others are still looking.
+func survive(ctx context.Context, build func(context.Context) (any, error)) (v any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = nil, fmt.Errorf("this view failed: %v", p)
+		}
+	}()
+	return build(ctx)
 }

@@ -68,10 +68,7 @@ func (j *submitted) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return bad{err}
 	}
-	dir, err := filepath.Abs(j.server.o.Dir)
-	if err != nil {
-		return err
-	}
+	dir := j.server.o.Dir
 	spec, err := jobs.Decode(b, dir, func(s *jobs.Spec) error { return j.check(s, dir) })
 	if err != nil {
 		return err
@@ -82,18 +79,21 @@ func (j *submitted) submit(w http.ResponseWriter, r *http.Request) error {
 	if _, err := os.Lstat(spec.Out); err == nil {
 		return fmt.Errorf("%w: %s exists", errConflict, filepath.Base(spec.Out))
 	}
+	if err := spec.Check(); err != nil {
+		return err
+	}
 	x, err := j.start(spec, dir)
 	if err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusAccepted)
-	return send(w, x)
+	return sendAs(w, http.StatusAccepted, x)
 }
 
 // check refuses what was not allowed.
 func (j *submitted) check(spec *jobs.Spec, dir string) error {
-	named := strings.Join(spec.Simulator.Command, " ")
-	allowed := func(s string) bool { return s != "" && slices.Contains(j.server.o.Allow, s) }
+	allowed := func(words ...string) bool {
+		return len(words) > 0 && slices.ContainsFunc(j.server.o.Allow, func(a string) bool { return slices.Equal(strings.Fields(a), words) })
+	}
 	switch {
 	case len(spec.Simulator.Connect) > 0:
 		for _, e := range spec.Simulator.Connect {
@@ -101,27 +101,30 @@ func (j *submitted) check(spec *jobs.Spec, dir string) error {
 				return fmt.Errorf("%w: the simulator at %s is none of those that jobs are accepted for", errForbidden, ppx.Quote(e))
 			}
 		}
-	case !allowed(named):
-		return fmt.Errorf("%w: the simulator %s is none of those that jobs are accepted for", errForbidden, ppx.Quote(named))
+	case !allowed(spec.Simulator.Command...):
+		return fmt.Errorf("%w: the simulator %s is none of those that jobs are accepted for", errForbidden, ppx.Quote(strings.Join(spec.Simulator.Command, " ")))
 	}
 	for _, p := range spec.Paths() {
-		if rel, err := filepath.Rel(dir, p); err != nil || !filepath.IsLocal(rel) {
+		// What is there of it must be below, links followed.
+		real := p
+		for {
+			at, err := filepath.EvalSymlinks(real)
+			if err == nil {
+				real = at
+				break
+			}
+			if !errors.Is(err, os.ErrNotExist) || filepath.Dir(real) == real {
+				return bad{fmt.Errorf("%s cannot be used", ppx.Quote(p))}
+			}
+			real = filepath.Dir(real)
+		}
+		if !below(dir, p) || !below(dir, real) {
 			return fmt.Errorf("%w: %s is not below the folder that is served", errForbidden, ppx.Quote(p))
 		}
-		// Nor by a link that leads out.
-		real, err := filepath.EvalSymlinks(p)
-		if errors.Is(err, os.ErrNotExist) {
-			real, err = filepath.EvalSymlinks(filepath.Dir(p))
-		}
-		if err != nil {
-			return bad{err}
-		}
-		root, err := filepath.EvalSymlinks(dir)
-		if err != nil {
-			return err
-		}
-		if rel, err := filepath.Rel(root, real); err != nil || !filepath.IsLocal(rel) {
-			return fmt.Errorf("%w: %s is not below the folder that is served", errForbidden, ppx.Quote(p))
+	}
+	for at := spec.Out; spec.Out != "" && below(dir, at); at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "run.json")); err == nil {
+			return fmt.Errorf("%w: there is a run in %s already", errConflict, ppx.Quote(filepath.Base(at)))
 		}
 	}
 	return nil
@@ -160,6 +163,7 @@ func (j *submitted) start(spec *jobs.Spec, dir string) (*Job, error) {
 	args := append(slices.Clone(j.server.o.Command[1:]), spec.Verb, "--quiet", "--job", f.Name())
 	x.cmd = exec.Command(j.server.o.Command[0], args...)
 	x.cmd.Stderr, x.cmd.SysProcAttr = x.said, &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us: we pass it on
+	x.cmd.WaitDelay = 5 * time.Second                                             // whatever it has left behind may have our pipe open
 	if err := x.cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.Remove(f.Name()))
 	}
@@ -205,7 +209,15 @@ func (j *submitted) end() {
 	go func() { j.wait.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(endPatience):
+	case <-time.After(endPatience): // it does not listen
+		j.mu.Lock()
+		for _, x := range j.list {
+			if x.State == rundir.Running {
+				_ = syscall.Kill(-x.cmd.Process.Pid, syscall.SIGKILL) // with its simulators; what is on disk stays readable
+			}
+		}
+		j.mu.Unlock()
+		<-done
 	}
 }
 
@@ -237,15 +249,14 @@ func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	pid, ok := disk.Owner(filepath.Join(path, rundir.LockFile))
-	if !ok {
-		return fmt.Errorf("%w: no process on this machine is writing %s", errConflict, r.PathValue("id"))
+	pid, _ := disk.Holder(filepath.Join(path, rundir.LockFile))
+	if pid == 0 {
+		return fmt.Errorf("%w: no process that may be stopped from here is writing %s", errConflict, r.PathValue("id"))
 	}
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
-	w.WriteHeader(http.StatusAccepted)
-	return send(w, map[string]any{"schema": view.Schema, "process": pid})
+	return sendAs(w, http.StatusAccepted, map[string]any{"schema": view.Schema, "process": pid})
 }
 
 // Event is what those who follow a run are told.
@@ -270,7 +281,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		if state != last {
 			last = state
 			e := Event{Run: describe(id, path)}
-			live = live && e.State == rundir.Running
 			v, err := s.cache.get(r.Context(), "event\x00"+id, state, live, func(ctx context.Context) (any, error) {
 				o, err := jobs.Summarise(ctx, path, false)
 				if err != nil {

@@ -68,6 +68,9 @@ func (s *Server) list() (*Runs, error) {
 			return err
 		}
 		if _, err := os.Stat(filepath.Join(path, "run.json")); err == nil {
+			if rel == "." {
+				rel = s.self()
+			}
 			out.Runs = append(out.Runs, describe(rel, path))
 			return fs.SkipDir
 		}
@@ -92,8 +95,9 @@ func describe(id, path string) Run {
 	r := Run{ID: id, State: m.State, Error: ppx.Printable(m.Error), Model: ppx.Printable(m.Model), Method: ppx.Printable(m.Method), Data: m.Conditioned, Seed: m.Seed, N: m.N, Traces: m.Counts.Traces, Failed: m.Counts.Failed,
 		Seconds: view.Number(m.Seconds), Started: m.Started, Verb: verbOf(m)}
 	if m.State == rundir.Running {
-		_, r.Stoppable = disk.Owner(filepath.Join(path, rundir.LockFile))
-		if !r.Stoppable && !disk.Locked(filepath.Join(path, rundir.LockFile)) {
+		pid, held := disk.Holder(filepath.Join(path, rundir.LockFile))
+		r.Stoppable = pid > 0
+		if !held {
 			r.State = "abandoned" // whoever wrote it is gone: it can be gone on with
 		}
 	}
@@ -102,14 +106,32 @@ func describe(id, path string) Run {
 
 // find is the path of a run.
 func (s *Server) find(id string) (string, error) {
-	if id != "." && !filepath.IsLocal(id) {
+	if !filepath.IsLocal(id) {
 		return "", fmt.Errorf("%w: %s", errUnknown, ppx.Quote(id))
 	}
 	path := filepath.Join(s.o.Dir, id)
+	if id == s.self() { // the folder is a run itself
+		if _, err := os.Stat(filepath.Join(s.o.Dir, "run.json")); err == nil {
+			path = s.o.Dir
+		}
+	}
+	// A link may lead out of the folder.
+	if real, err := filepath.EvalSymlinks(path); err != nil || real != path && !below(s.o.Dir, real) {
+		return "", fmt.Errorf("%w: %s", errUnknown, ppx.Quote(id))
+	}
 	if _, err := os.Stat(filepath.Join(path, "run.json")); err != nil {
 		return "", fmt.Errorf("%w: %s", errUnknown, ppx.Quote(id))
 	}
 	return path, nil
+}
+
+// self is what the folder is called if it is a run itself.
+func (s *Server) self() string { return filepath.Base(s.o.Dir) }
+
+// below tells whether a path is in a folder.
+func below(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // stateOf changes when a run does.
@@ -119,11 +141,12 @@ func stateOf(path string) (state string, live bool) {
 		return "unreadable", false
 	}
 	var b strings.Builder
-	fmt.Fprint(&b, m.State, m.Counts, m.N)
+	_, held := disk.Holder(filepath.Join(path, rundir.LockFile))
+	fmt.Fprint(&b, m.State, m.Counts, m.N, held)
 	for _, name := range []string{"run.json", "draws", "sites"} {
 		if info, err := os.Stat(filepath.Join(path, name)); err == nil {
 			fmt.Fprint(&b, " ", info.ModTime().UnixNano(), info.Size())
 		}
 	}
-	return b.String(), m.State == rundir.Running
+	return b.String(), m.State == rundir.Running && held
 }

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,14 @@ func Listen(o Options) (*Server, error) {
 	if o.Host == "" {
 		o.Host = "127.0.0.1"
 	}
+	dir, err := filepath.Abs(o.Dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.Dir = dir
 	l, err := net.Listen("tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
 	if err != nil {
 		return nil, fmt.Errorf("port %d of %s cannot be opened (%w): take another (--port), or any (--port 0)", o.Port, o.Host, inner(err))
@@ -128,7 +137,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		switch {
 		case !s.ours(r.Host):
 			refuse(w, http.StatusForbidden, "this inspector is not "+ppx.Printable(r.Host))
-		case foreign(r):
+		case s.foreign(r):
 			refuse(w, http.StatusForbidden, "requests of other pages are not answered")
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
 			refuse(w, http.StatusUnsupportedMediaType, "want Content-Type: application/json")
@@ -153,8 +162,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 // ours tells whether a Host header is of the address that is served: not that of a page which has its name resolved to here.
 func (s *Server) ours(header string) bool {
 	host, port, err := net.SplitHostPort(header)
-	if err != nil {
-		return false
+	if err != nil { // browsers leave the port of http away
+		host, port = strings.Trim(header, "[]"), "80"
 	}
 	if _, own, _ := net.SplitHostPort(s.listener.Addr().String()); port != own {
 		return false
@@ -171,11 +180,11 @@ func (s *Server) ours(header string) bool {
 }
 
 // foreign tells whether a browser says that another page asks.
-func foreign(r *http.Request) bool {
+func (s *Server) foreign(r *http.Request) bool {
 	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
 		return true
 	}
-	return slices.Contains([]string{"cross-site", "same-site"}, r.Header.Get("Sec-Fetch-Site")) && r.URL.Query().Get("token") == "" // a link with the token may stand anywhere
+	return slices.Contains([]string{"cross-site", "same-site"}, r.Header.Get("Sec-Fetch-Site")) && !s.known(r.URL.Query().Get("token")) // a link with the token may stand anywhere
 }
 
 func (s *Server) known(token string) bool {

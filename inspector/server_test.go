@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,43 +100,44 @@ func TestGuard(t *testing.T) {
 		change       func(*http.Request)
 		want         int
 	}{
-		"token":              {"GET", "/api/v1/runs", nil, 200},
-		"page":               {"GET", "/", nil, 200},
-		"no token":           {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
-		"no token, page":     {"GET", "/run/prior", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
-		"no token, script":   {"GET", "/app.js", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
-		"wrong token":        {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+s.token+"x") }, 401},
-		"empty token":        {"GET", "/?token=", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
-		"in the query":       {"GET", "/api/v1/runs?token=" + s.token, func(r *http.Request) { r.Header.Del("Authorization") }, 200},
-		"rebound name":       {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "evil.example:" + port }, 403},
-		"other port":         {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "127.0.0.1:1" }, 403},
-		"no port":            {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "127.0.0.1" }, 403},
-		"localhost":          {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "localhost:" + port }, 200},
-		"other origin":       {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403},
-		"own origin":         {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Origin", s.base) }, 200},
-		"null origin":        {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Origin", "null") }, 403},
-		"cross-site":         {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
-		"form":               {"POST", "/api/v1/runs/prior/stop", nil, 415},
-		"up":                 {"GET", "/api/v1/runs/..", nil, 307},
-		"up and down":        {"GET", "/api/v1/runs/..%2f..%2fetc", nil, 404},
-		"absolute":           {"GET", "/api/v1/runs/%2fetc", nil, 404},
-		"not a run":          {"GET", "/api/v1/runs/deep", nil, 404},
-		"deep":               {"GET", "/api/v1/runs/deep%2Fposterior", nil, 200},
-		"no such row":        {"GET", "/api/v1/runs/prior/traces/300", nil, 404},
-		"no number":          {"GET", "/api/v1/runs/prior/traces/x", nil, 400},
-		"no condition":       {"GET", "/api/v1/runs/prior/grep?where=value", nil, 400},
-		"wrong condition":    {"GET", "/api/v1/runs/prior/grep?where=value+%3E", nil, 400},
-		"no such type":       {"GET", "/api/v1/runs/prior/graph?type=T9", nil, 400},
-		"one run":            {"GET", "/api/v1/compare?run=prior", nil, 400},
-		"no such statement":  {"GET", "/run/prior/trace/0/tensor/99.png", nil, 404},
-		"nobody is writing":  {"POST", "/api/v1/runs/prior/stop", func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 409},
-		"no jobs are taken":  {"POST", "/api/v1/jobs", func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 403},
-		"unknown":            {"GET", "/nothing", nil, 404},
-		"method":             {"DELETE", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 405},
-		"large":              {"GET", "/api/v1/runs/prior/traces?n=999999999&from=99999999", nil, 200},
-		"negative":           {"GET", "/api/v1/runs/prior/traces?n=-1&from=-5", nil, 200},
-		"link with a token":  {"GET", "//evil.example/?token=" + s.token, nil, 303},
-		"condition on pages": {"GET", "/run/prior/traces?where=nonsense(", nil, 200},
+		"token":                 {"GET", "/api/v1/runs", nil, 200},
+		"page":                  {"GET", "/", nil, 200},
+		"no token":              {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
+		"no token, page":        {"GET", "/run/prior", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
+		"no token, script":      {"GET", "/app.js", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
+		"wrong token":           {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+s.token+"x") }, 401},
+		"empty token":           {"GET", "/?token=", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
+		"in the query":          {"GET", "/api/v1/runs?token=" + s.token, func(r *http.Request) { r.Header.Del("Authorization") }, 200},
+		"rebound name":          {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "evil.example:" + port }, 403},
+		"other port":            {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "127.0.0.1:1" }, 403},
+		"no port":               {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "127.0.0.1" }, 403},
+		"localhost":             {"GET", "/api/v1/runs", func(r *http.Request) { r.Host = "localhost:" + port }, 200},
+		"other origin":          {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403},
+		"own origin":            {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Origin", s.base) }, 200},
+		"null origin":           {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Origin", "null") }, 403},
+		"cross-site, any token": {"GET", "/api/v1/runs?token=x", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, 403},
+		"cross-site":            {"GET", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+		"form":                  {"POST", "/api/v1/runs/prior/stop", nil, 415},
+		"up":                    {"GET", "/api/v1/runs/..", nil, 307},
+		"up and down":           {"GET", "/api/v1/runs/..%2f..%2fetc", nil, 404},
+		"absolute":              {"GET", "/api/v1/runs/%2fetc", nil, 404},
+		"not a run":             {"GET", "/api/v1/runs/deep", nil, 404},
+		"deep":                  {"GET", "/api/v1/runs/deep%2Fposterior", nil, 200},
+		"no such row":           {"GET", "/api/v1/runs/prior/traces/300", nil, 404},
+		"no number":             {"GET", "/api/v1/runs/prior/traces/x", nil, 400},
+		"no condition":          {"GET", "/api/v1/runs/prior/grep?where=value", nil, 400},
+		"wrong condition":       {"GET", "/api/v1/runs/prior/grep?where=value+%3E", nil, 400},
+		"no such type":          {"GET", "/api/v1/runs/prior/graph?type=T9", nil, 400},
+		"one run":               {"GET", "/api/v1/compare?run=prior", nil, 400},
+		"no such statement":     {"GET", "/run/prior/trace/0/tensor/99.png", nil, 404},
+		"nobody is writing":     {"POST", "/api/v1/runs/prior/stop", func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 409},
+		"no jobs are taken":     {"POST", "/api/v1/jobs", func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 403},
+		"unknown":               {"GET", "/nothing", nil, 404},
+		"method":                {"DELETE", "/api/v1/runs", func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 405},
+		"large":                 {"GET", "/api/v1/runs/prior/traces?n=999999999&from=99999999", nil, 200},
+		"negative":              {"GET", "/api/v1/runs/prior/traces?n=-1&from=-5", nil, 200},
+		"link with a token":     {"GET", "//evil.example/?token=" + s.token, nil, 303},
+		"condition on pages":    {"GET", "/run/prior/traces?where=nonsense(", nil, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &served{s.base, s.token, t}
@@ -414,5 +417,79 @@ func TestEvents(t *testing.T) {
 	resp.Body.Close()
 	if lines := strings.Split(strings.TrimSpace(string(b)), "\n"); err != nil || !strings.Contains(lines[len(lines)-1], `"state":"interrupted"`) {
 		t.Errorf("%s %v", b, err)
+	}
+}
+
+// Who looks is never taken for who writes, and what was killed is shown as that: no process is told to stop that has nothing to do with the run.
+func TestAbandoned(t *testing.T) {
+	dir := folder(t)
+	m, err := os.ReadFile(filepath.Join(dir, "prior", "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "prior", "run.json"), []byte(strings.Replace(string(m), `"state": "complete"`, `"state": "running"`, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	other := exec.Command("sleep", "60")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	died := make(chan error, 1)
+	go func() { died <- other.Wait() }()
+	host, _ := os.Hostname()
+	if err := os.WriteFile(filepath.Join(dir, "prior", ".lock"), fmt.Appendf(nil, "%d %s\n", other.Process.Pid, host), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, inspector.Options{Dir: dir})
+	var wait sync.WaitGroup
+	for k := range 4 {
+		wait.Go(func() {
+			for range 100 {
+				if k%2 == 0 {
+					if code, body, _ := s.do("POST", "/api/v1/runs/prior/stop", "{}", nil); code != 409 {
+						t.Error(code, body)
+					}
+				} else if code, body, _ := s.do("GET", "/api/v1/runs", "", nil); code != 200 || !strings.Contains(body, `"abandoned"`) {
+					t.Error(code, body)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	select {
+	case err := <-died:
+		t.Error("another process was stopped:", err)
+	default:
+		_ = other.Process.Kill()
+	}
+	if _, body, _ := s.do("GET", "/api/v1/runs/prior/events", "", nil); !strings.Contains(body, `"state":"abandoned"`) { // and the events end
+		t.Error(body)
+	}
+}
+
+// A folder that is a run itself, a link to a folder, and a link that leads out of it.
+func TestFolders(t *testing.T) {
+	dir := folder(t)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	outside := folder(t)
+	if err := os.Symlink(filepath.Join(outside, "prior"), filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, inspector.Options{Dir: link})
+	if _, body, _ := s.do("GET", "/api/v1/runs", "", nil); strings.Count(body, `"id"`) != 2 {
+		t.Error(body)
+	}
+	if code, _, _ := s.do("GET", "/api/v1/runs/out", "", nil); code != 404 {
+		t.Error("a link leads out:", code)
+	}
+	one := serve(t, inspector.Options{Dir: filepath.Join(dir, "prior")})
+	if code, body, _ := one.do("GET", "/api/v1/runs/prior", "", nil); code != 200 {
+		t.Error(code, body)
+	}
+	if code, _, _ := one.do("GET", "/run/prior/trace/3", "", nil); code != 200 {
+		t.Error(code)
 	}
 }

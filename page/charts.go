@@ -2,8 +2,6 @@ package page
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"math"
 	"slices"
 
@@ -104,7 +102,7 @@ next:
 			continue
 		}
 		for _, r := range runs {
-			if _, err := r.Sum.Histogram(v.Name, chartBins); err != nil {
+			if !canDraw(r.Sum, v.Name) {
 				continue next
 			}
 		}
@@ -190,11 +188,7 @@ func newCharts(ctx context.Context, runs []*source, vars []string, truths map[st
 			c.Predictive = append(c.Predictive, f)
 		}
 	}
-	points, err := lossOf(runs[0].manifest)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range points {
+	for _, p := range lossOf(runs[0].manifest) {
 		c.Training = append(c.Training, ChartLoss{p.Traces, round(p.Loss), round(p.Validation)})
 	}
 	return c, nil
@@ -215,16 +209,16 @@ func round(v float64) view.Number {
 	return view.Number(math.Round(v/unit) * unit)
 }
 
-// lossOf is the loss curve of the network that a run has used, nil if it is not where it was.
-func lossOf(m *rundir.Manifest) ([]training.Point, error) {
+// lossOf is the loss curve of the network that a run has used, nil if it is not where it was, or cannot be read: a page is not worth less without it.
+func lossOf(m *rundir.Manifest) []training.Point {
 	if m.Network == nil || m.Network.File == "" {
-		return nil, nil
+		return nil
 	}
 	points, err := training.ReadCurve(m.Network.File + ".train")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, nil
+	if err != nil {
+		return nil
 	}
-	return points, err
+	return points
 }
 
 // drawsOf are draws of a run, of equal weight: resampled where their own differ.

@@ -139,10 +139,14 @@ func chainsOf(p *view.Posterior, vars []string) (out []Chain, err error) {
 			continue
 		}
 		longest, all := 0, 0
-		for _, c := range chains {
-			longest, all = max(longest, len(c)), all+len(c)
+		ranks := posterior.RankCounts(chains, rankBins)
+		for i, c := range chains {
+			longest = max(longest, len(c))
+			for _, n := range ranks[i] {
+				all += n
+			}
 		}
-		x := Chain{Name: ppx.Printable(name), Every: max(1, (longest+mostSteps-1)/mostSteps), Ranks: posterior.RankCounts(chains, rankBins), Rhat: v.Rhat, ESS: v.ESS,
+		x := Chain{Name: ppx.Printable(name), Every: max(1, (longest+mostSteps-1)/mostSteps), Ranks: ranks, Rhat: v.Rhat, ESS: v.ESS,
 			Level: view.Number(float64(all) / float64(len(chains)*rankBins))}
 		for _, c := range chains {
 			line := []view.Number{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/posterior"
@@ -116,9 +117,17 @@ func Plottable(sum *posterior.Summary) (names []string) {
 		if v.Kind == posterior.TensorKind || strings.HasPrefix(v.Name, "result") || len(names) == 9 {
 			continue
 		}
-		if _, err := sum.Histogram(v.Name, 30); err == nil { // else it is NaN somewhere, or has no weight
+		if canDraw(sum, v.Name) {
 			names = append(names, v.Name)
 		}
 	}
 	return names
+}
+
+// canDraw tells whether a variable has a histogram: some finite values with weight, of a size that a picture can have.
+func canDraw(sum *posterior.Summary, name string) bool {
+	bins, err := sum.Histogram(name, 30)
+	return err == nil && !slices.ContainsFunc(bins, func(b posterior.Bin) bool {
+		return math.Abs(b.Low) > report.Drawable || math.Abs(b.High) > report.Drawable
+	})
 }

@@ -119,8 +119,12 @@ func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 		}
 		runs = append(runs, s)
 	}
-	if len(runs) == 0 {
-		return fmt.Errorf("%w: replicates belong to the run whose latents they have: give that too", ErrNone)
+	if len(runs) == 0 { // replicates are of the run whose latents they have
+		s, err := open(ctx, predicted.Run)
+		if err != nil {
+			return fmt.Errorf("the run that the replicates are of: %w", err)
+		}
+		runs = append(runs, s)
 	}
 	for i, s := range runs {
 		r, err := about(ctx, s)
@@ -223,8 +227,7 @@ func said(s *view.Posterior) *run {
 func common(results []*view.Posterior) (out []string) {
 	for _, name := range Plottable(results[0].Sum) {
 		if !slices.ContainsFunc(results[1:], func(r *view.Posterior) bool {
-			_, err := r.Sum.Histogram(name, 30)
-			return err != nil
+			return !canDraw(r.Sum, name)
 		}) {
 			out = append(out, name)
 		}

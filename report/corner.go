@@ -26,13 +26,12 @@ func Corner(path, title string, marginals []Marginal, planes [][]Plane) error {
 	grid := make([][]*plot.Plot, n)
 	for i := range n {
 		grid[i] = make([]*plot.Plot, n)
-		m := marginals[i]
-		name := shortened(m.Name)
-		m.Name = ""
-		p, err := marginal(&m)
+		name := shortened(marginals[i].Name)
+		p, err := marginal(&marginals[i])
 		if err != nil {
 			return err
 		}
+		p.X.Label.Text = ""
 		p.Title.Text = name
 		p.Title.TextStyle.Font.Size = 10.5
 		p.HideY()

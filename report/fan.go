@@ -56,7 +56,7 @@ func fan(f *Fan) (*plot.Plot, error) {
 			outline = append(outline, plotter.XY{X: float64(i), Y: f.Bands[i][band.high]})
 		}
 		for _, x := range outline {
-			if !(math.Abs(x.Y) <= drawable) {
+			if !(math.Abs(x.Y) <= Drawable) {
 				return nil, errors.New(f.Name + " has values that cannot be drawn")
 			}
 		}
@@ -73,7 +73,7 @@ func fan(f *Fan) (*plot.Plot, error) {
 	var middle, observed plotter.XYs
 	for i, b := range f.Bands {
 		middle = append(middle, plotter.XY{X: float64(i), Y: b[2]})
-		if y := f.Observed[i]; !math.IsNaN(y) && math.Abs(y) <= drawable {
+		if y := f.Observed[i]; !math.IsNaN(y) && math.Abs(y) <= Drawable {
 			observed = append(observed, plotter.XY{X: float64(i), Y: y})
 		}
 	}

@@ -95,7 +95,7 @@ func panel(l *Panel) (*plot.Plot, error) {
 	for i, line := range l.Lines {
 		var xys plotter.XYs
 		for _, q := range line {
-			if !finite(q.X) || !(math.Abs(q.Y) <= drawable) {
+			if !finite(q.X) || !(math.Abs(q.Y) <= Drawable) {
 				if err := add(xys, i); err != nil {
 					return nil, err
 				}

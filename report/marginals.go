@@ -78,8 +78,8 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 	most := 0.0
 	for _, bins := range m.Runs {
 		for _, b := range bins {
-			if math.Abs(b.Low) > drawable || math.Abs(b.High) > drawable {
-				return nil, fmt.Errorf("%s has values beyond ±%g, which cannot be drawn", m.Name, drawable)
+			if math.Abs(b.Low) > Drawable || math.Abs(b.High) > Drawable {
+				return nil, fmt.Errorf("%s has values beyond ±%g, which cannot be drawn", m.Name, Drawable)
 			}
 		}
 	}
@@ -137,8 +137,8 @@ func marginal(m *Marginal) (*plot.Plot, error) {
 	return p, nil
 }
 
-// drawable is the largest number of which a picture can be made; coordinates are computed from differences.
-const drawable = 1e290
+// Drawable is the largest number of which a picture can be made; coordinates are computed from differences.
+const Drawable = 1e290
 
 // shortened is a name that leaves room for the picture.
 func shortened(name string) string {

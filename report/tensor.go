@@ -18,8 +18,8 @@ import (
 // projections (sums along each axis).
 func Tensor(path, title string, data []float64, shape []int) error {
 	for _, x := range data {
-		if math.Abs(x) > drawable && !math.IsInf(x, 0) {
-			return fmt.Errorf("it has values beyond ±%g, which cannot be drawn", drawable)
+		if math.Abs(x) > Drawable && !math.IsInf(x, 0) {
+			return fmt.Errorf("it has values beyond ±%g, which cannot be drawn", Drawable)
 		}
 	}
 	switch len(shape) {
@@ -27,8 +27,24 @@ func Tensor(path, title string, data []float64, shape []int) error {
 		p := newPlot(title, "index", "value")
 		p.Add(grid())
 		var xys plotter.XYs
-		for i, v := range data {
-			xys = append(xys, plotter.XY{X: float64(i), Y: v})
+		// Of more numbers than a picture has columns the smallest and the largest in each column.
+		const most = 2000
+		each := max(1, (len(data)+most-1)/most)
+		for from := 0; from < len(data); from += each {
+			to := min(len(data), from+each)
+			low, high := from, from
+			for i := from; i < to; i++ {
+				if data[i] < data[low] {
+					low = i
+				}
+				if data[i] > data[high] {
+					high = i
+				}
+			}
+			xys = append(xys, plotter.XY{X: float64(min(low, high)), Y: data[min(low, high)]})
+			if low != high {
+				xys = append(xys, plotter.XY{X: float64(max(low, high)), Y: data[max(low, high)]})
+			}
 		}
 		line, points, err := plotter.NewLinePoints(xys)
 		if err != nil {

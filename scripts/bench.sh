@@ -79,3 +79,4 @@ cmake --build "$dir/fp" --target ppx_bench_client >/dev/null
 
 python3 bench/networks.py
 python3 bench/methods.py
+.venv/bin/python bench/inspect.py

@@ -297,6 +297,9 @@ func TestInspectorInABrowser(t *testing.T) {
 		"arguments": func(j map[string]any) {
 			j["simulator"].(map[string]any)["command"] = append([]string{allowed[0], "more"}, allowed[1:]...)
 		},
+		"one word": func(j map[string]any) {
+			j["simulator"].(map[string]any)["command"] = []string{strings.Join(allowed, " ")}
+		},
 		"connect":  func(j map[string]any) { j["simulator"].(map[string]any)["connect"] = []string{"tcp://127.0.0.1:1"} },
 		"out":      func(j map[string]any) { j["out"] = "../elsewhere" },
 		"absolute": func(j map[string]any) { j["out"] = "/tmp/elsewhere" },
@@ -319,6 +322,27 @@ func TestInspectorInABrowser(t *testing.T) {
 			t.Fatal(err)
 		}
 		if code, said := post("/api/v1/jobs", string(text)); code != 403 {
+			t.Errorf("%s: %d %s", name, code, said)
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(map[string]any)
+		code   int
+	}{
+		"inside a run": {func(j map[string]any) { j["out"] = "pair/inner" }, 409},
+		"too many":     {func(j map[string]any) { j["n"] = uint64(1) << 63 }, 400},
+	} {
+		var j map[string]any
+		if err := json.Unmarshal([]byte(job), &j); err != nil {
+			t.Fatal(err)
+		}
+		j["out"] = "other"
+		c.change(j)
+		text, err := json.Marshal(j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, said := post("/api/v1/jobs", string(text)); code != c.code {
 			t.Errorf("%s: %d %s", name, code, said)
 		}
 	}

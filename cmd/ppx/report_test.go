@@ -49,6 +49,22 @@ func TestReport(t *testing.T) {
 	if !found || !strings.Contains(before, "do not trust this result") {
 		t.Error("no warning before the table")
 	}
+	// Replicates alone are shown beside the run that they are of; one variable that is out of all measure, or a draws folder that is none, does not take the rest away.
+	s.run(0, args(words("predict --quiet --seed 1 -n 100 run --out replicates"))...)
+	if alone := page("replicates -o r.html"); !strings.Contains(alone, "Data beside what the posterior predicts") || !strings.Contains(alone, "<td>x</td>") {
+		t.Error("replicates alone")
+	}
+	s.run(0, words("derive run -o huge --quiet --let huge=x*1e300")...)
+	if huge := page("huge -o r.html"); !strings.Contains(huge, "<td>huge</td>") {
+		t.Error("a variable that is huge")
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, "huge", "draws")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "huge", "draws"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.run(2, words("trace types huge")...)
 	for command, want := range map[string]string{
 		"report": "which run?", "report run": "which file?", "report run -o r.pdf": "which file? Give -o FILE.html", "report run -o x.html --var nope": "no variable nope", "report nowhere -o x.html": "nowhere",
 		"report run -o x.html --truth x": "--truth x: want NAME=NUMBER", "report run -o x.html --truth-from run": "want RUN:DRAW",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -89,52 +90,62 @@ func Lock(path string) (*os.File, error) {
 		// The owner before may have removed the file between our opening it and locking it: then it locks nobody out.
 		mine, err := f.Stat()
 		if there, e := os.Stat(path); err == nil && e == nil && os.SameFile(mine, there) {
-			if err := sign(f); err != nil {
-				return nil, errors.Join(err, Unlock(f))
-			}
 			return f, nil
 		}
 		f.Close()
 	}
 }
 
-// sign writes who has the lock.
-func sign(f *os.File) error {
-	host, err := os.Hostname()
-	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), host), 0)
-	}
-	return err
-}
-
-// Owner is the process on this machine that has the lock; not ok if none has, or one of another machine.
-func Owner(path string) (pid int, ok bool) {
-	if !Locked(path) {
-		return 0, false
-	}
-	b, err := ReadFile(path, 1000)
+// Holder tells whether a process has the lock, without getting in its way: by the system's table of locks. pid is that of a process that we may send a signal to, 0 if it is
+// not known, as of another user or another machine.
+func Holder(path string) (pid int, held bool) {
+	there, err := os.Stat(path)
 	if err != nil {
 		return 0, false
 	}
-	var host string
-	if n, err := fmt.Sscan(string(b), &pid, &host); n != 2 || err != nil || pid <= 1 {
-		return 0, false
+	system, ok := there.Sys().(*syscall.Stat_t)
+	table, err := os.ReadFile("/proc/locks")
+	if err != nil || !ok {
+		return 0, Locked(path)
 	}
-	own, err := os.Hostname()
-	return pid, err == nil && host == own
+	for line := range strings.Lines(string(table)) {
+		// 1: FLOCK  ADVISORY  WRITE 1234 08:01:567890 0 EOF
+		f := strings.Fields(line)
+		if len(f) < 6 || f[1] != "FLOCK" || f[3] != "WRITE" {
+			continue
+		}
+		parts := strings.Split(f[5], ":")
+		if parts[len(parts)-1] != strconv.FormatUint(system.Ino, 10) { // devices are told otherwise by some file systems
+			continue
+		}
+		p, err := strconv.Atoi(f[4])
+		if err != nil || p <= 1 {
+			held = held || p == 0 || p == -1 // of another container or machine
+			continue
+		}
+		// It is this file, and not one of the same number elsewhere, if the process has it open.
+		open, err := filepath.Glob(filepath.Join("/proc", f[4], "fd", "*"))
+		if err != nil || len(open) == 0 { // another user's
+			held = true
+			continue
+		}
+		for _, fd := range open {
+			if it, err := os.Stat(fd); err == nil && os.SameFile(it, there) {
+				return p, true
+			}
+		}
+	}
+	return 0, held
 }
 
 // Locked tells whether another process has the lock.
 func Locked(path string) bool {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil // shared: others who ask are not owners
 }
 
 // Unlock removes the lock file.

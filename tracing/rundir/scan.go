@@ -81,7 +81,8 @@ func (r *Reader) Scan(ctx context.Context, want Want) iter.Seq2[*Columns, error]
 				return
 			}
 			if err != nil {
-				if n += r.Manifest.PartSize; !yield(nil, err) {
+				// Where not even the folder can be read there is no part that is the last.
+				if n += r.Manifest.PartSize; !yield(nil, err) || r.Manifest.PartSize == 0 || n >= r.Manifest.N {
 					return
 				}
 				continue
