@@ -49,8 +49,25 @@ const (
 
 var errUnknown = errors.New("there is no such run")
 
-// list is the runs of the folder.
+// list is the runs of the folder, as they were a moment ago.
 func (s *Server) list() (*Runs, error) {
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	if s.listed != nil && time.Since(s.listedAt) < listEvery {
+		return s.listed, nil
+	}
+	list, err := s.walk()
+	if err == nil {
+		s.listed, s.listedAt = list, time.Now()
+	}
+	return list, err
+}
+
+// listEvery is how old a list may be.
+const listEvery = 300 * time.Millisecond
+
+// walk looks for runs.
+func (s *Server) walk() (*Runs, error) {
 	out := &Runs{Schema: view.Schema, Dir: s.o.Dir, Submit: len(s.o.Allow) > 0, Runs: []Run{}}
 	err := filepath.WalkDir(s.o.Dir, func(path string, d fs.DirEntry, err error) error {
 		switch {

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -43,6 +44,10 @@ type Server struct {
 	http     *http.Server
 	cache    *cache
 	jobs     *submitted
+
+	listing  sync.Mutex
+	listed   *Runs
+	listedAt time.Time
 }
 
 // Listen opens the port. Errors name it.

@@ -499,6 +499,7 @@ class _Bar:
 
     def __init__(self) -> None:
         self.handle: Any = None
+        self.html: Any = None
         try:
             from IPython import get_ipython  # type: ignore[attr-defined, unused-ignore]
             from IPython.display import HTML, display
