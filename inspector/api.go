@@ -146,12 +146,10 @@ func (s *Server) answer(r route) http.HandlerFunc {
 		}
 		text := ppx.Printable(err.Error())
 		if !strings.HasPrefix(req.URL.Path, "/api/") {
-			s.sorry(w, code, text)
+			s.sorry(w, req, code, text)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(map[string]any{"schema": view.Schema, "error": text})
+		refuse(w, req, code, text)
 	}
 }
 
@@ -271,26 +269,33 @@ func trace(path, row string) (*rundir.Reader, *tracing.Trace, map[uint64]int, er
 	return reader, t, inspect.Places(reader), nil
 }
 
+// several are the paths of runs, and what changes when one of them does.
+func (s *Server) several(ids []string) (paths []string, state string, live bool, err error) {
+	for _, id := range ids {
+		path, err := s.find(id)
+		if err != nil {
+			return nil, "", false, err
+		}
+		one, running := stateOf(path)
+		paths, state, live = append(paths, path), state+"\x00"+one, live || running
+	}
+	return paths, state, live, nil
+}
+
 // comparison is of the runs that a query names.
 func (s *Server) comparison(r *http.Request) (*view.Comparison, error) {
 	ids := r.URL.Query()["run"]
 	if len(ids) < 2 || len(ids) > 20 {
 		return nil, bad{errors.New("compare wants from two to twenty runs: ?run=A&run=B")}
 	}
-	var states []string
-	live := false
-	for _, id := range ids {
-		path, err := s.find(id)
-		if err != nil {
-			return nil, err
-		}
-		state, running := stateOf(path)
-		states, live = append(states, state), live || running
+	paths, state, live, err := s.several(ids)
+	if err != nil {
+		return nil, err
 	}
-	v, err := s.cache.get(r.Context(), "compare\x00"+strings.Join(ids, "\x00"), strings.Join(states, "\x00"), live, func(ctx context.Context) (any, error) {
+	v, err := s.cache.get(r.Context(), "compare\x00"+strings.Join(ids, "\x00"), state, live, func(ctx context.Context) (any, error) {
 		var outs []*jobs.Outcome
-		for _, id := range ids {
-			o, err := jobs.Summarise(ctx, filepath.Join(s.o.Dir, id), false)
+		for _, path := range paths {
+			o, err := jobs.Summarise(ctx, path, false)
 			if err != nil {
 				return nil, err
 			}

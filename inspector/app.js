@@ -39,7 +39,7 @@
         link.textContent = r.id;
         row.insertCell().append(link);
         cell(row, r.model);
-        cell(row, r.verb + (r.method ? " " + r.method : ""));
+        cell(row, r.verb + (r.method && r.method !== r.verb ? " " + r.method : ""));
         const state = document.createElement("span");
         state.className = "state " + r.state;
         state.textContent = r.state;

@@ -45,7 +45,7 @@ func newCache() *cache { return &cache{made: map[string]*made{}, slots: make(cha
 func (c *cache) get(ctx context.Context, key, state string, live bool, build func(context.Context) (any, error)) (any, error) {
 	c.mu.Lock()
 	m := c.made[key]
-	if m != nil && !m.serves(state) {
+	if m != nil && !m.serves(state, live) {
 		m = nil
 	}
 	if m == nil {
@@ -75,13 +75,13 @@ func (c *cache) get(ctx context.Context, key, state string, live bool, build fun
 }
 
 // serves tells whether what was made, or is being made, is good enough. Under the cache's lock.
-func (m *made) serves(state string) bool {
+func (m *made) serves(state string, live bool) bool {
 	select {
 	case <-m.done:
 	default:
-		return true
+		return m.state == state || live
 	}
-	return m.state == state || m.live && time.Since(m.at) < max(leastLive, timesCost*m.cost)
+	return m.state == state || live && m.live && time.Since(m.at) < max(leastLive, timesCost*m.cost)
 }
 
 func (c *cache) build(key string, m *made, build func(context.Context) (any, error)) {

@@ -32,7 +32,7 @@ var (
 // Job is one that was submitted here.
 type Job struct {
 	Run   string `json:"run"`   // its run directory
-	State string `json:"state"` // running, complete, failed
+	State string `json:"state"` // running, complete, interrupted, failed
 	Exit  int    `json:"exit"`  // of its process, once it has ended
 	Said  string `json:"said"`  // the end of what it printed to its standard error
 }
@@ -57,6 +57,7 @@ const (
 	mostAtOnce  = 4
 	mostSaid    = 4000 // bytes that are kept
 	endPatience = 20 * time.Second
+	interrupted = 130 // exit code
 )
 
 // submit takes a Spec, whose paths are below the folder and whose simulator is one of those that are allowed.
@@ -68,7 +69,7 @@ func (j *submitted) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return bad{err}
 	}
-	dir := j.server.o.Dir
+	dir := j.server.dir
 	spec, err := jobs.Decode(b, dir, func(s *jobs.Spec) error { return j.check(s, dir) })
 	if err != nil {
 		return err
@@ -175,7 +176,10 @@ func (j *submitted) start(spec *jobs.Spec, dir string) (*Job, error) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		x.State, x.Exit = rundir.Complete, x.cmd.ProcessState.ExitCode()
-		if err != nil {
+		switch {
+		case x.Exit == interrupted:
+			x.State = rundir.Interrupted
+		case err != nil:
 			x.State = rundir.Failed
 		}
 	})

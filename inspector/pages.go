@@ -34,7 +34,12 @@ var styleCSS []byte
 
 var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"figure": func(n view.Number) string { return view.Figure(float64(n)) },
-	"path":   url.PathEscape,
+	"result": func(t view.Tensor) string {
+		if t.Data == nil {
+			return ""
+		}
+		return ppx.Printable(view.Head(ppx.Tensor(t).String(), 60))
+	},
 }).Parse(pagesHTML))
 
 // policy lets a page run its own scripts, and nothing else.
@@ -69,10 +74,10 @@ func (s *Server) render(w http.ResponseWriter, name string, x shell) error {
 }
 
 // sorry is the page of an error.
-func (s *Server) sorry(w http.ResponseWriter, code int, text string) {
+func (s *Server) sorry(w http.ResponseWriter, r *http.Request, code int, text string) {
 	nonce, err := policy(w)
 	if err != nil || nonce == "" {
-		refuse(w, code, text)
+		refuse(w, r, code, text)
 		return
 	}
 	w.WriteHeader(code)
@@ -122,6 +127,16 @@ func verbOf(m *rundir.Manifest) string {
 // place stands for the nonce in a page that is kept, which is another for each who asks.
 const place = "0nonce0nonce0nonce0nonce0"
 
+// kept writes a page that is kept, with a nonce of its own.
+func kept(w http.ResponseWriter, page []byte) error {
+	nonce, err := policy(w)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(bytes.ReplaceAll(page, []byte(place), []byte(nonce)))
+	return err
+}
+
 // runPage is the report on a run; with ?part=live only what changes while it goes on.
 func (s *Server) runPage(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
@@ -148,16 +163,11 @@ func (s *Server) runPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	nonce, err := policy(w)
-	if err != nil {
-		return err
-	}
 	text, _ := v.([]byte)
 	if len(text) == 0 {
 		return s.render(w, "waiting", shell{Title: id, Run: id, Links: links(id)})
 	}
-	_, err = w.Write(bytes.ReplaceAll(text, []byte(place), []byte(nonce)))
-	return err
+	return kept(w, text)
 }
 
 // tracesShown is the content of a page of traces.
@@ -297,17 +307,11 @@ func (s *Server) comparePage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var states []string
-	var paths []string
-	for _, id := range ids {
-		path, err := s.find(id)
-		if err != nil {
-			return err
-		}
-		state, _ := stateOf(path)
-		paths, states = append(paths, path), append(states, state)
+	paths, state, live, err := s.several(ids)
+	if err != nil {
+		return err
 	}
-	v, err := s.cache.get(r.Context(), "compare page\x00"+strings.Join(ids, "\x00"), strings.Join(states, "\x00"), true, func(ctx context.Context) (any, error) {
+	v, err := s.cache.get(r.Context(), "compare page\x00"+strings.Join(ids, "\x00"), state, live, func(ctx context.Context) (any, error) {
 		var said, b bytes.Buffer
 		c.Text(&said)
 		err := page.Report(ctx, &b, paths, page.Options{Title: "Comparison", Lead: said.String(), Links: []page.Link{{Name: "All runs", URL: "/"}}, Nonce: place})
@@ -316,10 +320,5 @@ func (s *Server) comparePage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	nonce, err := policy(w)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(bytes.ReplaceAll(v.([]byte), []byte(place), []byte(nonce)))
-	return err
+	return kept(w, v.([]byte))
 }

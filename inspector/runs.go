@@ -77,7 +77,7 @@ func (s *Server) walk() (*Runs, error) {
 			return fs.SkipDir
 		case !d.IsDir() || len(out.Runs) >= mostRuns:
 			return nil
-		case path != s.o.Dir && strings.HasPrefix(d.Name(), "."):
+		case path != s.o.Dir && (strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(d.Name(), ".auto")): // what auto has tried on its way
 			return fs.SkipDir
 		}
 		rel, err := filepath.Rel(s.o.Dir, path)
@@ -109,7 +109,7 @@ func describe(id, path string) Run {
 	if err != nil {
 		return Run{ID: id, State: "unreadable", Error: ppx.Printable(err.Error())}
 	}
-	r := Run{ID: id, State: m.State, Error: ppx.Printable(m.Error), Model: ppx.Printable(m.Model), Method: ppx.Printable(m.Method), Data: m.Conditioned, Seed: m.Seed, N: m.N, Traces: m.Counts.Traces, Failed: m.Counts.Failed,
+	r := Run{ID: id, State: m.State, Error: ppx.Printable(m.Error), Model: ppx.Printable(m.Model), Method: methodOf(m), Data: m.Conditioned, Seed: m.Seed, N: m.N, Traces: m.Counts.Traces, Failed: m.Counts.Failed,
 		Seconds: view.Number(m.Seconds), Started: m.Started, Verb: verbOf(m)}
 	if m.State == rundir.Running {
 		pid, held := disk.Holder(filepath.Join(path, rundir.LockFile))
@@ -133,7 +133,11 @@ func (s *Server) find(id string) (string, error) {
 		}
 	}
 	// A link may lead out of the folder.
-	if real, err := filepath.EvalSymlinks(path); err != nil || real != path && !below(s.o.Dir, real) {
+	real, err := filepath.Abs(path)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil || !below(s.dir, real) {
 		return "", fmt.Errorf("%w: %s", errUnknown, ppx.Quote(id))
 	}
 	if _, err := os.Stat(filepath.Join(path, "run.json")); err != nil {
@@ -143,7 +147,7 @@ func (s *Server) find(id string) (string, error) {
 }
 
 // self is what the folder is called if it is a run itself.
-func (s *Server) self() string { return filepath.Base(s.o.Dir) }
+func (s *Server) self() string { return filepath.Base(s.dir) }
 
 // below tells whether a path is in a folder.
 func below(dir, path string) bool {
@@ -166,4 +170,12 @@ func stateOf(path string) (state string, live bool) {
 		}
 	}
 	return b.String(), m.State == rundir.Running && held
+}
+
+// methodOf is what a run's job was asked to do.
+func methodOf(m *rundir.Manifest) string {
+	if m.Auto != nil {
+		return "auto: " + ppx.Printable(m.Method)
+	}
+	return ppx.Printable(m.Method)
 }

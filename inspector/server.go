@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	_ "embed"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,6 +26,7 @@ import (
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/view"
 )
 
 // Options are how a folder is served.
@@ -39,6 +42,7 @@ type Options struct {
 // Server is an inspector that listens.
 type Server struct {
 	o        Options
+	dir      string // where Options.Dir is, links followed
 	token    string
 	listener net.Listener
 	http     *http.Server
@@ -62,7 +66,9 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Dir = dir
+	if info, err := os.Lstat(o.Dir); err == nil && info.Mode()&os.ModeSymlink != 0 { // which a walk would not follow
+		o.Dir = dir
+	}
 	l, err := net.Listen("tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
 	if err != nil {
 		return nil, fmt.Errorf("port %d of %s cannot be opened (%w): take another (--port), or any (--port 0)", o.Port, o.Host, inner(err))
@@ -71,7 +77,7 @@ func Listen(o Options) (*Server, error) {
 	if _, err := rand.Read(b[:]); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	s := &Server{o: o, token: base64.RawURLEncoding.EncodeToString(b[:]), listener: l, cache: newCache()}
+	s := &Server{o: o, dir: dir, token: base64.RawURLEncoding.EncodeToString(b[:]), listener: l, cache: newCache()}
 	s.jobs = &submitted{server: s}
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
@@ -141,11 +147,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		switch {
 		case !s.ours(r.Host):
-			refuse(w, http.StatusForbidden, "this inspector is not "+ppx.Printable(r.Host))
+			refuse(w, r, http.StatusForbidden, "this inspector is not "+ppx.Printable(r.Host))
 		case s.foreign(r):
-			refuse(w, http.StatusForbidden, "requests of other pages are not answered")
+			refuse(w, r, http.StatusForbidden, "requests of other pages are not answered")
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
-			refuse(w, http.StatusUnsupportedMediaType, "want Content-Type: application/json")
+			refuse(w, r, http.StatusUnsupportedMediaType, "want Content-Type: application/json")
 		case s.known(r.URL.Query().Get("token")) && r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/api/"):
 			// From here on a cookie has it, and the address can be shown around.
 			http.SetCookie(w, &http.Cookie{Name: s.cookie(), Value: s.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
@@ -157,7 +163,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			}
 			http.Redirect(w, r, to.String(), http.StatusSeeOther)
 		case !s.trusted(r):
-			refuse(w, http.StatusUnauthorized, "this needs the token of the address that ppx open has printed")
+			refuse(w, r, http.StatusUnauthorized, "this needs the token of the address that ppx open has printed")
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -209,7 +215,13 @@ func (s *Server) trusted(r *http.Request) bool {
 }
 
 // refuse answers with one line.
-func refuse(w http.ResponseWriter, code int, text string) {
+func refuse(w http.ResponseWriter, r *http.Request, code int, text string) {
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(map[string]any{"schema": view.Schema, "error": text}) // nobody is left to be told
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
 	fmt.Fprintln(w, text)

@@ -23,8 +23,8 @@ type Charts struct {
 	Variables  []ChartVariable `json:"variables"`
 	Pairs      *ChartDraws     `json:"pairs"`   // of the first run
 	Weights    [][]ChartPoint  `json:"weights"` // by run: share of the weight that the largest have, by their share of the draws; null: all are equal
-	Chains     []Chain         `json:"chains"`  // of the first run
-	Ladder     []ChartRung     `json:"ladder"`  // of the first run
+	Chains     []Chain         `json:"chains"`  // of the first run that has some
+	Ladder     []ChartRung     `json:"ladder"`  // of the first run that has one
 	Predictive []ChartFan      `json:"predictive"`
 	Training   []ChartLoss     `json:"training"` // of the network that the first run has used
 }
@@ -163,11 +163,13 @@ func newCharts(ctx context.Context, runs []*source, vars []string, truths map[st
 			return nil, err
 		}
 	}
-	if c.Chains, err = chainsOf(runs[0].Posterior, vars); err != nil {
-		return nil, err
+	if s := withChains(runs); s != nil {
+		if c.Chains, err = chainsOf(s.Posterior, vars); err != nil {
+			return nil, err
+		}
 	}
-	if p := runs[0].manifest.Particles; p != nil {
-		for _, r := range p.Ladder {
+	if s := withLadder(runs); s != nil {
+		for _, r := range s.manifest.Particles.Ladder {
 			rung := ChartRung{Beta: view.Number(r.Beta), Level: view.Number(math.NaN()), Moved: round(r.Moved), Moves: r.Moves, Ancestors: r.Ancestors, ESS: round(r.ESS)}
 			if r.Level != nil {
 				rung.Level = view.Number(*r.Level)

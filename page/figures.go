@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,7 +170,7 @@ func Ladder(out, path string, m *rundir.Manifest) error {
 }
 
 func drawLadder(out, title string, p *rundir.Particles) error {
-	names := []string{"exponent of the likelihood, β", "share that moved", "first particles with descendants"}
+	names := []string{"exponent β", "share moved", "ancestors left"}
 	panels := make([]report.Panel, len(names))
 	for i := range panels {
 		panels[i] = report.Panel{X: "rung", Y: names[i], Dots: true, Level: math.NaN(), Lines: [][]report.XY{nil}}
@@ -177,7 +178,7 @@ func drawLadder(out, title string, p *rundir.Particles) error {
 	for k, r := range p.Ladder {
 		level := r.Beta
 		if p.Score != "" {
-			panels[0].Y, level = "level of "+p.Score, math.NaN()
+			panels[0].Y, level = "level of the score", math.NaN()
 			if r.Level != nil {
 				level = float64(*r.Level)
 			}
@@ -192,7 +193,7 @@ func drawLadder(out, title string, p *rundir.Particles) error {
 
 // Weights draws what share of all weight the largest ones have, one line for each run. Errors: rundir's.
 func Weights(ctx context.Context, out string, runs []*view.Posterior) error {
-	p := report.Panel{X: "share of the draws, largest weights first", Y: "share of the weight", Level: math.NaN(), Least: 0, Most: 1.02}
+	p := report.Panel{X: "share of draws", Y: "share of the weight", Level: math.NaN(), Least: 0, Most: 1.02}
 	var names []string
 	for _, r := range runs {
 		x, err := inspect.Open(ctx, r.Run)
@@ -208,15 +209,7 @@ func Weights(ctx context.Context, out string, runs []*view.Posterior) error {
 // lorenz is the share of the weight by the share of the draws that have it, from the largest on, in a few hundred points.
 func lorenz(x *inspect.Run) []report.XY {
 	w := x.Weights()
-	slices.SortFunc(w, func(a, b float64) int {
-		switch {
-		case a > b:
-			return -1
-		case a < b:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(w, func(a, b float64) int { return cmp.Compare(b, a) })
 	total := 0.0
 	for _, v := range w {
 		total += v

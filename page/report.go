@@ -75,6 +75,7 @@ type run struct {
 	Table                            table
 	Inside                           []table
 	Made, Data, Job, Verb            string
+	Apart                            bool // the job is without its data
 }
 
 type table struct {
@@ -198,7 +199,7 @@ func about(ctx context.Context, s *source) (*run, error) {
 	if r.Inside, err = inside(ctx, s.inside); err != nil {
 		return nil, err
 	}
-	r.again(s.manifest)
+	r.again(s.Run, s.manifest)
 	return r, nil
 }
 
@@ -256,16 +257,18 @@ func figures(ctx context.Context, c *Charts, runs []*source, vars []string, trut
 			out = append(out, f)
 		}
 	}
-	of := ""
-	if len(runs) > 1 {
-		of = " Of the first run."
+	of := func(s *source) string {
+		if len(runs) == 1 {
+			return ""
+		}
+		return " Of " + ppx.Printable(s.Run) + "."
 	}
 	results := posteriors(runs)
 	if len(vars) > 0 {
-		add(figure{Chart: "marginals", Title: "Marginals", Caption: "Histograms of " + ppx.List(vars, 9) + "."}, func() error { return Marginals(path, results, vars, truths) })
+		add(figure{Chart: "marginals", Title: "Marginals", Caption: "How probable values are" + map[bool]string{true: ", of the runs over one another"}[len(runs) > 1] + "."}, func() error { return Marginals(path, results, vars, truths) })
 	}
 	if pairs := vars[:min(len(vars), 4)]; len(pairs) > 1 && c.Pairs != nil {
-		add(figure{Chart: "pairs", Title: "How they lie together", Caption: "Darker is more probable; lines are truths." + of}, func() error {
+		add(figure{Chart: "pairs", Title: "How they lie together", Caption: "Darker is more probable" + map[bool]string{true: "; lines are truths"}[len(truths) > 0] + "." + of(runs[0])}, func() error {
 			values, err := runs[0].inside.Values(ctx, pairs, 0)
 			if err != nil {
 				return unknown(err)
@@ -277,7 +280,7 @@ func figures(ctx context.Context, c *Charts, runs []*source, vars []string, trut
 			return report.Corner(path, "", ms, planes(values))
 		})
 	}
-	weighted := report.Panel{X: "share of the draws, largest weights first", Y: "share of the weight", Level: math.NaN(), Most: 1.02}
+	weighted := report.Panel{X: "share of draws", Y: "share of the weight", Level: math.NaN(), Most: 1.02}
 	var names []string
 	for i, r := range runs {
 		if r.lorenz != nil {
@@ -285,17 +288,17 @@ func figures(ctx context.Context, c *Charts, runs []*source, vars []string, trut
 		}
 	}
 	if len(names) > 0 {
-		add(figure{Chart: "weights", Title: "Weights", Caption: "How much of the weight few draws have: a line that rises at once rests on hardly any."}, func() error {
+		add(figure{Chart: "weights", Title: "Weights", Caption: "How much of the weight few draws have, the largest weights first: a line that rises at once rests on hardly any. Chains have no weights."}, func() error {
 			return report.Lines(path, "", names, []report.Panel{weighted})
 		})
 	}
 	if len(c.Chains) > 0 {
-		add(figure{Chart: "chains", Title: "Chains", Caption: "Left: the course of each chain. Right: draws of each chain by their rank among all; chains that have come to the same are level." + of}, func() error {
+		add(figure{Chart: "chains", Title: "Chains", Caption: "Left: the course of each chain. Right: draws of each chain by their rank among all; chains that have come to the same are level." + of(withChains(runs))}, func() error {
 			return drawChains(path, "", c.Chains[:min(len(c.Chains), mostChains)])
 		})
 	}
 	if len(c.Ladder) > 0 {
-		add(figure{Chart: "ladder", Title: "Ladder", Caption: "How particles came from the prior to the posterior, rung by rung." + of}, func() error { return drawLadder(path, "", runs[0].manifest.Particles) })
+		add(figure{Chart: "ladder", Title: "Ladder", Caption: "How particles came from the prior to the posterior, rung by rung." + of(withLadder(runs))}, func() error { return drawLadder(path, "", withLadder(runs).manifest.Particles) })
 	}
 	if predicted != nil {
 		drawn := false
@@ -304,7 +307,7 @@ func figures(ctx context.Context, c *Charts, runs []*source, vars []string, trut
 		}
 		if drawn {
 			p := view.NewPrediction("", predicted)
-			add(figure{Chart: "predictive", Title: "Data beside what the posterior predicts", Caption: "Bands hold half and nine tenths of the replicates; dots are what was observed.", Note: strings.Join(p.Findings, "; ")}, func() error { return nil })
+			add(figure{Chart: "predictive", Title: "Data beside what the posterior predicts", Caption: "Replicates of " + ppx.Printable(predicted.Run) + ": histograms, with what was observed as a line; of series, bands that hold half and nine tenths, with dots.", Note: strings.Join(p.Findings, "; ")}, func() error { return nil })
 		}
 	}
 	if len(c.Training) > 1 {
@@ -336,6 +339,22 @@ func graphOf(ctx context.Context, s *source) (svg template.HTML, caption string,
 		return "", "", err
 	}
 	return template.HTML(b.String()), caption, nil
+}
+
+// withChains is the first run of chains, withLadder the first of particles that have climbed; nil if there is none.
+func withChains(runs []*source) *source {
+	return first(runs, func(s *source) bool { return s.Sum.Chained != nil })
+}
+
+func withLadder(runs []*source) *source {
+	return first(runs, func(s *source) bool { return s.manifest.Particles != nil && len(s.manifest.Particles.Ladder) > 0 })
+}
+
+func first(runs []*source, is func(*source) bool) *source {
+	if i := slices.IndexFunc(runs, is); i >= 0 {
+		return runs[i]
+	}
+	return nil
 }
 
 // variables is the table of a posterior.
@@ -412,6 +431,12 @@ func inside(ctx context.Context, r *inspect.Run) (out []table, err error) {
 	for _, x := range a.Addresses {
 		t.add(x.Short, x.Role, x.Kind, text.Clip(strings.Join(x.Names, " "), 40), view.Percent(float64(x.Weight)), text.Thousands(x.Visits), fmt.Sprint(x.Instances), x.Source, ppx.Printable(x.Address))
 	}
+	if !slices.ContainsFunc(t.Rows, func(r []cell) bool { return r[7].Text != "" }) { // no line is known
+		t.Header = slices.Delete(t.Header, 7, 8)
+		for i := range t.Rows {
+			t.Rows[i] = slices.Delete(t.Rows[i], 7, 8)
+		}
+	}
 	t.Note = more(len(addresses)) + "Weight is the share of the probability of traces that pass an address."
 	out = append(out, t)
 	types, err := r.Types(ctx)
@@ -435,7 +460,7 @@ func more(n int) string {
 }
 
 // again is how to make a run once more.
-func (r *run) again(m *rundir.Manifest) {
+func (r *run) again(path string, m *rundir.Manifest) {
 	r.Made = fmt.Sprintf("Made by ppx %s on %s, %s: %s traces in %s", ppx.Printable(m.PPXVersion), ppx.Printable(m.Host.OS), m.Started.Format("2006-01-02 15:04 MST"), text.Thousands(m.Counts.Traces), view.Short(view.Seconds(m.Seconds)))
 	if len(m.Systems) > 0 {
 		r.Made += "; simulator: " + ppx.Printable(strings.Join(m.Systems, ", "))
@@ -464,16 +489,20 @@ func (r *run) again(m *rundir.Manifest) {
 		data = append(data[:mostInside], fmt.Sprintf("and %d more", len(data)-mostInside))
 	}
 	r.Data = strings.Join(data, ", ")
-	var pretty bytes.Buffer
-	if json.Indent(&pretty, m.Job, "", "  ") == nil && pretty.Len() > 0 {
-		lines := strings.Split(pretty.String(), "\n")
-		for i := range lines {
-			lines[i] = ppx.Printable(lines[i])
-		}
-		r.Job = strings.Join(lines, "\n")
-		var verb struct{ Verb string }
-		if json.Unmarshal(m.Job, &verb) == nil {
-			r.Verb = verb.Verb
-		}
+	spec, err := jobs.Recorded(path)
+	if err != nil {
+		return
 	}
+	r.Verb, spec.Out = spec.Verb, ""
+	var job bytes.Buffer
+	if spec.Write(&job, ".") != nil { // the data are too large for it
+		job.Reset()
+		_ = json.Indent(&job, m.Job, "", "  ") // it is JSON: it was read
+		r.Apart = true
+	}
+	lines := strings.Split(job.String(), "\n")
+	for i := range lines {
+		lines[i] = ppx.Printable(lines[i])
+	}
+	r.Job = strings.TrimSpace(strings.Join(lines, "\n"))
 }

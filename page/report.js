@@ -153,8 +153,8 @@
       const fill = () => {
         const rows = p.draws[x].map((v, i) => [v, p.draws[y][i]]).filter(r => r[0] !== null && r[1] !== null);
         const marks = [];
-        const varies = k => rows.some(r => r[k] !== rows[0][k]);
-        if (rows.length > 2 && varies(0) && varies(1)) marks.push(Plot.density(rows, { x: r => r[0], y: r => r[1], fill: color(0), fillOpacity: 0.12, thresholds: 8 }));
+        const spread = k => new Set(rows.map(r => r[k])).size > 30; // of numbers of few kinds there is no density
+        if (rows.length > 2 && spread(0) && spread(1)) marks.push(Plot.density(rows, { x: r => r[0], y: r => r[1], fill: color(0), fillOpacity: 0.12, thresholds: 8 }));
         marks.push(Plot.dot(rows, { x: r => r[0], y: r => r[1], r: 1.6, fill: color(0), fillOpacity: 0.45, title: r => `${p.names[x]}: ${figure(r[0])}\n${p.names[y]}: ${figure(r[1])}`, tip: true }));
         if (p.truths[x] !== null) marks.push(Plot.ruleX([p.truths[x]], { stroke: truth }));
         if (p.truths[y] !== null) marks.push(Plot.ruleY([p.truths[y]], { stroke: truth }));
@@ -167,6 +167,11 @@
     },
     weights(box) {
       const marks = [Plot.ruleY([0])];
+      if (data.runs.length > 1) {
+        const p = $("p", undefined, { class: "legend" });
+        data.weights.forEach((line, i) => { if (line) { const s = $("span"); s.append($("i", undefined, { style: `background:${color(i)}` }), " " + data.runs[i]); p.append(s); } });
+        box.append(p);
+      }
       data.weights.forEach((line, i) => { if (line) marks.push(Plot.lineY(line, { x: q => q[0], y: q => q[1], stroke: color(i), strokeWidth: 2, title: q => `${percent(q[0])} of the draws have ${percent(q[1])} of the weight`, tip: true })); });
       box.append(Plot.plot({ width: Math.min(520, wide(box)), height: 280, marginLeft: 50, grid: true, x: { label: "share of the draws, largest weights first", labelAnchor: "center" }, y: { label: "share of the weight", domain: [0, 1] }, marks }));
     },

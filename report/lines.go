@@ -1,7 +1,6 @@
 package report
 
 import (
-	"errors"
 	"image/color"
 	"math"
 
@@ -27,16 +26,9 @@ type XY struct{ X, Y float64 }
 
 // Lines draws panels side by side; names are those of the lines that all have, in order.
 func Lines(path, title string, names []string, panels []Panel) error {
-	if len(panels) == 0 {
-		return errors.New("there is nothing to draw")
-	}
-	var plots []*plot.Plot
-	for i := range panels {
-		p, err := panel(&panels[i])
-		if err != nil {
-			return err
-		}
-		plots = append(plots, p)
+	plots, err := plotsOf(panels, panel)
+	if err != nil {
+		return err
 	}
 	var colors []color.RGBA
 	for i := range names {
@@ -51,7 +43,7 @@ var lineColors = []color.RGBA{blue, orange, green, {204, 121, 167, 255}, {86, 18
 func lineColor(i int) color.RGBA { return lineColors[i%len(lineColors)] }
 
 func panel(l *Panel) (*plot.Plot, error) {
-	p := newPlot("", shortened(l.X), shortened(l.Y))
+	p := newPlot("", l.X, l.Y)
 	p.Add(grid())
 	add := func(xys plotter.XYs, i int) error {
 		if len(xys) == 0 {

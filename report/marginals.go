@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -35,16 +36,11 @@ func Marginals(path, title string, labels []string, marginals []Marginal) error 
 	if len(marginals) == 0 {
 		return errors.New("there is no variable to draw")
 	}
-	var plots []*plot.Plot
-	truth := false
-	for i := range marginals {
-		truth = truth || !math.IsNaN(marginals[i].Truth)
-		p, err := marginal(&marginals[i])
-		if err != nil {
-			return err
-		}
-		plots = append(plots, p)
+	plots, err := plotsOf(marginals, marginal)
+	if err != nil {
+		return err
 	}
+	truth := slices.ContainsFunc(marginals, func(m Marginal) bool { return !math.IsNaN(m.Truth) })
 	names, colors := []string{}, []color.RGBA{}
 	for i, l := range labels {
 		names, colors = append(names, l), append(colors, runColors[i%len(runColors)])
@@ -53,6 +49,21 @@ func Marginals(path, title string, labels []string, marginals []Marginal) error 
 		names, colors = append(names, "truth"), append(colors, orange)
 	}
 	return tiles(path, title, names, colors, plots)
+}
+
+// plotsOf are the plots of several things; an error if there are none.
+func plotsOf[T any](list []T, draw func(*T) (*plot.Plot, error)) (plots []*plot.Plot, err error) {
+	if len(list) == 0 {
+		return nil, errors.New("there is nothing to draw")
+	}
+	for i := range list {
+		p, err := draw(&list[i])
+		if err != nil {
+			return nil, err
+		}
+		plots = append(plots, p)
+	}
+	return plots, nil
 }
 
 // tiles draws plots in rows, below a line with the title and what colours mean.

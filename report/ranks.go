@@ -1,7 +1,6 @@
 package report
 
 import (
-	"errors"
 	"image/color"
 	"math"
 
@@ -19,16 +18,9 @@ type Ranks struct {
 
 // RankHistograms draws histograms of ranks over the band of uniform ones.
 func RankHistograms(path, title string, list []Ranks) error {
-	if len(list) == 0 {
-		return errors.New("there is nothing to draw")
-	}
-	var plots []*plot.Plot
-	for i := range list {
-		p, err := ranks(&list[i])
-		if err != nil {
-			return err
-		}
-		plots = append(plots, p)
+	plots, err := plotsOf(list, ranks)
+	if err != nil {
+		return err
 	}
 	return tiles(path, title, []string{"data sets", "outside of the band", "99 % band of a right posterior"}, []color.RGBA{blue, orange, grey}, plots)
 }

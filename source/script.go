@@ -47,7 +47,7 @@ func (s *scripts) functions(path string) map[string]int {
 	}
 	out := map[string]int{"<module>": 1}
 	s.read[path] = out
-	if !s.fresh(path) {
+	if _, err := os.Stat(path); err != nil || !s.fresh(path) { // one of the folder's that is not there is in another
 		s.read[path] = nil
 		return nil
 	}

@@ -60,10 +60,11 @@ func Open(command []string, dir string, made time.Time) *Lines {
 	fresh := func(path string) bool {
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() {
+			l.Note = path + " is not there, so that source lines are not known: paths are taken from where ppx is run"
 			return false
 		}
 		if info.ModTime().After(made.Add(time.Second)) { // which is recorded in whole seconds
-			l.Note = path + " has changed since the run: lines are not shown"
+			l.Note = path + " has changed since the run: source lines are not shown"
 			return false
 		}
 		return true
@@ -75,6 +76,8 @@ func Open(command []string, dir string, made time.Time) *Lines {
 	if program = at(program); fresh(program) {
 		if p := openProgram(program); p != nil {
 			l.with = append(l.with, p)
+		} else {
+			l.Note = program + " has no debug information: compile it with -g to see source lines"
 		}
 	}
 	scripts := &scripts{fresh: fresh}
@@ -87,6 +90,7 @@ func Open(command []string, dir string, made time.Time) *Lines {
 		}
 	}
 	if len(scripts.dirs) > 0 {
+		l.Note = "" // the program is an interpreter
 		l.with = append(l.with, scripts)
 	}
 	return l

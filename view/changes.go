@@ -129,8 +129,8 @@ func NewChanges(a, b *Posterior, addresses []inspect.Change[inspect.Address], ty
 // moved is how far a variable has moved, in shift or spread: what one run lacks comes first.
 func (v *variableMoved) moved() float64 {
 	shift, ratio := math.Abs(float64(v.Shift)), math.Abs(math.Log(float64(v.Ratio)))
-	if math.IsNaN(float64(v.MeanA)) != math.IsNaN(float64(v.MeanB)) {
-		return math.Inf(1)
+	if math.IsNaN(float64(v.MeanA)) != math.IsNaN(float64(v.MeanB)) { // one run lacks it
+		return math.Abs(float64(v.PresentA - v.PresentB))
 	}
 	if math.IsNaN(shift) || math.IsInf(shift, 0) {
 		shift = 0

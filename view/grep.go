@@ -14,7 +14,8 @@ import (
 // Found is what "trace grep" prints.
 type Found struct {
 	Schema     int        `json:"schema"`
-	Statements uint64     `json:"statements"` // that were found
+	Statements uint64     `json:"statements"` // that were found, for each draw that has them
+	Distinct   uint64     `json:"distinct"`   // of these; a chain that stays where it is has the same ones again
 	Traces     uint64     `json:"traces"`     // that have one
 	Weight     Number     `json:"weight"`     // their share
 	Matches    []matchRow `json:"matches"`    // the first of them
@@ -39,7 +40,7 @@ type matchRow struct {
 
 // NewFound shows what was found.
 func NewFound(f *inspect.Found, damaged []string) *Found {
-	out := &Found{Schema, f.Statements, f.Traces, Number(f.Weight), []matchRow{}, append([]string{}, damaged...)}
+	out := &Found{Schema, f.Statements, f.Distinct, f.Traces, Number(f.Weight), []matchRow{}, append([]string{}, damaged...)}
 	for i := range f.Matches {
 		m := &f.Matches[i]
 		out.Matches = append(out.Matches, matchRow{m.Row, m.Draw, m.Index, inspect.ShortAddress(m.Address.Place), m.Address.Base, m.Instance, tracing.Role(m.Address.Op), kindName(m.Address.Kind),
@@ -65,8 +66,9 @@ func (x *Found) Text(w io.Writer) {
 		t.Add(fmt.Sprint(m.Row), fmt.Sprint(m.Index), m.Short, m.Role, text.Clip(m.Name, 24), Head(resultText(value), 40), Figure(float64(m.LogP)), Percent(float64(m.Weight)), text.Clip(m.Address, 64))
 	}
 	t.Print(w)
-	if more := x.Statements - uint64(len(x.Matches)); int64(more) > 0 {
-		fmt.Fprintf(w, "… and %s more (-n 0 lists all)\n", text.Thousands(more))
+	rest(w, len(x.Matches), int(x.Distinct))
+	if x.Distinct < x.Statements {
+		fmt.Fprintln(w, "draws that are the same as the one before are listed once, and counted")
 	}
 	fmt.Fprintf(w, "%s statements of %s traces, with %s of the weight\n", text.Thousands(x.Statements), text.Thousands(x.Traces), Percent(float64(x.Weight)))
 	unread(w, x.Damaged)

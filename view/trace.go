@@ -283,6 +283,14 @@ func LocatorOf(m *rundir.Manifest) Locator {
 	}
 }
 
+// SourceNote is why no source lines are known, "" if they are, or if there is no program to ask.
+func SourceNote(m *rundir.Manifest) string {
+	if len(m.Command) == 0 || ppx.CheckEndpoint(m.Command[0]) == nil { // it was running
+		return ""
+	}
+	return ppx.Printable(source.Open(m.Command, ".", m.Started).Note)
+}
+
 // Locate adds the lines that are known.
 func (x *Addresses) Locate(find Locator) {
 	for i := range x.Addresses {

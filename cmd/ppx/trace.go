@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,6 +201,9 @@ func newTraceAddresses() *cobra.Command {
 			}
 			x := view.NewAddresses(all, r.Damaged, v.num)
 			x.Locate(view.LocatorOf(r.Manifest))
+			if note := view.SourceNote(r.Manifest); note != "" && !v.json {
+				defer fmt.Fprintln(os.Stderr, "ppx: "+note)
+			}
 			return print(c, x, v.json)
 		},
 	}

@@ -36,7 +36,8 @@ type Match struct {
 // Found is what Grep has found.
 type Found struct {
 	Matches    []Match // the first ones
-	Statements uint64  // all of them, those of traces that share their statements with another included
+	Distinct   uint64  // all of them
+	Statements uint64  // those of traces that share their statements with another, as a chain's that stays, counted for each
 	Traces     uint64  // that have one
 	Weight     float64 // their share
 }
@@ -111,6 +112,7 @@ func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, 
 					continue
 				}
 				any = true
+				out.Distinct++
 				if out.Statements += shares; most > 0 && len(out.Matches) == most {
 					continue
 				}

@@ -148,7 +148,7 @@ type Address struct {
 	Weight    float64 // their share of the weight
 	Visits    uint64
 	Instances uint32  // most visits in one trace
-	Mean      float64 // of one-element values, unweighted; NaN without any
+	Mean      float64 // of one-element values, by the weights of their traces; NaN without any of weight
 	SD        float64
 
 	values, m2 float64
@@ -193,9 +193,12 @@ func (x *Run) Addresses(ctx context.Context) ([]Address, error) {
 						a.Names = append(a.Names, name)
 					}
 				}
-				if v := c.Value(s); len(v) == 1 {
-					k := float64(shares)
+				if v := c.Value(s); len(v) == 1 && weight > 0 {
+					k := weight
 					a.values += k
+					if a.values == k {
+						a.Mean = v[0]
+					}
 					d := v[0] - a.Mean
 					a.Mean += d * k / a.values
 					a.m2 += k * d * (v[0] - a.Mean)

@@ -106,9 +106,9 @@ func TestAddresses(t *testing.T) {
 		show := func(a inspect.Address) string {
 			return fmt.Sprint(a.Place, a.Base, a.Op, a.Names, a.Control, a.Traces, a.Visits, a.Instances, a.Mean, a.SD, math.Round(1e9*a.Weight)/1e9)
 		}
-		// 1, 2, 4, 9 have mean 4 and variance (9 + 4 + 0 + 25)/4.
+		// 1, 2, 4 with weight ¾ and 9 with ¼ have mean 7.5/2.5 and variance (¾ (4 + 1 + 1) + ¼ 36)/2.5.
 		for i, want := range []string{
-			fmt.Sprint(0, "loop", ppx.Sample, []string{"x", "y"}, true, 2, 4, 3, 4.0, math.Sqrt(9.5), 1.0),
+			fmt.Sprint(0, "loop", ppx.Sample, []string{"x", "y"}, true, 2, 4, 3, 3.0, math.Sqrt(5.4), 1.0),
 			fmt.Sprint(1, "image", ppx.Sample, []string{}, true, 1, 1, 1, nan, nan, 0.75),
 			fmt.Sprint(2, "branch", ppx.Sample, []string{"z"}, true, 1, 1, 1, -3.0, 0.0, 0.25),
 			fmt.Sprint(3, "branch", ppx.Tag, []string{"t"}, false, 1, 1, 1, nan, nan, 0.25),

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
+	"path/filepath"
 
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
@@ -81,8 +83,7 @@ func (r *Reader) Scan(ctx context.Context, want Want) iter.Seq2[*Columns, error]
 				return
 			}
 			if err != nil {
-				// Where not even the folder can be read there is no part that is the last.
-				if n += r.Manifest.PartSize; !yield(nil, err) || r.Manifest.PartSize == 0 || n >= r.Manifest.N {
+				if n += r.Manifest.PartSize; !yield(nil, err) || k >= r.lastPart() {
 					return
 				}
 				continue
@@ -92,6 +93,21 @@ func (r *Reader) Scan(ctx context.Context, want Want) iter.Seq2[*Columns, error]
 			}
 		}
 	}
+}
+
+// lastPart is the number of the last part that there is a file of; 0 where the folder cannot be read.
+func (r *Reader) lastPart() (last uint64) {
+	files, err := os.ReadDir(filepath.Join(r.Path, "draws"))
+	if err != nil {
+		return 0
+	}
+	for _, f := range files {
+		var k uint64
+		if n, err := fmt.Sscanf(f.Name(), "part-%d.parquet", &k); n == 1 && err == nil {
+			last = max(last, k)
+		}
+	}
+	return last
 }
 
 // columns reads a part.
