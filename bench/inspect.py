@@ -42,7 +42,7 @@ verbs = {"types": ["types", run], "addresses": ["addresses", run], "graph": ["gr
 print(f"== looking inside {int(traces):,} traces, {33 * int(traces):,} statements (CPU seconds, MiB; ratio: DuckDB's CPU over ours)")
 for name, sql in questions.items():
     ours, theirs = [], []
-    for _ in range(3):
+    for _ in range(2):
         ours.append(cost(ppx, "trace", *verbs[name], "--json"))
         theirs.append(cost(sys.executable, "-c", f"import duckdb; duckdb.sql({sql!r}).fetchall()"))
     a, b = min(ours), min(theirs)

@@ -340,6 +340,9 @@ func Functions() []string {
 	return out
 }
 
+// Uses are the variables that it needs, those that are texts too.
+func (e *Expression) Uses() []string { return e.Names }
+
 // Eval computes the expression; value gives a variable, !ok where it is absent. Then the expression is absent, too.
 // A condition is 1 or 0.
 func (e *Expression) Eval(value func(name string) (v float64, ok bool)) (v float64, ok bool) {

@@ -42,10 +42,36 @@ type Found struct {
 	Weight     float64 // their share
 }
 
+const shown = rundir.Addresses | rundir.Instances | rundir.Names | rundir.Controls | rundir.Values | rundir.LogPs
+
+// asks are the columns that a field needs; Instances stands for none: it is a small one.
+var asks = map[string]rundir.Want{"row": rundir.Instances, "draw": rundir.Instances, "index": rundir.Instances, "instance": rundir.Instances, "log_weight": rundir.Instances, "weight": rundir.Instances,
+	"control": rundir.Controls, "log_p": rundir.LogPs, "value": rundir.Values, "size": rundir.Values, "first": rundir.Values, "least": rundir.Values, "largest": rundir.Values,
+	"name": rundir.Names, "address": rundir.Addresses, "id": rundir.Addresses, "kind": rundir.Addresses, "role": rundir.Addresses}
+
+// needs are the columns that a condition needs: the others of a part are read only if it has a statement for which it is true.
+func needs(condition Condition) (want rundir.Want) {
+	u, ok := condition.(interface{ Uses() []string })
+	if !ok {
+		return shown
+	}
+	for _, name := range u.Uses() {
+		w, known := asks[name]
+		if !known {
+			return shown
+		}
+		want |= w
+	}
+	if want == 0 {
+		want = rundir.Instances
+	}
+	return want
+}
+
 // Grep looks for statements, and returns the first most of them; 0: all.
 func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, error) {
 	out := &Found{}
-	for c, err := range x.scan(ctx, rundir.Addresses|rundir.Instances|rundir.Names|rundir.Controls|rundir.Values|rundir.LogPs) {
+	for c, err := range x.scan(ctx, needs(condition)) {
 		if err != nil {
 			return nil, err
 		}
@@ -88,10 +114,11 @@ func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, 
 			return v[0], true
 		}
 		text := func(field string) string {
+			if field == "name" {
+				return c.Name(s)
+			}
 			a := &list[c.Address[s]]
 			switch field {
-			case "name":
-				return c.Name(s)
 			case "address":
 				return a.Base
 			case "id":
@@ -116,6 +143,13 @@ func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, 
 				if out.Statements += shares; most > 0 && len(out.Matches) == most {
 					continue
 				}
+				if err := c.More(shown); err != nil {
+					if e := x.note(err); e != nil {
+						return nil, e
+					}
+					continue // it is counted, and cannot be shown
+				}
+				list = x.Reader.Addresses()
 				out.Matches = append(out.Matches, Match{Row: c.First + uint64(d), Draw: uint64(c.Draw[d]), Index: s - from, Address: Address{Address: list[c.Address[s]], Place: c.Address[s]},
 					Instance: uint32(c.Instance[s]), Name: c.Name(s), Control: c.Control[s], Value: slices.Clone(c.Value(s)), LogP: c.LogP[s], Weight: x.share(weight)})
 			}

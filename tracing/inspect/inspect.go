@@ -83,9 +83,7 @@ func (x *Run) scan(ctx context.Context, want rundir.Want) iter.Seq2[*rundir.Colu
 		for c, err := range x.Scan(ctx, want) {
 			if errors.Is(err, rundir.ErrDamaged) {
 				damage = err
-				if text := err.Error(); !slices.Contains(x.Damaged, text) {
-					x.Damaged = append(x.Damaged, text)
-				}
+				_ = x.note(err) // which it is
 				continue
 			}
 			if err == nil && x.shares != nil { // of a run that is being written there may be more by now
@@ -101,6 +99,17 @@ func (x *Run) scan(ctx context.Context, want rundir.Want) iter.Seq2[*rundir.Colu
 			yield(nil, damage)
 		}
 	}
+}
+
+// note takes what cannot be read of a part, and gives back what is another error.
+func (x *Run) note(err error) error {
+	if !errors.Is(err, rundir.ErrDamaged) {
+		return err
+	}
+	if text := err.Error(); !slices.Contains(x.Damaged, text) {
+		x.Damaged = append(x.Damaged, text)
+	}
+	return nil
 }
 
 // draw is what is known of a draw: the weight, relative to the largest, and the number of all that have its statements.
@@ -237,11 +246,10 @@ type Type struct {
 func (x *Run) Types(ctx context.Context) ([]Type, error) {
 	at := map[int64]int{}
 	var out []Type
-	for c, err := range x.scan(ctx, rundir.Addresses|rundir.Controls) {
+	for c, err := range x.scan(ctx, 0) {
 		if err != nil {
 			return nil, err
 		}
-		list := x.Reader.Addresses()
 		for d := range c.Draw {
 			weight, shares := x.draw(c, d)
 			if c.Status[d] != tracing.OK || shares == 0 {
@@ -255,6 +263,15 @@ func (x *Run) Types(ctx context.Context) ([]Type, error) {
 				if m := x.Manifest; m.Chains != nil || m.Particles != nil { // whose draws have no numbers of their own
 					t.First = c.First + uint64(d)
 				}
+				if err := c.More(rundir.Addresses | rundir.Controls); err != nil {
+					if e := x.note(err); e != nil {
+						return nil, e
+					}
+					out = append(out, t)
+					out[k].Traces, out[k].Weight = shares, weight
+					continue
+				}
+				list := x.Reader.Addresses()
 				from, to := c.Sites(d)
 				for s := from; s < to; s++ {
 					if c.Control[s] && list[c.Address[s]].Op == ppx.Sample {

@@ -45,6 +45,28 @@ type Columns struct {
 	name, value, values *column
 	starts              []int
 	own                 []int64 // statements
+
+	reader *Reader
+	part   uint64
+	have   Want
+}
+
+// More reads further columns of the part: those that are needed only where others have shown something. Errors: ErrDamaged.
+func (c *Columns) More(want Want) (err error) {
+	if want &^= c.have; want == 0 {
+		return nil
+	}
+	defer damage(partName(c.reader.Path, "sites", c.part), &err)
+	rows, total := make([]int64, len(c.own)), int64(0)
+	for i, n := range c.own {
+		rows[i] = int64(c.First) + int64(i)
+		total += n
+	}
+	if err := c.reader.siteColumns(c, c.part, want, rows, total); err != nil {
+		return err
+	}
+	c.have |= want
+	return nil
 }
 
 // Sites are the places [from, to) of a draw's statements; none if it shares another's.
@@ -124,7 +146,7 @@ func (r *Reader) columns(k uint64, want Want) (c *Columns, err error) {
 		"trace_type": &kind, "length": &length}); err != nil {
 		return nil, err
 	}
-	c = &Columns{Draw: draw.ints, LogWeight: lw.doubles, LogWeightRest: rest.doubles, Type: kind.ints, Length: length.ints}
+	c = &Columns{reader: r, part: k, have: want, Draw: draw.ints, LogWeight: lw.doubles, LogWeightRest: rest.doubles, Type: kind.ints, Length: length.ints}
 	c.own = make([]int64, n)
 	total := int64(0)
 	for i := range n {
