@@ -68,9 +68,20 @@ func needs(condition Condition) (want rundir.Want) {
 	return want
 }
 
+// filter is what must hold for a condition to be true, as far as it can be told without evaluating it.
+func filter(condition Condition) func(number func(field string) (float64, bool), text func(field string) string) bool {
+	if f, ok := condition.(interface {
+		Filter() func(func(string) (float64, bool), func(string) string) bool
+	}); ok {
+		return f.Filter()
+	}
+	return func(func(string) (float64, bool), func(string) string) bool { return true }
+}
+
 // Grep looks for statements, and returns the first most of them; 0: all.
 func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, error) {
 	out := &Found{}
+	holds := filter(condition)
 	for c, err := range x.scan(ctx, needs(condition)) {
 		if err != nil {
 			return nil, err
@@ -135,6 +146,9 @@ func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, 
 			from, to = c.Sites(d)
 			any := false
 			for s = from; s < to; s++ {
+				if !holds(number, text) {
+					continue
+				}
 				if v, ok := condition.EvalTexts(number, text); !ok || v == 0 || v != v {
 					continue
 				}
