@@ -29,6 +29,8 @@ type made struct {
 	at    time.Time
 	cost  time.Duration
 	bytes int
+
+	before *made // that serves until this one is done; it is, without an error
 }
 
 const (
@@ -50,6 +52,9 @@ func (c *cache) get(ctx context.Context, key, state string, live bool, build fun
 	}
 	if m == nil {
 		m = &made{done: make(chan struct{}), state: state, live: live}
+		if old := c.made[key]; old != nil && live && old.live { // of a run that goes on, who looks has the one before until the next is there
+			m.before = old
+		}
 		if old := c.made[key]; old == nil {
 			c.order = append(c.order, key)
 		} else {
@@ -65,7 +70,15 @@ func (c *cache) get(ctx context.Context, key, state string, live bool, build fun
 		}
 		go c.build(key, m, build)
 	}
+	before := m.before
 	c.mu.Unlock()
+	if before != nil {
+		select {
+		case <-m.done:
+		default:
+			return before.value, before.err
+		}
+	}
 	select {
 	case <-m.done:
 		return m.value, m.err
@@ -93,6 +106,7 @@ func (c *cache) build(key string, m *made, build func(context.Context) (any, err
 	<-c.slots
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	m.before = nil
 	m.value, m.err, m.at, m.cost = value, err, time.Now(), time.Since(start)
 	switch b := value.(type) {
 	case []byte:

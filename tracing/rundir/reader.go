@@ -141,7 +141,11 @@ func (r *Reader) Addresses() []tracing.Address {
 func (r *Reader) All(ctx context.Context) iter.Seq2[*tracing.Trace, error] {
 	return func(yield func(*tracing.Trace, error) bool) {
 		n, next := uint64(0), int64(r.Manifest.First)
-		for k := uint64(0); ; k++ {
+		last := uint64(math.MaxUint64)
+		if r.Manifest.State == Running { // what is written meanwhile might never come to an end
+			last = r.lastPart()
+		}
+		for k := uint64(0); k <= last; k++ {
 			traces, err := r.Part(k)
 			if errors.Is(err, fs.ErrNotExist) {
 				if err := r.whole(n); err != nil {
