@@ -92,7 +92,7 @@ def beside():
         at = time.monotonic()
         while not over.is_set():
             runs = json.loads(ask("/api/v1/runs"))["runs"]
-            for r in runs[:1]:
+            for r in [r for r in runs if r["state"] == "running"][:1]:
                 try:
                     ask("/api/v1/runs/" + urllib.parse.quote(r["id"], safe=""))
                 except urllib.error.HTTPError:
