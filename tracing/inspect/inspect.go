@@ -246,6 +246,8 @@ type Type struct {
 func (x *Run) Types(ctx context.Context) ([]Type, error) {
 	at := map[int64]int{}
 	var out []Type
+	var damage error // of statements, of which none could be read
+	read := false
 	for c, err := range x.scan(ctx, 0) {
 		if err != nil {
 			return nil, err
@@ -267,10 +269,12 @@ func (x *Run) Types(ctx context.Context) ([]Type, error) {
 					if e := x.note(err); e != nil {
 						return nil, e
 					}
+					damage = err
 					out = append(out, t)
 					out[k].Traces, out[k].Weight = shares, weight
 					continue
 				}
+				read = true
 				list := x.Reader.Addresses()
 				from, to := c.Sites(d)
 				for s := from; s < to; s++ {
@@ -283,6 +287,9 @@ func (x *Run) Types(ctx context.Context) ([]Type, error) {
 			out[k].Traces += shares
 			out[k].Weight += weight
 		}
+	}
+	if damage != nil && !read {
+		return nil, damage
 	}
 	for k := range out {
 		out[k].Weight = x.share(out[k].Weight)
