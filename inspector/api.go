@@ -1,6 +1,7 @@
 package inspector
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -52,13 +53,13 @@ func (s *Server) routes() []route {
 			}
 			return send(w, list)
 		}},
-		{"GET", "/api/v1/runs/{id}", s.viewOf("summary", func(ctx context.Context, path string, _ *http.Request) (any, error) {
-			out, err := jobs.Summarise(ctx, path, false)
+		{"GET", "/api/v1/runs/{id}", func(w http.ResponseWriter, r *http.Request) error {
+			x, err := s.result(r)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			return view.NewPosterior(out), nil
-		})},
+			return send(w, x.summary)
+		}},
 		{"GET", "/api/v1/runs/{id}/manifest", s.viewOf("manifest", func(_ context.Context, path string, _ *http.Request) (any, error) { return rundir.ReadManifest(path) })},
 		{"GET", "/api/v1/runs/{id}/charts", s.viewOf("charts", func(ctx context.Context, path string, _ *http.Request) (any, error) {
 			return page.NewCharts(ctx, []string{path}, page.Options{})
@@ -69,7 +70,8 @@ func (s *Server) routes() []route {
 				return nil, err
 			}
 			v := view.NewAddresses(list, x.Damaged, number(r, "n", 0))
-			v.Locate(view.LocatorOf(x.Manifest))
+			find, _ := view.LocatorOf(x.Manifest)
+			v.Locate(find)
 			return v, nil
 		})},
 		{"GET", "/api/v1/runs/{id}/types", s.inside("types", func(ctx context.Context, x *inspect.Run, r *http.Request) (any, error) {
@@ -83,7 +85,8 @@ func (s *Server) routes() []route {
 				return nil, err
 			}
 			v := view.NewGraph(r.PathValue("id"), kind, g, x.Damaged)
-			v.Locate(view.LocatorOf(x.Manifest))
+			find, _ := view.LocatorOf(x.Manifest)
+			v.Locate(find)
 			return v, nil
 		})},
 		{"GET", "/api/v1/runs/{id}/grep", s.inside("grep", func(ctx context.Context, x *inspect.Run, r *http.Request) (any, error) {
@@ -98,7 +101,8 @@ func (s *Server) routes() []route {
 				return nil, err
 			}
 			v := view.NewTrace(t, places)
-			v.Locate(view.LocatorOf(reader.Manifest))
+			find, _ := view.LocatorOf(reader.Manifest)
+			v.Locate(find)
 			return v, nil
 		})},
 		{"GET", "/api/v1/compare", func(w http.ResponseWriter, r *http.Request) error {
@@ -176,6 +180,41 @@ func (s *Server) made(r *http.Request, what string, build func(ctx context.Conte
 	state, live := stateOf(path)
 	key := strings.Join([]string{what, id, r.PathValue("row"), r.URL.Query().Encode()}, "\x00")
 	return s.cache.get(r.Context(), key, state, live, func(ctx context.Context) (any, error) { return build(ctx, path, r) })
+}
+
+// result is what a run has come to, in all the forms in which it is asked for while it goes on. It is read by several at a time, and does not change.
+type result struct {
+	summary json.RawMessage // view.Posterior
+	live    []byte          // page.Live
+	event   Event           // but for what the manifest says
+}
+
+func (s *Server) result(r *http.Request) (*result, error) {
+	id := r.PathValue("id")
+	path, err := s.find(id)
+	if err != nil {
+		return nil, err
+	}
+	state, live := stateOf(path)
+	v, err := s.cache.get(r.Context(), "result\x00"+id, state, live, func(ctx context.Context) (any, error) {
+		out, err := jobs.Summarise(ctx, path, false)
+		if err != nil {
+			return nil, err
+		}
+		p := view.NewPosterior(out)
+		x := &result{event: Event{Run: Run{Traces: p.Traces, Failed: p.Failed}, Verdict: string(p.Trust.Verdict), ESS: p.ESS}}
+		if x.summary, err = json.Marshal(p); err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		err = page.Live(&b, p)
+		x.live = b.Bytes()
+		return x, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*result), nil
 }
 
 // viewOf answers with a view.
@@ -321,19 +360,13 @@ func (s *Server) tensor(w http.ResponseWriter, r *http.Request) error {
 			return nil, fmt.Errorf("%w: it has no such statement", errUnknown)
 		}
 		value := t.Value(i)
-		var shape []int
-		for _, d := range value.Shape {
-			if d != 1 {
-				shape = append(shape, int(d))
-			}
-		}
 		dir, err := os.MkdirTemp("", "ppx-tensor-")
 		if err != nil {
 			return nil, err
 		}
 		defer os.RemoveAll(dir)
 		file := filepath.Join(dir, "tensor.png")
-		if err := report.Tensor(file, "", value.Data, shape); err != nil {
+		if err := report.Tensor(file, "", value.Data, report.Squeezed(value.Shape)); err != nil {
 			return nil, bad{err}
 		}
 		return os.ReadFile(file)
@@ -344,15 +377,4 @@ func (s *Server) tensor(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "image/png")
 	_, err = w.Write(v.([]byte))
 	return err
-}
-
-// Described is what openapi.json describes of the routes: methods and paths below /api/v1.
-func Described() (out []string) {
-	s := &Server{jobs: &submitted{}}
-	for _, r := range s.routes() {
-		if strings.HasPrefix(r.path, "/api/v1/") {
-			out = append(out, r.method+" "+r.path)
-		}
-	}
-	return out
 }

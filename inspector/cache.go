@@ -113,6 +113,8 @@ func (c *cache) build(key string, m *made, build func(context.Context) (any, err
 		m.bytes = len(b)
 	case json.RawMessage:
 		m.bytes = len(b)
+	case *result:
+		m.bytes = len(b.summary) + len(b.live)
 	}
 	if c.made[key] == m {
 		c.bytes += m.bytes

@@ -2,7 +2,6 @@ package inspector
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,7 +69,7 @@ func (j *submitted) submit(w http.ResponseWriter, r *http.Request) error {
 		return bad{err}
 	}
 	dir := j.server.dir
-	spec, err := jobs.Decode(b, dir, func(s *jobs.Spec) error { return j.check(s, dir) })
+	spec, err := jobs.Decode(b, dir, j.check)
 	if err != nil {
 		return err
 	}
@@ -91,7 +90,8 @@ func (j *submitted) submit(w http.ResponseWriter, r *http.Request) error {
 }
 
 // check refuses what was not allowed.
-func (j *submitted) check(spec *jobs.Spec, dir string) error {
+func (j *submitted) check(spec *jobs.Spec) error {
+	dir := j.server.dir
 	allowed := func(words ...string) bool {
 		return len(words) > 0 && slices.ContainsFunc(j.server.o.Allow, func(a string) bool { return slices.Equal(strings.Fields(a), words) })
 	}
@@ -285,16 +285,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		if state != last {
 			last = state
 			e := Event{Run: describe(id, path)}
-			v, err := s.cache.get(r.Context(), "event\x00"+id, state, live, func(ctx context.Context) (any, error) {
-				o, err := jobs.Summarise(ctx, path, false)
-				if err != nil {
-					return nil, err
-				}
-				return view.NewPosterior(o), nil
-			})
-			if p, ok := v.(*view.Posterior); ok && err == nil {
-				e.Verdict, e.ESS, e.Traces, e.Failed = string(p.Trust.Verdict), p.ESS, p.Traces, p.Failed
-			} // else there is nothing to read yet
+			if x, err := s.result(r); err == nil { // else there is nothing to read yet
+				e.Verdict, e.ESS, e.Traces, e.Failed = x.event.Verdict, x.event.ESS, x.event.Traces, x.event.Failed
+			}
 			b, err := json.Marshal(e)
 			if err != nil {
 				return err

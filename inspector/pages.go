@@ -140,13 +140,15 @@ func kept(w http.ResponseWriter, page []byte) error {
 // runPage is the report on a run; with ?part=live only what changes while it goes on.
 func (s *Server) runPage(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
-	live := r.URL.Query().Get("part") == "live"
+	if r.URL.Query().Get("part") == "live" {
+		x, err := s.result(r)
+		if err != nil {
+			return err
+		}
+		return kept(w, x.live)
+	}
 	v, err := s.made(r, "page", func(ctx context.Context, path string, _ *http.Request) (any, error) {
 		var b bytes.Buffer
-		if live {
-			err := page.Live(ctx, &b, path)
-			return b.Bytes(), err
-		}
 		m, err := rundir.ReadManifest(path)
 		if err != nil {
 			return nil, err
@@ -248,7 +250,8 @@ func (s *Server) tracePage(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
-		return timeline(id, t, places, view.LocatorOf(reader.Manifest)), nil
+		find, _ := view.LocatorOf(reader.Manifest)
+		return timeline(id, t, places, find), nil
 	})
 	if err != nil {
 		return err

@@ -88,10 +88,20 @@ type source struct {
 	*view.Posterior
 	manifest *rundir.Manifest
 	inside   *inspect.Run
-	lorenz   []report.XY // nil: all weights are equal
+	lorenz   []report.XY      // nil: all weights are equal
+	values   []inspect.Values // of the variables that pairs are drawn of, those that were asked for first
+	locator  view.Locator
 }
 
-// variables are the first that can be drawn in all of the runs.
+// find tells the lines of addresses; the simulator's debug information is opened once, where it is needed.
+func (s *source) find() view.Locator {
+	if s.locator == nil {
+		s.locator, _ = view.LocatorOf(s.manifest)
+	}
+	return s.locator
+}
+
+// variablesOf are the first that can be drawn in all of the runs.
 func variablesOf(runs []*source, most int) (names []string) {
 next:
 	for _, v := range runs[0].Sum.Variables() {
@@ -229,6 +239,7 @@ func drawsOf(ctx context.Context, r *source, names []string, truths map[string]f
 	if err != nil {
 		return nil, unknown(err)
 	}
+	r.values = values
 	out := &ChartDraws{}
 	most := 0
 	for _, v := range values {

@@ -193,17 +193,20 @@ func drawLadder(out, title string, p *rundir.Particles) error {
 
 // Weights draws what share of all weight the largest ones have, one line for each run. Errors: rundir's.
 func Weights(ctx context.Context, out string, runs []*view.Posterior) error {
-	p := report.Panel{X: "share of draws", Y: "share of the weight", Level: math.NaN(), Least: 0, Most: 1.02}
+	var lines [][]report.XY
 	var names []string
 	for _, r := range runs {
 		x, err := inspect.Open(ctx, r.Run)
 		if err != nil {
 			return err
 		}
-		names = append(names, legend(r, len(runs) == 1))
-		p.Lines = append(p.Lines, lorenz(x))
+		names, lines = append(names, legend(r, len(runs) == 1)), append(lines, lorenz(x))
 	}
-	return report.Lines(out, "weights of "+ppx.Printable(runs[0].Model), names, []report.Panel{p})
+	return drawWeights(out, "weights of "+ppx.Printable(runs[0].Model), names, lines)
+}
+
+func drawWeights(out, title string, names []string, lines [][]report.XY) error {
+	return report.Lines(out, title, names, []report.Panel{{X: "share of draws", Y: "share of the weight", Lines: lines, Level: math.NaN(), Most: 1.02}})
 }
 
 // lorenz is the share of the weight by the share of the draws that have it, from the largest on, in a few hundred points.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -150,7 +149,7 @@ func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 	if x.Data, err = newCharts(ctx, runs, vars, o.Truths, predicted); err != nil {
 		return err
 	}
-	if x.Figures, err = figures(ctx, x.Data, runs, vars, o.Truths, predicted); err != nil {
+	if x.Figures, err = figures(x.Data, runs, vars, o.Truths, predicted); err != nil {
 		return err
 	}
 	if x.Graph, x.GraphOf, err = graphOf(ctx, runs[0]); err != nil {
@@ -164,13 +163,9 @@ func Report(ctx context.Context, w io.Writer, paths []string, o Options) error {
 	return err
 }
 
-// Live writes what of a run's page changes while the run goes on: the verdict and the table. Errors: rundir's, the writer's.
-func Live(ctx context.Context, w io.Writer, path string) error {
-	out, err := jobs.Summarise(ctx, path, false)
-	if err != nil {
-		return err
-	}
-	r := said(view.NewPosterior(out))
+// Live writes what of a run's page changes while the run goes on: the verdict and the table. Errors: the writer's.
+func Live(w io.Writer, p *view.Posterior) error {
+	r := said(p)
 	r.ID = "table0"
 	return reportTemplate.ExecuteTemplate(w, "live", &shown{Runs: []run{*r}})
 }
@@ -196,7 +191,7 @@ func open(ctx context.Context, path string) (*source, error) {
 func about(ctx context.Context, s *source) (*run, error) {
 	r := said(s.Posterior)
 	var err error
-	if r.Inside, err = inside(ctx, s.inside); err != nil {
+	if r.Inside, err = inside(ctx, s.inside, s.find()); err != nil {
 		return nil, err
 	}
 	r.again(s.Run, s.manifest)
@@ -237,7 +232,7 @@ func common(results []*view.Posterior) (out []string) {
 }
 
 // figures are the pictures of a page.
-func figures(ctx context.Context, c *Charts, runs []*source, vars []string, truths map[string]float64, predicted *judge.Predictive) (out []figure, err error) {
+func figures(c *Charts, runs []*source, vars []string, truths map[string]float64, predicted *judge.Predictive) (out []figure, err error) {
 	dir, err := os.MkdirTemp("", "ppx-report-")
 	if err != nil {
 		return nil, err
@@ -269,27 +264,23 @@ func figures(ctx context.Context, c *Charts, runs []*source, vars []string, trut
 	}
 	if pairs := vars[:min(len(vars), 4)]; len(pairs) > 1 && c.Pairs != nil {
 		add(figure{Chart: "pairs", Title: "How they lie together", Caption: "Darker is more probable" + map[bool]string{true: "; lines are truths"}[len(truths) > 0] + "." + of(runs[0])}, func() error {
-			values, err := runs[0].inside.Values(ctx, pairs, 0)
-			if err != nil {
-				return unknown(err)
-			}
 			ms, err := marginals(results[:1], pairs, truths)
 			if err != nil {
 				return err
 			}
-			return report.Corner(path, "", ms, planes(values))
+			return report.Corner(path, "", ms, planes(runs[0].values[:len(pairs)]))
 		})
 	}
-	weighted := report.Panel{X: "share of draws", Y: "share of the weight", Level: math.NaN(), Most: 1.02}
+	var lines [][]report.XY
 	var names []string
 	for i, r := range runs {
 		if r.lorenz != nil {
-			weighted.Lines, names = append(weighted.Lines, r.lorenz), append(names, c.Runs[i])
+			lines, names = append(lines, r.lorenz), append(names, c.Runs[i])
 		}
 	}
 	if len(names) > 0 {
 		add(figure{Chart: "weights", Title: "Weights", Caption: "How much of the weight few draws have, the largest weights first: a line that rises at once rests on hardly any. Chains have no weights."}, func() error {
-			return report.Lines(path, "", names, []report.Panel{weighted})
+			return drawWeights(path, "", names, lines)
 		})
 	}
 	if len(c.Chains) > 0 {
@@ -331,7 +322,7 @@ func graphOf(ctx context.Context, s *source) (svg template.HTML, caption string,
 		return "", "", nil
 	}
 	seen := view.NewGraph(s.Run, "", g, s.inside.Damaged)
-	seen.Locate(view.LocatorOf(s.manifest))
+	seen.Locate(s.find())
 	x := Graph(seen)
 	caption, x.Caption = x.Caption, ""
 	var b strings.Builder
@@ -396,7 +387,7 @@ func (t *table) add(cells ...string) {
 }
 
 // inside is what the traces did: the way of particles or chains, addresses and trace types.
-func inside(ctx context.Context, r *inspect.Run) (out []table, err error) {
+func inside(ctx context.Context, r *inspect.Run, find view.Locator) (out []table, err error) {
 	m := r.Manifest
 	if p := m.Particles; p != nil {
 		t := headed("Ladder", ">rung", ">β", ">ESS", ">islands resampled", ">moves", ">moved", ">ancestors left")
@@ -426,7 +417,7 @@ func inside(ctx context.Context, r *inspect.Run) (out []table, err error) {
 		return nil, err
 	}
 	a := view.NewAddresses(addresses, r.Damaged, mostInside)
-	a.Locate(view.LocatorOf(r.Manifest))
+	a.Locate(find)
 	t := headed("Where draws are made: "+text.Count(len(addresses), "address", "addresses"), "", "role", "kind", "names", ">weight", ">visits", ">most in one", "source", "address")
 	for _, x := range a.Addresses {
 		t.add(x.Short, x.Role, x.Kind, text.Clip(strings.Join(x.Names, " "), 40), view.Percent(float64(x.Weight)), text.Thousands(x.Visits), fmt.Sprint(x.Instances), x.Source, ppx.Printable(x.Address))

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -126,9 +127,13 @@ func (g *Graph) layout() (*placed, error) {
 
 // textWidth is about how wide a text is in a font like Helvetica.
 func textWidth(s string, size float64) float64 {
-	style := text.Style{Font: sans, Handler: text.Plain{Fonts: newPlot("", "", "").Title.TextStyle.Handler.Cache()}}
+	return float64(plainText(size).Width(s)) * 1.04
+}
+
+func plainText(size float64) text.Style {
+	style := text.Style{Font: sans, Handler: text.Plain{Fonts: font.DefaultCache}}
 	style.Font.Size = vg.Length(size)
-	return float64(style.Width(s)) * 1.04
+	return style
 }
 
 // curve is the way of an edge: its first point, and three control points for each piece that follows.
@@ -284,9 +289,8 @@ func (p *placed) draw(c draw.Canvas) {
 		return vg.Point{X: vg.Length(q.X), Y: vg.Length(p.height - q.Y)}
 	}
 	say := func(x, y, size float64, align text.XAlignment, ink color.Color, s string) {
-		style := newPlot("", "", "").Title.TextStyle
-		style.XAlign, style.YAlign, style.Color, style.Font.Size = align, text.YBottom, ink, vg.Length(size)
-		style.Handler = text.Plain{Fonts: style.Handler.Cache()}
+		style := plainText(size)
+		style.XAlign, style.YAlign, style.Color = align, text.YBottom, ink
 		c.FillText(style, pt(layered.Point{X: x, Y: y}), s)
 	}
 	box := func(b layered.Node, round float64, l look) {

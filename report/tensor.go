@@ -14,6 +14,16 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
+// Squeezed is a shape without the dimensions that have one element.
+func Squeezed(shape []int32) (out []int) {
+	for _, d := range shape {
+		if d != 1 {
+			out = append(out, int(d))
+		}
+	}
+	return out
+}
+
 // Tensor draws the numbers of a tensor: of a vector its values, of a matrix an image, of a volume its three
 // projections (sums along each axis).
 func Tensor(path, title string, data []float64, shape []int) error {

@@ -272,23 +272,19 @@ type addressRow struct {
 // Locator tells the file and line of an address, "" if it is not known.
 type Locator func(base string) string
 
-// LocatorOf finds lines in the code of a run's simulator, as far as it is there and has not changed since.
-func LocatorOf(m *rundir.Manifest) Locator {
+// LocatorOf finds lines in the code of a run's simulator, as far as it is there and has not changed since; note is why none are known, "" if they are, or if there is no
+// program to ask.
+func LocatorOf(m *rundir.Manifest) (find Locator, note string) {
 	lines := source.Open(m.Command, ".", m.Started)
+	if len(m.Command) > 0 && ppx.CheckEndpoint(m.Command[0]) != nil { // else it was running
+		note = ppx.Printable(lines.Note)
+	}
 	return func(base string) string {
 		if p, ok := lines.Of(base); ok {
 			return ppx.Printable(p.String())
 		}
 		return ""
-	}
-}
-
-// SourceNote is why no source lines are known, "" if they are, or if there is no program to ask.
-func SourceNote(m *rundir.Manifest) string {
-	if len(m.Command) == 0 || ppx.CheckEndpoint(m.Command[0]) == nil { // it was running
-		return ""
-	}
-	return ppx.Printable(source.Open(m.Command, ".", m.Started).Note)
+	}, note
 }
 
 // Locate adds the lines that are known.

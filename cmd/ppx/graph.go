@@ -50,7 +50,8 @@ picture has an address for a node (blue: controlled, grey: not, orange: observed
 				return err
 			}
 			x := view.NewGraph(args[0], o.Type, g, r.Damaged)
-			x.Locate(view.LocatorOf(r.Manifest))
+			find, _ := view.LocatorOf(r.Manifest)
+			x.Locate(find)
 			if out == "" {
 				return print(c, x, v.json)
 			}

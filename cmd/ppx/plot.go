@@ -142,13 +142,7 @@ func newPlotTensor() *cobra.Command {
 					continue
 				}
 				v := t.Value(i)
-				var shape []int
-				for _, d := range v.Shape {
-					if d != 1 {
-						shape = append(shape, int(d))
-					}
-				}
-				if err := report.Tensor(out, fmt.Sprintf("%s of draw %s", ppx.Printable(name), args[1]), v.Data, shape); err != nil {
+				if err := report.Tensor(out, fmt.Sprintf("%s of draw %s", ppx.Printable(name), args[1]), v.Data, report.Squeezed(v.Shape)); err != nil {
 					return usageError{err}
 				}
 				return nil

@@ -150,7 +150,8 @@ func newTraceShow() *cobra.Command {
 				return err
 			}
 			x := view.NewTrace(t, inspect.Places(r))
-			x.Locate(view.LocatorOf(r.Manifest))
+			find, _ := view.LocatorOf(r.Manifest)
+			x.Locate(find)
 			if v.json {
 				return view.JSON(c.OutOrStdout(), x)
 			}
@@ -200,8 +201,9 @@ func newTraceAddresses() *cobra.Command {
 				return err
 			}
 			x := view.NewAddresses(all, r.Damaged, v.num)
-			x.Locate(view.LocatorOf(r.Manifest))
-			if note := view.SourceNote(r.Manifest); note != "" && !v.json {
+			find, note := view.LocatorOf(r.Manifest)
+			x.Locate(find)
+			if note != "" && !v.json {
 				defer fmt.Fprintln(os.Stderr, "ppx: "+note)
 			}
 			return print(c, x, v.json)
