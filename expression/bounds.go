@@ -73,22 +73,19 @@ func (e *Expression) Bounds() (out []Bound) {
 	return out
 }
 
-// Filter tells whether values are within the Bounds.
-func (e *Expression) Filter() func(value func(name string) (v float64, ok bool), text func(name string) string) bool {
-	bounds := e.Bounds()
-	return func(value func(name string) (float64, bool), text func(name string) string) bool {
-		for i := range bounds {
-			b := &bounds[i]
-			if b.IsText {
-				if text(b.Name) != b.Text {
-					return false
-				}
-			} else if v, ok := value(b.Name); !ok || !b.Holds(v) {
+// Within tells whether values are within bounds.
+func Within(bounds []Bound, value func(name string) (v float64, ok bool), text func(name string) string) bool {
+	for i := range bounds {
+		b := &bounds[i]
+		if b.IsText {
+			if text(b.Name) != b.Text {
 				return false
 			}
+		} else if v, ok := value(b.Name); !ok || !b.Holds(v) {
+			return false
 		}
-		return true
 	}
+	return true
 }
 
 // name is that of the variable that a node is, "" if it is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/ppx-engine/ppx-engine/expression"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -68,20 +69,40 @@ func needs(condition Condition) (want rundir.Want) {
 	return want
 }
 
-// filter is what must hold for a condition to be true, as far as it can be told without evaluating it.
-func filter(condition Condition) func(number func(field string) (float64, bool), text func(field string) string) bool {
-	if f, ok := condition.(interface {
-		Filter() func(func(string) (float64, bool), func(string) string) bool
-	}); ok {
-		return f.Filter()
+// filter is what must hold for a condition to be true, as far as it can be told without evaluating it: of values, which are the most asked for, and of other fields.
+func filter(condition Condition) (values, others []expression.Bound) {
+	c, ok := condition.(interface{ Bounds() []expression.Bound })
+	if !ok {
+		return nil, nil
 	}
-	return func(func(string) (float64, bool), func(string) string) bool { return true }
+	for _, b := range c.Bounds() {
+		if b.Name == "value" {
+			values = append(values, b)
+		} else {
+			others = append(others, b)
+		}
+	}
+	return values, others
+}
+
+// within tells whether a statement's value is within bounds.
+func within(c *rundir.Columns, s int, bounds []expression.Bound) bool {
+	v, ok := c.One(s)
+	if !ok {
+		return false
+	}
+	for i := range bounds {
+		if !bounds[i].Holds(v) {
+			return false
+		}
+	}
+	return true
 }
 
 // Grep looks for statements, and returns the first most of them; 0: all.
 func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, error) {
 	out := &Found{}
-	holds := filter(condition)
+	values, others := filter(condition)
 	for c, err := range x.scan(ctx, needs(condition)) {
 		if err != nil {
 			return nil, err
@@ -146,7 +167,10 @@ func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, 
 			from, to = c.Sites(d)
 			any := false
 			for s = from; s < to; s++ {
-				if !holds(number, text) {
+				if len(values) > 0 && !within(c, s, values) {
+					continue
+				}
+				if !expression.Within(others, number, text) {
 					continue
 				}
 				if v, ok := condition.EvalTexts(number, text); !ok || v == 0 || v != v {

@@ -162,7 +162,6 @@ type Address struct {
 
 	values, m2 float64
 	last       int // trace that passed it last
-	code       int32
 }
 
 // maxNames bounds the names listed for an address.
@@ -171,6 +170,7 @@ const maxNames = 20
 // Addresses returns every address that was passed, in the order of first appearance.
 func (x *Run) Addresses(ctx context.Context) ([]Address, error) {
 	var all []Address
+	var named []int // by code of a name: the place of the address that had it last
 	n := 0
 	for c, err := range x.scan(ctx, rundir.Addresses|rundir.Instances|rundir.Names|rundir.Controls|rundir.Values) {
 		if err != nil {
@@ -180,9 +180,7 @@ func (x *Run) Addresses(ctx context.Context) ([]Address, error) {
 		for i := len(all); i < len(list); i++ {
 			all = append(all, Address{Address: list[i], Place: i})
 		}
-		for i := range all {
-			all[i].code = -1 // names have other codes in each part
-		}
+		named = named[:0] // names have other codes in each part
 		for d := range c.Draw {
 			weight, shares := x.draw(c, d)
 			n++
@@ -196,21 +194,25 @@ func (x *Run) Addresses(ctx context.Context) ([]Address, error) {
 				}
 				a.Instances = max(a.Instances, uint32(c.Instance[s]))
 				a.Control = a.Control || c.Control[s]
-				if code := c.NameCode(s); code != a.code {
-					a.code = code
+				code := c.NameCode(s)
+				for int(code) >= len(named) {
+					named = append(named, -1)
+				}
+				if named[code] != c.Address[s] {
+					named[code] = c.Address[s]
 					if name := c.Name(s); name != "" && len(a.Names) < maxNames && !slices.Contains(a.Names, name) {
 						a.Names = append(a.Names, name)
 					}
 				}
-				if v := c.Value(s); len(v) == 1 && weight > 0 {
+				if v, ok := c.One(s); ok && weight > 0 {
 					k := weight
 					a.values += k
 					if a.values == k {
-						a.Mean = v[0]
+						a.Mean = v
 					}
-					d := v[0] - a.Mean
+					d := v - a.Mean
 					a.Mean += d * k / a.values
-					a.m2 += k * d * (v[0] - a.Mean)
+					a.m2 += k * d * (v - a.Mean)
 				}
 			}
 		}

@@ -18,9 +18,27 @@ import (
 
 // columnFile is an open Parquet file.
 type columnFile struct {
-	f  *os.File
-	p  *parquet.File
-	by map[string]int
+	f    *os.File
+	p    *parquet.File
+	by   map[string]int
+	pool columnPool
+}
+
+// columnPool has columns, by name, whose room may be used again: of a file that nobody looks at any more. nil: none.
+type columnPool map[string]*column
+
+// take is a column without rows.
+func (p columnPool) take(name string) *column {
+	col := p[name]
+	if col == nil {
+		col = &column{start: make([]int32, 1), coded: name == "address"}
+		if p != nil {
+			p[name] = col
+		}
+		return col
+	}
+	col.ints, col.doubles, col.codes, col.table, col.keys, col.start = col.ints[:0], col.doubles[:0], col.codes[:0], col.table[:0], col.keys[:0], col.start[:1]
+	return col
 }
 
 func openColumns(path string) (c *columnFile, err error) {
@@ -123,7 +141,7 @@ func (c *columnFile) read(name string, from, n int64) (col *column, err error) {
 	if !ok {
 		return nil, errors.New("missing")
 	}
-	col = &column{start: make([]int32, 1), coded: name == "address"}
+	col = c.pool.take(name)
 	want := n
 	for _, g := range c.p.RowGroups() {
 		rows := g.NumRows()
@@ -184,9 +202,10 @@ func (col *column) append(chunk parquet.ColumnChunk, from, n int64) error {
 func (col *column) page(page parquet.Page, kind parquet.Kind) error {
 	data := page.Data()
 	dict := page.Dictionary()
-	if kind == parquet.Double {
+	switch {
+	case kind == parquet.Double:
 		col.doubles = reserve(col.doubles, col.left)
-	} else {
+	case kind != parquet.ByteArray && !col.coded:
 		col.ints = reserve(col.ints, col.left)
 	}
 	switch kind {
@@ -197,12 +216,16 @@ func (col *column) page(page parquet.Page, kind parquet.Kind) error {
 		col.doubles = append(col.doubles, data.Double()...)
 	case parquet.Boolean:
 		// Not from the page's bits: those of a part of a page begin anywhere in a byte.
-		var room [256]parquet.Value
-		for values := page.Values(); ; {
-			n, err := values.ReadValues(room[:])
+		values, ok := page.Values().(parquet.BooleanReader)
+		if !ok {
+			return errors.New("unexpected booleans")
+		}
+		var room [256]bool
+		for {
+			n, err := values.ReadBooleans(room[:])
 			for _, v := range room[:n] {
 				x := int64(0)
-				if v.Boolean() {
+				if v {
 					x = 1
 				}
 				col.ints = append(col.ints, x)
@@ -293,10 +316,19 @@ func (col *column) levels(page parquet.Page) {
 	if len(defs) == 0 { // required: one value a row, start is not used
 		return
 	}
-	// The highest level is a value that is there: 1 in an optional column, 1 in a list (its elements are
+	// The only level is 1, a value that is there: in an optional column, and in a list (its elements are
 	// required, an empty list has level 0).
 	col.start = reserve(col.start, col.left)
 	at := col.start[len(col.start)-1]
+	if len(reps) == 0 || int64(len(defs)) == page.NumRows() { // at most one value a row
+		for _, d := range defs {
+			if d > 0 {
+				at++
+			}
+			col.start = append(col.start, at)
+		}
+		return
+	}
 	for i, d := range defs {
 		if i > 0 && (len(reps) == 0 || reps[i] == 0) {
 			col.start = append(col.start, at)

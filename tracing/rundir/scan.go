@@ -49,6 +49,13 @@ type Columns struct {
 	reader *Reader
 	part   uint64
 	have   Want
+	room   *columnRoom
+}
+
+// columnRoom is what the parts of a Scan have their columns in, one after the other.
+type columnRoom struct {
+	draws, sites columnPool
+	address      []int
 }
 
 // More reads further columns of the part: those that are needed only where others have shown something. Errors: ErrDamaged.
@@ -88,12 +95,24 @@ func (c *Columns) Value(site int) []float64 {
 	return c.values.at(site)
 }
 
-// Scan yields the parts of a run, with what is wanted of their statements. After an ErrDamaged it goes on with the next part, if that is wanted.
+// One is the value of a statement with one element.
+func (c *Columns) One(site int) (float64, bool) {
+	if from, to := c.value.start[site], c.value.start[site+1]; to == from+1 {
+		return c.value.doubles[from], true
+	}
+	if v := c.values.at(site); len(v) == 1 {
+		return v[0], true
+	}
+	return 0, false
+}
+
+// Scan yields the parts of a run, with what is wanted of their statements; what it yielded before is overwritten. After an ErrDamaged it goes on with the next part, if that is wanted.
 func (r *Reader) Scan(ctx context.Context, want Want) iter.Seq2[*Columns, error] {
 	return func(yield func(*Columns, error) bool) {
 		n := uint64(0)
+		room := &columnRoom{draws: columnPool{}, sites: columnPool{}}
 		for k := uint64(0); ; k++ {
-			c, err := r.columns(k, want)
+			c, err := r.columns(k, want, room)
 			if errors.Is(err, fs.ErrNotExist) {
 				if err := r.whole(n); err != nil {
 					yield(nil, err)
@@ -133,20 +152,21 @@ func (r *Reader) lastPart() (last uint64) {
 }
 
 // columns reads a part.
-func (r *Reader) columns(k uint64, want Want) (c *Columns, err error) {
+func (r *Reader) columns(k uint64, want Want, room *columnRoom) (c *Columns, err error) {
 	defer damage(partName(r.Path, "sites", k), &err)
 	dc, err := r.openDraws(k)
 	if err != nil {
 		return nil, err
 	}
 	defer dc.Close()
+	dc.pool = room.draws
 	n := dc.rows()
 	var row, same, draw, status, lw, rest, kind, length *column
 	if err := dc.readAll(0, n, map[string]**column{"row": &row, "same_as": &same, "draw": &draw, "status": &status, "log_weight": &lw, "log_weight_rest": &rest,
 		"trace_type": &kind, "length": &length}); err != nil {
 		return nil, err
 	}
-	c = &Columns{reader: r, part: k, have: want, Draw: draw.ints, LogWeight: lw.doubles, LogWeightRest: rest.doubles, Type: kind.ints, Length: length.ints}
+	c = &Columns{reader: r, part: k, have: want, room: room, Draw: draw.ints, LogWeight: lw.doubles, LogWeightRest: rest.doubles, Type: kind.ints, Length: length.ints}
 	c.own = make([]int64, n)
 	total := int64(0)
 	for i := range n {
@@ -185,6 +205,7 @@ func (r *Reader) siteColumns(c *Columns, k uint64, want Want, rows []int64, tota
 		return err
 	}
 	defer sc.Close()
+	sc.pool = c.room.sites
 	if sc.rows() > maxLength || sc.rows() < total {
 		return damaged(sc.f.Name(), fmt.Errorf("%d statements, the draws have %d", sc.rows(), total))
 	}
@@ -228,9 +249,10 @@ func (r *Reader) siteColumns(c *Columns, k uint64, want Want, rows []int64, tota
 	if err != nil {
 		return err
 	}
-	c.Address = make([]int, total)
-	for i, code := range address.codes {
-		c.Address[i] = places[code]
+	c.Address = c.room.address[:0]
+	for _, code := range address.codes {
+		c.Address = append(c.Address, places[code])
 	}
+	c.room.address = c.Address
 	return nil
 }
