@@ -73,19 +73,38 @@ func (e *Expression) Bounds() (out []Bound) {
 	return out
 }
 
-// Within tells whether values are within bounds.
-func Within(bounds []Bound, value func(name string) (v float64, ok bool), text func(name string) string) bool {
-	for i := range bounds {
-		b := &bounds[i]
-		if b.IsText {
-			if text(b.Name) != b.Text {
+// Filter tells whether values are within the Bounds.
+func (e *Expression) Filter() func(value func(name string) (v float64, ok bool), text func(name string) string) bool {
+	bounds := e.Bounds()
+	return func(value func(name string) (float64, bool), text func(name string) string) bool {
+		for i := range bounds {
+			b := &bounds[i]
+			if b.IsText {
+				if text(b.Name) != b.Text {
+					return false
+				}
+			} else if v, ok := value(b.Name); !ok || !b.Holds(v) {
 				return false
 			}
-		} else if v, ok := value(b.Name); !ok || !b.Holds(v) {
-			return false
 		}
+		return true
 	}
-	return true
+}
+
+// FilterOf tells whether one number is within those of the Bounds that are of it; nil: there are none.
+func (e *Expression) FilterOf(name string) func(v float64) bool {
+	bounds := slices.DeleteFunc(e.Bounds(), func(b Bound) bool { return b.Name != name || b.IsText })
+	if len(bounds) == 0 {
+		return nil
+	}
+	return func(v float64) bool {
+		for i := range bounds {
+			if !bounds[i].Holds(v) {
+				return false
+			}
+		}
+		return true
+	}
 }
 
 // name is that of the variable that a node is, "" if it is none.

@@ -52,6 +52,9 @@ func TestBounds(t *testing.T) {
 			}
 			name := []string{"x", "y"}[r.IntN(2)]
 			v, _ := e.EvalTexts(func(n string) (float64, bool) { return values[n], true }, func(string) string { return name })
+			if f := e.FilterOf("a"); v == 1 && f != nil && !f(values["a"]) {
+				t.Fatalf("%s is true for %v, which its filter has not", text, values)
+			}
 			for _, b := range bounds {
 				if v == 1 && (b.IsText && name != b.Text || !b.IsText && !b.Holds(values[b.Name])) {
 					t.Fatalf("%s is true for %v %s, which is out of %v", text, values, name, b)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/ppx-engine/ppx-engine/expression"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 )
@@ -69,40 +68,21 @@ func needs(condition Condition) (want rundir.Want) {
 	return want
 }
 
-// filter is what must hold for a condition to be true, as far as it can be told without evaluating it: of values, which are the most asked for, and of other fields.
-func filter(condition Condition) (values, others []expression.Bound) {
-	c, ok := condition.(interface{ Bounds() []expression.Bound })
-	if !ok {
-		return nil, nil
+// filter is what must hold for a condition to be true, as far as it can be told without evaluating it: of the value, which is most often asked for, and of all fields.
+func filter(condition Condition) (value func(v float64) bool, all func(number func(field string) (float64, bool), text func(field string) string) bool) {
+	if f, ok := condition.(interface {
+		FilterOf(name string) func(v float64) bool
+		Filter() func(func(string) (float64, bool), func(string) string) bool
+	}); ok {
+		return f.FilterOf("value"), f.Filter()
 	}
-	for _, b := range c.Bounds() {
-		if b.Name == "value" {
-			values = append(values, b)
-		} else {
-			others = append(others, b)
-		}
-	}
-	return values, others
-}
-
-// within tells whether a statement's value is within bounds.
-func within(c *rundir.Columns, s int, bounds []expression.Bound) bool {
-	v, ok := c.One(s)
-	if !ok {
-		return false
-	}
-	for i := range bounds {
-		if !bounds[i].Holds(v) {
-			return false
-		}
-	}
-	return true
+	return nil, func(func(string) (float64, bool), func(string) string) bool { return true }
 }
 
 // Grep looks for statements, and returns the first most of them; 0: all.
 func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, error) {
 	out := &Found{}
-	values, others := filter(condition)
+	likely, holds := filter(condition)
 	for c, err := range x.scan(ctx, needs(condition)) {
 		if err != nil {
 			return nil, err
@@ -167,10 +147,12 @@ func (x *Run) Grep(ctx context.Context, condition Condition, most int) (*Found, 
 			from, to = c.Sites(d)
 			any := false
 			for s = from; s < to; s++ {
-				if len(values) > 0 && !within(c, s, values) {
-					continue
+				if likely != nil {
+					if v, ok := c.One(s); !ok || !likely(v) {
+						continue
+					}
 				}
-				if !expression.Within(others, number, text) {
+				if !holds(number, text) {
 					continue
 				}
 				if v, ok := condition.EvalTexts(number, text); !ok || v == 0 || v != v {
