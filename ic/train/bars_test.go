@@ -594,7 +594,7 @@ func TestCalibration(t *testing.T) {
 		variables []string
 	}{
 		{"gum", gum.Model, 12800, []string{"mu"}},
-		{"branching", branching.Model, 12800, []string{"r"}},
+		{"branching", branching.Model, 64000, []string{"r"}}, // with fewer, some seeds have not learned r = 4 yet
 		{"hmm", hmm.Model, 3200, []string{"state0", "state1", "state8", "state16"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
