@@ -157,7 +157,14 @@ func read(b []byte) (n *Network[float32], extra *Extra, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrFile, err)
 	}
+	n.initKinds()
 	for _, p := range n.Params() {
+		if p == n.kinds {
+			if err := fillKinds(p, st); err != nil {
+				return nil, nil, fmt.Errorf("%w: %w", ErrFile, err)
+			}
+			continue
+		}
 		if err := fill(p, st); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrFile, err)
 		}
@@ -259,6 +266,18 @@ func (d *description) check() error {
 		p.Kind = kind
 	}
 	return nil
+}
+
+// fillKinds reads the embeddings of kinds: of as many as there were when the network was made, which are at least those of PPX 1.0.
+func fillKinds(p *nn.Param[float32], st safetensors.SafeTensors) error {
+	known := *p
+	if t, ok := st.Tensor(p.Name); ok {
+		row := len(p.Value) / int(dist.NumKinds)
+		if n := len(t.Data()) / 4; n < len(p.Value) && n >= (int(dist.Weibull)+1)*row && n%row == 0 {
+			known.Value = p.Value[:n]
+		}
+	}
+	return fill(&known, st)
 }
 
 func fill(p *nn.Param[float32], st safetensors.SafeTensors) error {

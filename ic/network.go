@@ -199,10 +199,13 @@ func (n *Network[T]) init() {
 	for i, l := range n.lstm {
 		l.Init(n.uniform(fmt.Sprintf("lstm%d", i)))
 	}
-	gauss(n.kinds.Value, n.uniform("kinds"))
+	n.initKinds()
 	n.trunk.Init(n.uniform("trunk"))
 	n.positions.Init(n.uniform("positions"))
 }
+
+// initKinds draws the embeddings of kinds, one after the other: those that a network does not know which was made before they were there are what they would be in a new one.
+func (n *Network[T]) initKinds() { gauss(n.kinds.Value, n.uniform("kinds")) }
 
 // gauss is about normal numbers: embeddings of different things should differ.
 func gauss[T nn.Number](x []T, uniform func() float64) {

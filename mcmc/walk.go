@@ -10,11 +10,12 @@ import (
 )
 
 // walker proposes values near the present one, element by element, by what the support is like: Normal steps on the real line, Normal steps of the logarithm
-// on a half-line, truncated Normal ones between two ends, and their discretisation on the integers. Steps are in standard deviations of the prior (of the
+// on a half-line, truncated Normal ones between two ends (of the logarithm where that is what a family is about), and their discretisation on the integers. Steps are in standard deviations of the prior (of the
 // logarithm: in units of 1). Categories have no neighbours.
 type walker struct {
 	lo, hi, sd []float64
 	discrete   bool
+	ratios     bool // between two ends, steps of the logarithm
 }
 
 // newWalker returns the walker of a distribution; false where there is none.
@@ -22,12 +23,12 @@ func newWalker(d *ppx.Dist, n int) (*walker, bool) {
 	if d.Kind == dist.Categorical || d.Kind == dist.Bernoulli || n == 0 {
 		return nil, false
 	}
-	w := &walker{lo: make([]float64, n), hi: make([]float64, n), sd: make([]float64, n), discrete: d.Kind.Discrete()}
-	if d.Support(w.lo, w.hi) != nil || d.Variance(w.sd) != nil {
+	w := &walker{lo: make([]float64, n), hi: make([]float64, n), sd: make([]float64, n), discrete: d.Kind.Discrete(), ratios: d.Kind.Logarithmic()}
+	if d.Support(w.lo, w.hi) != nil || d.Spread(w.sd) != nil {
 		return nil, false
 	}
-	for i, v := range w.sd {
-		if w.sd[i] = math.Sqrt(v); !(w.sd[i] > 0) || math.IsInf(w.sd[i], 0) {
+	for i := range w.sd {
+		if !(w.sd[i] > 0) || math.IsInf(w.sd[i], 0) {
 			if w.half(i) && !w.discrete {
 				continue // steps are of the logarithm
 			}
@@ -47,6 +48,8 @@ func (w *walker) step(i int, scale float64) float64 {
 		return math.Max(w.sd[i]*scale, 0.5) // less would stay where it is
 	case w.half(i):
 		return scale
+	case w.ratios:
+		return scale * (math.Log(w.hi[i]) - math.Log(w.lo[i])) / math.Sqrt(12) // of the logarithm, which is uniform
 	}
 	return w.sd[i] * scale
 }
@@ -62,8 +65,12 @@ func (w *walker) sample(s *dist.Stream, from []float64, scale float64, to []floa
 			to[i] = math.Max(w.lo[i], math.Min(w.hi[i], to[i]))
 		case w.half(i):
 			to[i] = w.lo[i] + math.Exp(math.Log(x-w.lo[i])+sigma*mathext.NormalQuantile(u))
-		case math.IsInf(w.lo[i], 0):
+		case math.IsInf(w.lo[i], 0) && math.IsInf(w.hi[i], 0):
 			to[i] = x + sigma*mathext.NormalQuantile(u)
+		case w.ratios:
+			l := math.Log(x)
+			low, high := normalCDF((math.Log(w.lo[i])-l)/sigma), normalCDF((math.Log(w.hi[i])-l)/sigma)
+			to[i] = math.Max(w.lo[i], math.Min(w.hi[i], math.Exp(l+sigma*mathext.NormalQuantile(inside(low+u*(high-low))))))
 		default:
 			low, high := normalCDF((w.lo[i]-x)/sigma), normalCDF((w.hi[i]-x)/sigma)
 			to[i] = math.Max(w.lo[i], math.Min(w.hi[i], x+sigma*mathext.NormalQuantile(inside(low+u*(high-low)))))
@@ -82,8 +89,12 @@ func (w *walker) logProb(from, to []float64, scale float64) (sum float64) {
 		case w.half(i):
 			a, b := math.Log(x-w.lo[i]), math.Log(y-w.lo[i])
 			sum += normalLogProb((b-a)/sigma) - math.Log(sigma) - b
-		case math.IsInf(w.lo[i], 0):
+		case math.IsInf(w.lo[i], 0) && math.IsInf(w.hi[i], 0):
 			sum += normalLogProb((y-x)/sigma) - math.Log(sigma)
+		case w.ratios:
+			a, b := math.Log(x), math.Log(y)
+			total := normalCDF((math.Log(w.hi[i])-a)/sigma) - normalCDF((math.Log(w.lo[i])-a)/sigma)
+			sum += normalLogProb((b-a)/sigma) - math.Log(sigma) - math.Log(total) - b
 		default:
 			total := normalCDF((w.hi[i]-x)/sigma) - normalCDF((w.lo[i]-x)/sigma)
 			sum += normalLogProb((y-x)/sigma) - math.Log(sigma) - math.Log(total)

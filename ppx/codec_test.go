@@ -153,11 +153,11 @@ func TestSparseMessages(t *testing.T) {
 	wire.NormalStart(b)
 	d = wire.NormalEnd(b)
 	wire.SampleStart(b)
-	wire.SampleAddDistributionType(b, 12)
+	wire.SampleAddDistributionType(b, wire.Distribution(dist.NumKinds))
 	wire.SampleAddDistribution(b, d)
 	err = dec.Decode(finish(wire.MessageBodySample, wire.SampleEnd(b), false), &m)
-	if !errors.Is(err, ppx.ErrMalformed) || !strings.Contains(err.Error(), "kind 12") {
-		t.Errorf("kind above 11: %v", err)
+	if !errors.Is(err, ppx.ErrMalformed) || !strings.Contains(err.Error(), "unknown distribution kind") {
+		t.Errorf("a kind beyond the last: %v", err)
 	}
 	wire.RunStart(b)
 	if err := dec.Decode(finish(15, wire.RunEnd(b), false), &m); !errors.Is(err, ppx.ErrMalformed) {

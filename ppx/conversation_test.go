@@ -138,7 +138,7 @@ func (f *fromTranscript) Finish(result ppx.Tensor, _ float64) error {
 
 // The engine side reproduces the transcripts that an orderly engine can: those without a message out of turn.
 func TestEngineSideReplaysTranscripts(t *testing.T) {
-	for _, name := range []string{"gum", "families", "tensors", "names", "delegated", "split", "given", "own", "inflated", "forwarded"} {
+	for _, name := range []string{"gum", "families", "tensors", "names", "delegated", "split", "given", "own", "inflated", "forwarded", "more-families"} {
 		tr, err := ppxtest.Load(filepath.Join(transcripts, name+".txt"))
 		if err != nil {
 			t.Fatal(err)

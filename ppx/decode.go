@@ -123,7 +123,7 @@ func (d *Decoder) statement(body table, s *Statement) {
 	case d.err != nil:
 		return
 	case !kind.Valid():
-		d.fail("distribution kind %d is none of the eleven", kind)
+		d.fail("unknown distribution kind %d, the largest is %d", kind, dist.NumKinds-1)
 		return
 	case kind == dist.None:
 		if s.Op == Sample {
@@ -402,7 +402,7 @@ func (d *Decoder) readChunk(t table) *Chunk {
 			w.Control = d.buf[at] != 0
 		}
 		_, n := d.vector(f, 5, 4)
-		if d.spend(4 + 4*n); n > 3*(1+dist.MaxRank) {
+		if d.spend(4 + 4*n); n > (dist.MaxArgs+1)*(1+dist.MaxRank) {
 			d.fail("a form with %d shape numbers", n)
 		}
 		if d.err == nil {

@@ -11,9 +11,9 @@ import (
 )
 
 // Extension is the highest extension of PPX 1.0 that this package speaks: 1 has runs that simulators make by themselves, 2 also such that
-// are told different things in one message. Peers that do not announce one are spoken to in plain PPX 1.0. docs/protocol.md describes them
+// are told different things in one message, 3 has more families of distributions. Peers that do not announce one are spoken to in plain PPX 1.0. docs/protocol.md describes them
 // for authors of other clients.
-const Extension = 2
+const Extension = 3
 
 // Mode tells which statements of a run wait for an answer.
 type Mode uint8
@@ -394,7 +394,7 @@ func (t *Forms) form(w *WireForm) (*Form, error) {
 	case w.Op != Sample && w.Op != Observe && w.Op != Tag && w.Op != RunResult:
 		return nil, broken("%s is no statement", w.Op)
 	case !w.Kind.Valid():
-		return nil, broken("distribution kind %d is none of the eleven", w.Kind)
+		return nil, broken("unknown distribution kind %d, the largest is %d", w.Kind, dist.NumKinds-1)
 	case w.Kind == dist.None && w.Op == Sample:
 		return nil, broken("a Sample without distribution")
 	case w.Kind != dist.None && (w.Op == Tag || w.Op == RunResult):

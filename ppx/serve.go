@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,7 @@ type remote struct {
 	token    uint64
 	contact  time.Time // last message from or to it
 	extended bool      // an extension is spoken
+	families bool      // one with more than the eleven families
 	data     *Data
 	dataID   uint64
 	notes    notes
@@ -106,7 +108,7 @@ func (r *remote) serveOne() error {
 	for {
 		switch r.m.Type {
 		case Handshake:
-			r.token, r.extended = r.m.Token, r.m.Extension > 0
+			r.token, r.extended, r.families = r.m.Token, r.m.Extension > 0, r.m.Extension >= families
 			r.data, r.dataID = nil, 0
 			r.notes.reset()
 			answer := Message{Type: HandshakeResult, SystemName: r.system, ModelName: r.modelName}
@@ -291,6 +293,9 @@ func (r *remote) Sample(s *Statement) (Tensor, error) {
 	if r.over {
 		return Tensor{}, ErrAborted
 	}
+	if !r.families && !s.Dist.Kind.Plain() {
+		return r.byUniforms(s)
+	}
 	if r.solo.plan.Mode != Delegate {
 		r.solo.statement++
 		if err := r.ask(s, SampleResult); err != nil {
@@ -317,6 +322,46 @@ func (r *remote) Sample(s *Statement) (Tensor, error) {
 }
 
 var unset = []float64{}
+
+// byUniforms draws for an engine that does not know the family: each uniform number that its sampler takes is a Sample, at an address of its own.
+func (r *remote) byUniforms(s *Statement) (v Tensor, err error) {
+	if s.Name != "" {
+		return v, strange(s)
+	}
+	own := *s // the model's, which the statements for the numbers must not change
+	shape, n, err := r.solo.site(&own)
+	if err != nil {
+		return v, err
+	}
+	v = Tensor{Data: make([]float64, n), Shape: slices.Clone(shape)}
+	u := Statement{Op: Sample, Address: s.Address + UniformSuffix, Control: s.Control, Dist: dist.New(dist.Uniform, 0, 1)}
+	type failed struct{ err error }
+	stream := dist.Asking(func() float64 {
+		x, err := r.Sample(&u)
+		if err != nil {
+			panic(failed{err})
+		}
+		return x.Float()
+	})
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case failed:
+			err = p.err
+		default:
+			panic(p)
+		}
+	}()
+	return v, own.Dist.Sample(&stream, v.Data)
+}
+
+// UniformSuffix is what the address of a Sample ends with that an engine without the family sees in place of it, for each uniform number that a draw takes.
+const UniformSuffix = ".uniform"
+
+// strange is the error of a statement that an engine without the family cannot be told of.
+func strange(s *Statement) error {
+	return fmt.Errorf("%w: %s of %s at %s: the engine does not know this family (it speaks an extension below %d); an unnamed Sample is drawn by uniform numbers, but a name may have data, and an Observe a density", ErrInvalid, s.Op, s.Dist.Kind, Quote(s.Address), families)
+}
 
 // refuse shows the engine a Sample that cannot be drawn from: the engine's error message is better.
 func (r *remote) refuse(s *Statement, err error) error {
@@ -374,6 +419,9 @@ func (r *remote) Tag(s *Statement) error {
 func (r *remote) tell(s *Statement, answer Type) error {
 	if r.over {
 		return ErrAborted
+	}
+	if !r.families && !s.Dist.Kind.Plain() {
+		return strange(s)
 	}
 	r.solo.statement++
 	if r.solo.plan.Mode == Ask {

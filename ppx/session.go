@@ -190,6 +190,9 @@ func (s *Session) Step(msg []byte, h Runs) (reply []byte, done bool, err error) 
 		s.mode == Delegate && t == Sample, s.left == 0 && t == Sample:
 		return nil, false, broken("%s in a run of mode %d", t, s.mode)
 	}
+	if k := s.m.Dist.Kind; (s.m.Type == Sample || s.m.Type == Observe) && !s.speaks(k) {
+		return nil, false, unspoken(k)
+	}
 	switch s.m.Type {
 	case Sample:
 		if s.m.Chunk != nil {
@@ -262,6 +265,9 @@ func (s *Session) chunk(c *Chunk, h Runs) error {
 	}
 	s.stray = false
 	return s.forms.Each(c, func(st *Statement, count int, seconds float64) (err error) {
+		if !s.speaks(st.Dist.Kind) {
+			return unspoken(st.Dist.Kind)
+		}
 		switch st.Op {
 		case RunResult:
 			if count != s.count {
@@ -283,6 +289,16 @@ func (s *Session) chunk(c *Chunk, h Runs) error {
 		s.count++
 		return err
 	})
+}
+
+// families is the extension that has more than the eleven families.
+const families = 3
+
+// speaks tells whether statements may have distributions of a kind.
+func (s *Session) speaks(k dist.Kind) bool { return k.Plain() || s.Extension >= families }
+
+func unspoken(k dist.Kind) error {
+	return broken("%s is a distribution of extension %d, which was not agreed on", k, families)
 }
 
 // Abandon is the message that ends a run before its end, in place of an answer; with leave it also ends

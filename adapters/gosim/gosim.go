@@ -51,7 +51,7 @@ type Dist struct {
 
 type numbers = [dist.MaxArgs]float64
 
-// The eleven families. Parameters as in PPX: standard deviations, rates, probabilities.
+// The eleven families of PPX 1.0. Parameters as in PPX: standard deviations, rates, probabilities.
 
 // Normal has a mean and a standard deviation.
 func Normal(mean, stddev float64) Dist { return Dist{kind: dist.Normal, p: numbers{mean, stddev}} }
@@ -95,6 +95,101 @@ func Binomial(totalCount, prob float64) Dist {
 func Weibull(scale, concentration float64) Dist {
 	return Dist{kind: dist.Weibull, p: numbers{scale, concentration}}
 }
+
+// The families of extension 3, with names and parameters as in NumPyro and PyTorch.
+
+// TruncatedNormal is a Normal between two ends, of which one or both may be infinite.
+func TruncatedNormal(loc, scale, low, high float64) Dist {
+	return Dist{kind: dist.TruncatedNormal, p: numbers{loc, scale, low, high}}
+}
+
+// HalfNormal is the absolute value of a Normal of mean 0.
+func HalfNormal(scale float64) Dist {
+	return Dist{kind: dist.HalfNormal, p: numbers{scale}}
+}
+
+// StudentT has df degrees of freedom.
+func StudentT(df, loc, scale float64) Dist {
+	return Dist{kind: dist.StudentT, p: numbers{df, loc, scale}}
+}
+
+// Cauchy has a location and a scale, half the width at half maximum.
+func Cauchy(loc, scale float64) Dist {
+	return Dist{kind: dist.Cauchy, p: numbers{loc, scale}}
+}
+
+// Laplace has a location and a scale, the mean distance from it.
+func Laplace(loc, scale float64) Dist {
+	return Dist{kind: dist.Laplace, p: numbers{loc, scale}}
+}
+
+// Logistic has a location and a scale.
+func Logistic(loc, scale float64) Dist {
+	return Dist{kind: dist.Logistic, p: numbers{loc, scale}}
+}
+
+// Pareto lies above scale, with a tail of the power alpha.
+func Pareto(scale, alpha float64) Dist {
+	return Dist{kind: dist.Pareto, p: numbers{scale, alpha}}
+}
+
+// InverseGamma is that of 1/x, x a Gamma of that concentration and rate.
+func InverseGamma(concentration, rate float64) Dist {
+	return Dist{kind: dist.InverseGamma, p: numbers{concentration, rate}}
+}
+
+// VonMises is a direction between −π and π.
+func VonMises(loc, concentration float64) Dist {
+	return Dist{kind: dist.VonMises, p: numbers{loc, concentration}}
+}
+
+// LogUniform is that of a number whose logarithm is Uniform.
+func LogUniform(low, high float64) Dist {
+	return Dist{kind: dist.LogUniform, p: numbers{low, high}}
+}
+
+// Geometric counts the failures before the first success.
+func Geometric(prob float64) Dist {
+	return Dist{kind: dist.Geometric, p: numbers{prob}}
+}
+
+// DiscreteUniform is an integer from low to high, both included.
+func DiscreteUniform(low, high float64) Dist {
+	return Dist{kind: dist.DiscreteUniform, p: numbers{low, high}}
+}
+
+// ZeroInflatedPoisson is 0 with the probability gate, else a Poisson.
+func ZeroInflatedPoisson(gate, rate float64) Dist {
+	return Dist{kind: dist.ZeroInflatedPoisson, p: numbers{gate, rate}}
+}
+
+// BetaBinomial is a Binomial whose probability is a Beta.
+func BetaBinomial(concentration1, concentration0, totalCount float64) Dist {
+	return Dist{kind: dist.BetaBinomial, p: numbers{concentration1, concentration0, totalCount}}
+}
+
+// NegativeBinomial counts the successes, each of that probability, before totalCount failures: a NegativeBinomial2 of mean totalCount·prob/(1 − prob).
+func NegativeBinomial(totalCount, prob float64) Dist {
+	return NegativeBinomial2(totalCount*prob/(1-prob), totalCount)
+}
+
+// NegativeBinomial2 is a Poisson whose rate is a Gamma: its variance is mean + mean²/concentration.
+func NegativeBinomial2(mean, concentration float64) Dist {
+	return Dist{kind: dist.NegativeBinomial2, p: numbers{mean, concentration}}
+}
+
+// ZeroInflatedNegativeBinomial2 is 0 with the probability gate, else a NegativeBinomial2.
+func ZeroInflatedNegativeBinomial2(gate, mean, concentration float64) Dist {
+	return Dist{kind: dist.ZeroInflatedNegativeBinomial2, p: numbers{gate, mean, concentration}}
+}
+
+// ZeroInflatedNegativeBinomial is 0 with the probability gate, else a NegativeBinomial.
+func ZeroInflatedNegativeBinomial(gate, totalCount, prob float64) Dist {
+	return ZeroInflatedNegativeBinomial2(gate, totalCount*prob/(1-prob), totalCount)
+}
+
+// ChiSquared is a Gamma of concentration df/2 and rate ½.
+func ChiSquared(df float64) Dist { return Gamma(df/2, 0.5) }
 
 // Tensors returns the distribution of a kind with tensor parameters, in the order of the schema; they
 // broadcast against each other. A Categorical has one row of probabilities per element.

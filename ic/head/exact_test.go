@@ -44,6 +44,30 @@ func extremes() (all []dist.Dist) {
 		all = append(all, dist.New(dist.Uniform, e[0], e[1]))
 	}
 	all = append(all, dist.New(dist.Binomial, 9e15, 1-0x1p-53), dist.New(dist.Beta, 9e8, 1), dist.New(dist.Beta, 1e10, 2), dist.New(dist.Beta, 3, 0.5))
+	inf := math.Inf(1)
+	for _, e := range [][4]float64{{0, 1, -1, 2}, {0, 1, 0, inf}, {0, 1, 40, inf}, {1e6, 1, -inf, 0}, {0, 1, 1, 1 + 0x1p-50}, {0, 1e-6, 1e-6, 1}, {1e12, 1, 1e12, inf}, {0, 1, -inf, inf}, {0, 1e300, 0, inf}} {
+		all = append(all, dist.New(dist.TruncatedNormal, e[0], e[1], e[2], e[3]))
+	}
+	one(dist.HalfNormal, 1e-300, 1, 1e300)
+	for _, e := range [][3]float64{{0.01, 0, 1}, {0.5, 1, 2}, {3, 1e20, 1}, {30, 0, 1e-300}} {
+		all = append(all, dist.New(dist.StudentT, e[0], e[1], e[2]))
+	}
+	for _, k := range []dist.Kind{dist.Cauchy, dist.Laplace, dist.Logistic} {
+		cross(k, []float64{0, -1e20}, []float64{1e-12, 1, 1e300})
+	}
+	cross(dist.Pareto, []float64{1e-300, 1, 1e300}, []float64{0.01, 1, 1e3, 1e12})
+	cross(dist.InverseGamma, []float64{1e-3, 0.05, 1, 1e14}, []float64{1e-300, 1, 1e300})
+	cross(dist.VonMises, []float64{0, 3, 1e9}, []float64{1e-12, 1, 1e6, 1e20})
+	for _, e := range [][2]float64{{1, 10}, {1e-300, 1e300}, {1, 1 + 0x1p-45}, {1e-320, 1}} {
+		all = append(all, dist.New(dist.LogUniform, e[0], e[1]))
+	}
+	cross(dist.NegativeBinomial2, []float64{0, 1e-9, 4, 1e6}, []float64{0.05, 2, 1e12})
+	one(dist.Geometric, 1e-12, 0.3, 1)
+	for _, e := range [][2]float64{{0, 0}, {-3, 5}, {-1 << 50, 1 << 50}} {
+		all = append(all, dist.New(dist.DiscreteUniform, e[0], e[1]))
+	}
+	cross(dist.ZeroInflatedPoisson, []float64{0, 0.3, 1}, []float64{0, 4, 1e9})
+	all = append(all, dist.New(dist.ZeroInflatedNegativeBinomial2, 0.2, 40, 0.5), dist.New(dist.BetaBinomial, 0.1, 0.2, 30), dist.New(dist.BetaBinomial, 2, 3, 1e12))
 	return append(all, dist.New(dist.Categorical, 0.1, 0, 0.7, 1e-300))
 }
 

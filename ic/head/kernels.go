@@ -61,6 +61,10 @@ func logarithm(p *Prior) space {
 		sp.location, sp.scale = math.Log(p.Args[0])-eulerGamma/p.Args[1], math.Pi/math.Sqrt(6)/p.Args[1]
 	case dist.Gamma:
 		sp.location, sp.scale = mathext.Digamma(p.Args[0])-math.Log(p.Args[1]), math.Sqrt(trigamma(p.Args[0]))
+	case dist.InverseGamma:
+		sp.location, sp.scale = math.Log(p.Args[1])-mathext.Digamma(p.Args[0]), math.Sqrt(trigamma(p.Args[0]))
+	case dist.HalfNormal: // x² is a Gamma(½)
+		sp.location, sp.scale = math.Log(p.Args[0])-(eulerGamma+math.Ln2)/2, math.Pi/math.Sqrt(8)
 	}
 	return sp
 }
@@ -77,13 +81,146 @@ func logit(p *Prior) space {
 	}
 }
 
-// counts is that of Poisson and Binomial: the integers of the support.
+// located is that of the other families of a location and a scale on the real line; the scale is a standard deviation where there is one.
+func located(p *Prior) space {
+	location, scale := p.Args[0], p.Args[1]
+	switch p.Kind {
+	case dist.StudentT:
+		location, scale = p.Args[1], p.Args[2]
+		if df := p.Args[0]; df > 3 {
+			scale *= math.Sqrt(df / (df - 2))
+		} else {
+			scale *= 1.7
+		}
+	case dist.Cauchy:
+		scale *= 2
+	case dist.Laplace:
+		scale *= math.Sqrt2
+	case dist.Logistic:
+		scale *= math.Pi / math.Sqrt(3)
+	}
+	last := math.Min(gridded*scale, math.MaxFloat64)
+	return space{to: same, from: same, logSlope: none, location: location, scale: scale, first: -last, last: last}
+}
+
+// grid is the distance from an end, in units of the end, from which on doubles are close to each other for the narrowest kernel.
+const grid = 1e-9
+
+// truncated is that of a TruncatedNormal: the log-odds between two ends, the logarithm above or below one.
+func truncated(p *Prior) space {
+	low, high := p.Args[2], p.Args[3]
+	mean, sd := aboutTruncated(p)
+	switch {
+	case math.IsInf(low, -1) && math.IsInf(high, 1):
+		last := math.Min(gridded*sd, math.MaxFloat64)
+		return space{to: same, from: same, logSlope: none, location: mean, scale: sd, first: -last, last: last}
+	case math.IsInf(high, 1):
+		return space{
+			to:       func(x float64) float64 { return math.Log(x - low) },
+			from:     func(u float64) float64 { return clamp(low+math.Exp(u), low, math.MaxFloat64) },
+			logSlope: func(x float64) float64 { return -math.Log(x - low) },
+			location: math.Log(mean - low), scale: sd / (mean - low), first: math.Max(logTiny, math.Log(grid*math.Abs(low))), last: logHuge,
+		}
+	case math.IsInf(low, -1):
+		return space{
+			to:       func(x float64) float64 { return math.Log(high - x) },
+			from:     func(u float64) float64 { return clamp(high-math.Exp(u), -math.MaxFloat64, high) },
+			logSlope: func(x float64) float64 { return -math.Log(high - x) },
+			location: math.Log(high - mean), scale: sd / (high - mean), first: math.Max(logTiny, math.Log(grid*math.Abs(high))), last: logHuge,
+		}
+	}
+	width := high - low
+	end := func(x float64) float64 { return math.Max(logTiny, math.Log(math.Max(grid*math.Abs(x), tiny)/width)) }
+	return space{
+		to: func(x float64) float64 { return math.Log(x-low) - math.Log(high-x) },
+		from: func(u float64) float64 {
+			if u < 0 {
+				return clamp(low+width*sigmoid(u), low, high)
+			}
+			return clamp(high-width*sigmoid(-u), low, high)
+		},
+		logSlope: func(x float64) float64 { return math.Log(width) - math.Log(x-low) - math.Log(high-x) },
+		location: math.Log(mean-low) - math.Log(high-mean), scale: sd * (1/(mean-low) + 1/(high-mean)), first: end(low), last: -end(high),
+	}
+}
+
+// aboutTruncated is about the mean and the standard deviation of a TruncatedNormal; between its ends.
+func aboutTruncated(p *Prior) (mean, sd float64) {
+	loc, scale, low, high := p.Args[0], p.Args[1], p.Args[2], p.Args[3]
+	alpha, beta, w := (low-loc)/scale, (high-loc)/scale, (high-low)/scale
+	tail := func(a float64) float64 { return math.Min(1/a, w/2) }
+	switch {
+	case alpha > 4:
+		d := scale * tail(alpha)
+		return low + d, d
+	case beta < -4:
+		d := scale * tail(-beta)
+		return high - d, d
+	case w < 1:
+		return low + (high-low)/2, (high - low) / math.Sqrt(12)
+	}
+	phi := func(z float64) float64 { return math.Exp(-0.5*z*z - halfLog2Pi) }
+	a, b, z := phi(alpha), phi(beta), 0.5*(math.Erf(beta/math.Sqrt2)-math.Erf(alpha/math.Sqrt2))
+	d, v := (a-b)/z, 1.0
+	if a > 0 {
+		v += alpha * a / z
+	}
+	if b > 0 {
+		v -= beta * b / z
+	}
+	return loc + scale*d, scale * math.Sqrt(math.Max(v-d*d, 0.01))
+}
+
+// excess is that of a Pareto: log(x/scale) is an Exponential, and this its logarithm.
+func excess(p *Prior) space {
+	over := func(x float64) float64 {
+		if x < 2*p.Args[0] {
+			return math.Log1p((x - p.Args[0]) / p.Args[0])
+		}
+		return math.Log(x) - math.Log(p.Args[0])
+	}
+	return space{
+		to:       func(x float64) float64 { return math.Log(over(x)) },
+		from:     func(u float64) float64 { return clamp(p.Args[0]*math.Exp(math.Exp(u)), p.Args[0], math.MaxFloat64) },
+		logSlope: func(x float64) float64 { return -math.Log(over(x)) - math.Log(x) },
+		location: -eulerGamma - math.Log(p.Args[1]), scale: math.Pi / math.Sqrt(6), first: math.Log(grid), last: math.Log(logHuge - math.Log(p.Args[0])),
+	}
+}
+
+// logInterval is that of a LogUniform: the logarithms of its support as [0, 1].
+func logInterval(p *Prior) space {
+	low, width := math.Log(p.Args[0]), math.Log(p.Args[1])-math.Log(p.Args[0])
+	return space{
+		to:       func(x float64) float64 { return clamp((math.Log(x)-low)/width, 0, 1) },
+		from:     func(u float64) float64 { return clamp(math.Exp(low+width*u), p.Args[0], p.Args[1]) },
+		logSlope: func(x float64) float64 { return -math.Log(x) - math.Log(width) },
+		low:      0, high: 1, location: 0.5, scale: 0.3,
+	}
+}
+
+// circle is that of a VonMises: the angles, the prior's location in the middle, as [0, 1].
+func circle(p *Prior) space {
+	const all = 2 * math.Pi
+	return space{
+		to:       func(x float64) float64 { return clamp(0.5+dist.Angle(x-p.Args[0])/all, 0, 1) },
+		from:     func(u float64) float64 { return dist.Angle(p.Args[0] + (u-0.5)*all) },
+		logSlope: func(float64) float64 { return -math.Log(all) },
+		low:      0, high: 1, location: 0.5, scale: 0.3,
+	}
+}
+
+// counts is that of counts: the integers of the support.
 func counts(p *Prior) space {
 	sp := space{to: same, from: same, logSlope: none, location: p.Args[0], high: math.Inf(1), whole: true}
 	variance := p.Args[0]
-	if p.Kind == dist.Binomial {
+	switch p.Kind {
+	case dist.Poisson:
+	case dist.Binomial:
 		sp.location, sp.high = p.Args[0]*p.Args[1], p.Args[0]
 		variance = p.Args[0] * p.Args[1] * (1 - p.Args[1])
+	default:
+		sp.location, variance = p.Moments()
+		sp.low, sp.high = p.Support()
 	}
 	sp.fixed = variance == 0
 	sp.scale = math.Max(math.Sqrt(variance), 0.5)

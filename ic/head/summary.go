@@ -40,6 +40,19 @@ func uniformSummary(p *Prior) (location, scale float64) {
 	return p.Args[0]/2 + p.Args[1]/2, (p.Args[1]/2 - p.Args[0]/2) / math.Sqrt(3)
 }
 
+func paretoSummary(p *Prior) (location, scale float64) {
+	return math.Log(p.Args[0]) + 1/p.Args[1], 1 / p.Args[1]
+}
+
+func logUniformSummary(p *Prior) (location, scale float64) {
+	a, b := math.Log(p.Args[0]), math.Log(p.Args[1])
+	return (a + b) / 2, (b - a) / math.Sqrt(12)
+}
+
+func vonMisesSummary(p *Prior) (location, scale float64) {
+	return dist.Angle(p.Args[0]), math.Min(1/math.Sqrt(p.Args[1]), math.Pi/math.Sqrt(3))
+}
+
 func bernoulliSummary(p *Prior) (location, scale float64) {
 	return clamp(math.Log(p.Args[0])-math.Log1p(-p.Args[0]), -30, 30), 1
 }

@@ -9,12 +9,7 @@ var binomialFamily = family{
 	name:     "Binomial",
 	params:   numbers("total_count", "probs"),
 	discrete: true,
-	check: checks(func(n float64) string {
-		if !(n >= 0) || n > maxCount || !isInteger(n) {
-			return "must be a whole number from 0 to 2^53"
-		}
-		return ""
-	}, checkProbability),
+	check:    checks(checkCount, checkProbability),
 	logProb: func(x float64, a args) float64 {
 		n, p := a.a, a.b
 		if x < 0 || x > n || !isInteger(x) {

@@ -129,13 +129,54 @@ func carryRow(x float64, from, to []float64, u *Stream) float64 {
 	return float64(last)
 }
 
+// poissonTails tell how probable at most k is, and more.
+func poissonTails(rate float64) func(k float64) tails {
+	return func(k float64) tails {
+		return tails{mathext.GammaIncRegComp(k+1, rate), mathext.GammaIncReg(k+1, rate)}
+	}
+}
+
 func carryPoisson(x float64, from, to args, u *Stream) float64 {
-	below := func(rate float64) func(k float64) tails {
-		return func(k float64) tails {
-			return tails{mathext.GammaIncRegComp(k+1, rate), mathext.GammaIncReg(k+1, rate)}
+	return carryCount(x, poissonTails(from.a), poissonTails(to.a), math.Inf(1), to.a, u)
+}
+
+// carryBy is for continuous families without a better way: it looks for the value with the same tails, between two ends.
+func carryBy(of func(x float64, p args) tails, x float64, from, to args, lo, hi float64) float64 {
+	want := of(x, from)
+	less := func(x float64) bool { // P(X ≤ x) is too small
+		t := of(x, to)
+		if want.below < want.above {
+			return t.below < want.below
+		}
+		return t.above > want.above
+	}
+	// By bits, in which doubles of one sign are in their order: 64 halvings come to neighbours.
+	a, b := ordered(math.Max(lo, -math.MaxFloat64)), ordered(math.Min(hi, math.MaxFloat64))
+	for a < b {
+		m := a + int64(uint64(b-a)/2)
+		if less(unordered(m)) {
+			a = m + 1
+		} else {
+			b = m
 		}
 	}
-	return carryCount(x, below(from.a), below(to.a), math.Inf(1), to.a, u)
+	return unordered(a)
+}
+
+// ordered maps doubles to integers in the same order; unordered is its inverse.
+func ordered(x float64) int64 {
+	i := int64(math.Float64bits(x))
+	if i < 0 {
+		return math.MinInt64 - i
+	}
+	return i
+}
+
+func unordered(i int64) float64 {
+	if i < 0 {
+		i = math.MinInt64 - i
+	}
+	return math.Float64frombits(uint64(i))
 }
 
 func carryBinomial(x float64, from, to args, u *Stream) float64 {

@@ -14,6 +14,11 @@ func TestCarry(t *testing.T) {
 		{New(Weibull, 2, 0.8), New(Weibull, 0.5, 3)}, {New(Gamma, 2, 1), New(Gamma, 2, 5)}, {New(Gamma, 0.4, 1), New(Gamma, 7, 2)}, {New(Beta, 2, 3), New(Beta, 0.7, 0.9)},
 		{New(Bernoulli, 0.3), New(Bernoulli, 0.8)}, {New(Categorical, 0.2, 0.5, 0.3), New(Categorical, 4, 0, 6)},
 		{New(Poisson, 3), New(Poisson, 4)}, {New(Poisson, 0.2), New(Poisson, 400)}, {New(Binomial, 20, 0.3), New(Binomial, 50, 0.9)}, {New(Binomial, 5, 0.5), New(Binomial, 0, 0.5)},
+		{New(TruncatedNormal, 0, 1, 0, 2), New(TruncatedNormal, 1, 3, -1, math.Inf(1))}, {New(TruncatedNormal, 0, 1, 7, 9), New(TruncatedNormal, 0, 1, -1, 1)}, {New(HalfNormal, 1), New(HalfNormal, 3)},
+		{New(StudentT, 7, 0, 1), New(StudentT, 7, 3, 2)}, {New(StudentT, 7, 0, 1), New(StudentT, 12, 3, 2)}, {New(Laplace, 0, 1), New(Laplace, 3, 2)}, {New(Logistic, 0, 1), New(Logistic, 3, 2)},
+		{New(Pareto, 1, 3), New(Pareto, 2, 9)}, {New(InverseGamma, 3, 1), New(InverseGamma, 9, 2)}, {New(LogUniform, 1, 10), New(LogUniform, 0.1, 0.5)},
+		{New(NegativeBinomial2, 3, 2), New(NegativeBinomial2, 9, 0.7)}, {New(NegativeBinomial2, 3, 2), New(NegativeBinomial2, 0, 1)}, {New(Geometric, 0.3), New(Geometric, 0.7)}, {New(DiscreteUniform, 0, 9), New(DiscreteUniform, -5, 40)},
+		{New(ZeroInflatedPoisson, 0.3, 4), New(ZeroInflatedPoisson, 0.1, 9)}, {New(ZeroInflatedNegativeBinomial2, 0.3, 4, 2), New(ZeroInflatedNegativeBinomial2, 0.1, 9, 1)}, {New(BetaBinomial, 2, 3, 20), New(BetaBinomial, 1, 1, 9)},
 	} {
 		from, to := c[0], c[1]
 		draw, u := NewStream(1, 0, 0, 0, 0), NewStream(2, 0, 0, 0, 0)

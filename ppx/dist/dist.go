@@ -401,6 +401,21 @@ func (d *Dist) Variance(out []float64) error {
 	return d.each(out, f.variance)
 }
 
+// Spread writes the size of typical differences of each element to out: the standard deviation, of families whose variance may be infinite the scale.
+func (d *Dist) Spread(out []float64) error {
+	f := &kinds[d.Kind]
+	if f.spread != nil {
+		return d.each(out, f.spread)
+	}
+	if err := d.Variance(out); err != nil {
+		return err
+	}
+	for i, v := range out {
+		out[i] = math.Sqrt(v)
+	}
+	return nil
+}
+
 // Support writes the ends of each element's support to lo and hi; continuous supports are open where the
 // density is 0 or infinite there.
 func (d *Dist) Support(lo, hi []float64) error {

@@ -21,6 +21,13 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+func floats(v []number) (out []float64) {
+	for _, x := range v {
+		out = append(out, float64(x))
+	}
+	return out
+}
+
 func load(t testing.TB, name string, into any) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "testdata", "dist", name))
@@ -43,8 +50,8 @@ func kindOf(t testing.TB, name string) Kind {
 // near compares to a relative error, and where values are sums of large cancelling terms to the scale
 // of rounding of those terms.
 func near(got, want, rel, scale float64) bool {
-	if math.IsInf(want, 0) || math.IsInf(got, 0) {
-		return got == want
+	if math.IsInf(want, 0) || math.IsInf(got, 0) || want != want {
+		return got == want || got != got && want != want
 	}
 	return math.Abs(got-want) <= rel*math.Max(math.Abs(want), scale)
 }
@@ -52,7 +59,7 @@ func near(got, want, rel, scale float64) bool {
 func TestLogProbAgainstTables(t *testing.T) {
 	var rows []struct {
 		Kind           string
-		Params         []float64
+		Params         []number
 		X              []float64
 		LogProb        []number `json:"log_prob"`
 		Mean, Variance number
@@ -62,7 +69,7 @@ func TestLogProbAgainstTables(t *testing.T) {
 	for _, r := range rows {
 		k := kindOf(t, r.Kind)
 		seen[k] = true
-		d := New(k, r.Params...)
+		d := New(k, floats(r.Params)...)
 		if err := d.Check(); err != nil {
 			t.Errorf("%s%v: %v", r.Kind, r.Params, err)
 			continue
@@ -80,7 +87,7 @@ func TestLogProbAgainstTables(t *testing.T) {
 		if err := errors.Join(d.Mean(m[:]), d.Variance(v[:])); err != nil {
 			t.Error(err)
 		}
-		if !near(m[0], float64(r.Mean), 1e-12, 0) || !near(v[0], float64(r.Variance), 1e-9, 1e-300) {
+		if !near(m[0], float64(r.Mean), 1e-12, math.Sqrt(v[0])) || !near(v[0], float64(r.Variance), 1e-9, 1e-300) {
 			t.Errorf("%s%v: mean %g variance %g, want %g %g", r.Kind, r.Params, m[0], v[0], r.Mean, r.Variance)
 		}
 	}
@@ -117,7 +124,7 @@ func TestPhiloxAgainstNumpy(t *testing.T) {
 func TestSamplesAgainstVectors(t *testing.T) {
 	type row struct {
 		Kind               string
-		Params             []float64
+		Params             []number
 		Seed, Draw         string
 		Stream             uint64
 		Statement, Purpose uint64
@@ -128,7 +135,7 @@ func TestSamplesAgainstVectors(t *testing.T) {
 	load(t, "widened.json", &wide)
 	plain := len(rows)
 	for k, r := range append(rows, wide...) {
-		d := New(kindOf(t, r.Kind), r.Params...)
+		d := New(kindOf(t, r.Kind), floats(r.Params)...)
 		s := NewStream(parseWord(t, r.Seed, 10), r.Stream, r.Statement, parseWord(t, r.Draw, 10), r.Purpose)
 		out := make([]float64, 1)
 		var w Widened
@@ -161,6 +168,10 @@ var testDists = []Dist{
 	New(Normal, 1, 2), New(Uniform, -1, 3), New(Categorical, 1, 0, 2, 5), New(Poisson, 3.5), New(Poisson, 60),
 	New(Bernoulli, 0.3), New(Beta, 2, 3), New(Beta, 0.5, 0.7), New(Exponential, 2), New(Gamma, 2.5, 3),
 	New(Gamma, 0.4, 1), New(LogNormal, 0.5, 0.4), New(Binomial, 12, 0.3), New(Binomial, 400, 0.7), New(Weibull, 2, 1.7),
+	New(TruncatedNormal, 0, 1, -1, 2), New(TruncatedNormal, 3, 0.5, math.Inf(-1), 1), New(TruncatedNormal, 0, 1, 6, 9), New(TruncatedNormal, 1, 1, 2, 2.4), New(TruncatedNormal, 0, 1, 0.5, math.Inf(1)),
+	New(HalfNormal, 2), New(StudentT, 9, 1, 2), New(Laplace, 1, 2), New(Logistic, -1, 0.5), New(Pareto, 2, 9), New(InverseGamma, 12, 3), New(VonMises, 2, 1), New(VonMises, 0, 40),
+	New(LogUniform, 0.5, 20), New(NegativeBinomial2, 4, 2), New(NegativeBinomial2, 60, 0.7), New(Geometric, 0.3), New(DiscreteUniform, -3, 8), New(ZeroInflatedPoisson, 0.3, 4),
+	New(ZeroInflatedNegativeBinomial2, 0.2, 12, 3), New(BetaBinomial, 2, 3, 20),
 }
 
 // Sampling and density must describe the same distribution: a chi-squared test over cells whose
@@ -288,6 +299,12 @@ func TestExtremeParametersSampleWithinTheSupport(t *testing.T) {
 		New(LogNormal, 0, 1e3), New(LogNormal, 700, 1), New(LogNormal, -1e6, 1), New(Weibull, 1e-300, 0.01),
 		New(Weibull, 1e300, 0.01), New(Uniform, -8e307, 8e307), New(Uniform, 1, math.Nextafter(1, 2)), New(Normal, 1e308, 1e-300),
 		New(Categorical, 0, 0, 1e-308), New(Categorical, 1e307, 1e307),
+		New(TruncatedNormal, 0, 1, 1e99, math.Inf(1)), New(TruncatedNormal, 0, 1e-300, 0, 1e300), New(TruncatedNormal, 0, 1, 5, math.Nextafter(5, 6)),
+		New(TruncatedNormal, 1e8, 1, -1, 1), New(HalfNormal, 1e308), New(HalfNormal, 1e-308), New(StudentT, 1e-3, 0, 1), New(StudentT, 1e300, 0, 1), New(Cauchy, 0, 1e308), New(Laplace, 0, 1e307),
+		New(Logistic, 1e300, 1e-300), New(Pareto, 1e-300, 1e-3), New(Pareto, 1e300, 1e3), New(InverseGamma, 1e-3, 1), New(InverseGamma, 1e300, 1e300), New(VonMises, 1e300, 1), New(VonMises, 0, 1e300),
+		New(VonMises, 0, 1e-300), New(LogUniform, 1e-307, 1e307), New(LogUniform, 1, math.Nextafter(1, 2)), New(NegativeBinomial2, 0, 1), New(NegativeBinomial2, 1e300, 1e-3), New(NegativeBinomial2, 1e-300, 1e300),
+		New(Geometric, 1), New(Geometric, 1e-299), New(DiscreteUniform, -(1 << 52), 1<<52-1), New(DiscreteUniform, 4, 4), New(ZeroInflatedPoisson, 1, 3), New(ZeroInflatedPoisson, 0, 0),
+		New(ZeroInflatedNegativeBinomial2, 1e-300, 1e200, 1e-2), New(BetaBinomial, 1e-5, 1e-5, 100), New(BetaBinomial, 1e300, 1e300, 1<<53), New(BetaBinomial, 1, 1, 0),
 	} {
 		if err := d.Check(); err != nil {
 			t.Error(err)
@@ -322,6 +339,13 @@ func TestInvalidParametersNameTheParameter(t *testing.T) {
 		{New(Gamma, -1, 1), "concentration"}, {New(LogNormal, 0, -1), "scale"}, {New(Binomial, 2.5, 0.1), "total_count"},
 		{New(Binomial, -1, 0.1), "total_count"}, {New(Binomial, 3, 1.5), "probs"}, {New(Weibull, 0, 1), "scale"},
 		{New(Weibull, 1, nan), "concentration"},
+		{New(TruncatedNormal, 0, 1, 2, 2), "high"}, {New(TruncatedNormal, 0, 1, 2, 1), "high"}, {New(TruncatedNormal, 0, 1, nan, 1), "low"}, {New(TruncatedNormal, 0, 1, inf, inf), "low"},
+		{New(TruncatedNormal, 0, 1, 0, nan), "high"}, {New(TruncatedNormal, 0, 0, 0, 1), "scale"}, {New(TruncatedNormal, 0, 1e-200, 1, 2), "low"}, {New(TruncatedNormal, 0, 1e-200, -2, -1), "high"},
+		{New(HalfNormal, 0), "scale"}, {New(StudentT, 0, 0, 1), "df"}, {New(StudentT, 1, nan, 1), "loc"}, {New(StudentT, 1, 0, -1), "scale"}, {New(Cauchy, 0, inf), "scale"}, {New(Laplace, inf, 1), "loc"},
+		{New(Logistic, 0, 0), "scale"}, {New(Pareto, -1, 1), "scale"}, {New(Pareto, 1, 0), "alpha"}, {New(InverseGamma, 0, 1), "concentration"}, {New(VonMises, 0, 0), "concentration"},
+		{New(LogUniform, 0, 1), "low"}, {New(LogUniform, 1, 1), "high"}, {New(NegativeBinomial2, -1, 1), "mean"}, {New(NegativeBinomial2, 1, 0), "concentration"}, {New(Geometric, 0), "probs"},
+		{New(DiscreteUniform, 0.5, 2), "low"}, {New(DiscreteUniform, 3, 2), "high"}, {New(DiscreteUniform, -(1 << 53), 1<<53), "high"}, {New(ZeroInflatedPoisson, 1.5, 1), "gate"},
+		{New(ZeroInflatedNegativeBinomial2, 0.5, 1, nan), "concentration"}, {New(BetaBinomial, 1, 1, 2.5), "total_count"}, {New(BetaBinomial, 0, 1, 2), "concentration1"},
 	} {
 		var pe *ParamError
 		if err := c.d.Check(); !errors.As(err, &pe) || pe.Param != c.param {
@@ -399,7 +423,7 @@ func sumScalar(d Dist, v float64) float64 {
 func TestEmptyTensors(t *testing.T) {
 	empty := Tensor{Data: []float64{}, Shape: []int32{0}}
 	for k := Normal; k < NumKinds; k++ {
-		d := Dist{Kind: k, Params: []Tensor{empty, empty}[:len(k.Params())]}
+		d := Dist{Kind: k, Params: []Tensor{empty, empty, empty, empty}[:len(k.Params())]}
 		if k == Categorical {
 			d.Params[0].Shape = []int32{0, 3}
 		}

@@ -20,6 +20,15 @@ func (e *Element) LogProb(x float64) float64 {
 	return f.logProb(x, argsOf(&e.Args))
 }
 
+// Moments are mean and variance of a kind whose parameters are numbers; see Dist.Mean and Dist.Variance.
+func (e *Element) Moments() (mean, variance float64) {
+	f, p := &kinds[e.Kind], argsOf(&e.Args)
+	return f.mean(p), f.variance(p)
+}
+
+// Support are the ends of such a kind's support.
+func (e *Element) Support() (lo, hi float64) { return kinds[e.Kind].support(argsOf(&e.Args)) }
+
 // Sample draws a value.
 func (e *Element) Sample(s *Stream) float64 {
 	if f := &kinds[e.Kind]; f.rows != nil {

@@ -22,6 +22,23 @@ const (
 	LogNormal
 	Binomial
 	Weibull
+	// Of extension 3.
+	TruncatedNormal
+	HalfNormal
+	StudentT
+	Cauchy
+	Laplace
+	Logistic
+	Pareto
+	InverseGamma
+	VonMises
+	LogUniform
+	NegativeBinomial2
+	Geometric
+	DiscreteUniform
+	ZeroInflatedPoisson
+	ZeroInflatedNegativeBinomial2
+	BetaBinomial
 	NumKinds // one more than the largest kind
 )
 
@@ -74,6 +91,10 @@ type family struct {
 	support  func(p args) (lo, hi float64)
 	mean     func(p args) float64
 	variance func(p args) float64
+	// spread is the size of typical differences, for families whose variance may be infinite; nil: the standard deviation.
+	spread func(p args) float64
+	// logarithmic tells that it is ratios of values that matter, not differences.
+	logarithmic bool
 	// coarse tells that doubles are too coarse for densities to stand for probabilities (see Dist.Coarse); nil: they never are.
 	coarse func(p args) bool
 	// widen is the wider distribution with the same support that prior inflation draws from; false: p itself (see Widened). nil: always.
@@ -116,6 +137,23 @@ var kinds = [NumKinds]family{
 	LogNormal:   logNormalFamily,
 	Binomial:    binomialFamily,
 	Weibull:     weibullFamily,
+
+	TruncatedNormal:               truncatedNormalFamily,
+	HalfNormal:                    halfNormalFamily,
+	StudentT:                      studentTFamily,
+	Cauchy:                        cauchyFamily,
+	Laplace:                       laplaceFamily,
+	Logistic:                      logisticFamily,
+	Pareto:                        paretoFamily,
+	InverseGamma:                  inverseGammaFamily,
+	VonMises:                      vonMisesFamily,
+	LogUniform:                    logUniformFamily,
+	NegativeBinomial2:             negativeBinomialFamily,
+	Geometric:                     geometricFamily,
+	DiscreteUniform:               discreteUniformFamily,
+	ZeroInflatedPoisson:           zeroInflatedPoissonFamily,
+	ZeroInflatedNegativeBinomial2: zeroInflatedNegativeBinomialFamily,
+	BetaBinomial:                  betaBinomialFamily,
 }
 
 // paramNames are the names in the table.
@@ -142,6 +180,12 @@ func (k Kind) String() string {
 // Params are the names of the parameters in wire order.
 func (k Kind) Params() []string { return paramNames[k] }
 
+// Plain tells whether k is one of the eleven families of PPX 1.0; others need extension 3.
+func (k Kind) Plain() bool { return k <= Weibull }
+
+// Logarithmic tells whether it is ratios of the values that matter, not differences.
+func (k Kind) Logarithmic() bool { return kinds[k].logarithmic }
+
 // Discrete tells whether the values are integers.
 func (k Kind) Discrete() bool { return kinds[k].discrete }
 
@@ -167,6 +211,20 @@ func checkFinite(v float64) string {
 func checkPositive(v float64) string {
 	if !(v > 0) || math.IsInf(v, 0) {
 		return "must be positive and finite"
+	}
+	return ""
+}
+
+func checkNotNegative(v float64) string {
+	if !(v >= 0) || math.IsInf(v, 0) {
+		return "must be finite and not negative"
+	}
+	return ""
+}
+
+func checkCount(n float64) string {
+	if !(n >= 0) || n > maxCount || !isInteger(n) {
+		return "must be a whole number from 0 to 2^53"
 	}
 	return ""
 }

@@ -6,12 +6,7 @@ var poissonFamily = family{
 	name:     "Poisson",
 	params:   numbers("rate"),
 	discrete: true,
-	check: checks(func(rate float64) string {
-		if !(rate >= 0) || math.IsInf(rate, 0) {
-			return "must be finite and not negative"
-		}
-		return ""
-	}),
+	check:    checks(checkNotNegative),
 	logProb: func(x float64, p args) float64 {
 		rate := p.a
 		if x < 0 || !isInteger(x) {

@@ -14,6 +14,12 @@ type Stream struct {
 	ctr  [4]uint64
 	buf  [4]uint64
 	left int
+	ask  func() uint64 // in place of the generator
+}
+
+// Asking is a stream whose uniform numbers come from somewhere else: one call of u for each.
+func Asking(u func() float64) Stream {
+	return Stream{ask: func() uint64 { return uint64(clamp(u(), 0, belowOne)*0x1p53) << 11 }}
 }
 
 // StreamKind is what a seed's random numbers are used for. Uses with numbers of their own never share one: data that were
@@ -81,6 +87,9 @@ func Philox(key [2]uint64, ctr [4]uint64) [4]uint64 {
 // Uint64 returns the next 64 random bits.
 func (s *Stream) Uint64() uint64 {
 	if s.left == 0 {
+		if s.ask != nil {
+			return s.ask()
+		}
 		s.buf = Philox(s.key, s.ctr)
 		s.ctr[0]++
 		s.left = 4

@@ -7,48 +7,96 @@ import "strconv"
 type Distribution byte
 
 const (
-	DistributionNONE        Distribution = 0
-	DistributionNormal      Distribution = 1
-	DistributionUniform     Distribution = 2
-	DistributionCategorical Distribution = 3
-	DistributionPoisson     Distribution = 4
-	DistributionBernoulli   Distribution = 5
-	DistributionBeta        Distribution = 6
-	DistributionExponential Distribution = 7
-	DistributionGamma       Distribution = 8
-	DistributionLogNormal   Distribution = 9
-	DistributionBinomial    Distribution = 10
-	DistributionWeibull     Distribution = 11
+	DistributionNONE                          Distribution = 0
+	DistributionNormal                        Distribution = 1
+	DistributionUniform                       Distribution = 2
+	DistributionCategorical                   Distribution = 3
+	DistributionPoisson                       Distribution = 4
+	DistributionBernoulli                     Distribution = 5
+	DistributionBeta                          Distribution = 6
+	DistributionExponential                   Distribution = 7
+	DistributionGamma                         Distribution = 8
+	DistributionLogNormal                     Distribution = 9
+	DistributionBinomial                      Distribution = 10
+	DistributionWeibull                       Distribution = 11
+	DistributionTruncatedNormal               Distribution = 12
+	DistributionHalfNormal                    Distribution = 13
+	DistributionStudentT                      Distribution = 14
+	DistributionCauchy                        Distribution = 15
+	DistributionLaplace                       Distribution = 16
+	DistributionLogistic                      Distribution = 17
+	DistributionPareto                        Distribution = 18
+	DistributionInverseGamma                  Distribution = 19
+	DistributionVonMises                      Distribution = 20
+	DistributionLogUniform                    Distribution = 21
+	DistributionNegativeBinomial2             Distribution = 22
+	DistributionGeometric                     Distribution = 23
+	DistributionDiscreteUniform               Distribution = 24
+	DistributionZeroInflatedPoisson           Distribution = 25
+	DistributionZeroInflatedNegativeBinomial2 Distribution = 26
+	DistributionBetaBinomial                  Distribution = 27
 )
 
 var EnumNamesDistribution = map[Distribution]string{
-	DistributionNONE:        "NONE",
-	DistributionNormal:      "Normal",
-	DistributionUniform:     "Uniform",
-	DistributionCategorical: "Categorical",
-	DistributionPoisson:     "Poisson",
-	DistributionBernoulli:   "Bernoulli",
-	DistributionBeta:        "Beta",
-	DistributionExponential: "Exponential",
-	DistributionGamma:       "Gamma",
-	DistributionLogNormal:   "LogNormal",
-	DistributionBinomial:    "Binomial",
-	DistributionWeibull:     "Weibull",
+	DistributionNONE:                          "NONE",
+	DistributionNormal:                        "Normal",
+	DistributionUniform:                       "Uniform",
+	DistributionCategorical:                   "Categorical",
+	DistributionPoisson:                       "Poisson",
+	DistributionBernoulli:                     "Bernoulli",
+	DistributionBeta:                          "Beta",
+	DistributionExponential:                   "Exponential",
+	DistributionGamma:                         "Gamma",
+	DistributionLogNormal:                     "LogNormal",
+	DistributionBinomial:                      "Binomial",
+	DistributionWeibull:                       "Weibull",
+	DistributionTruncatedNormal:               "TruncatedNormal",
+	DistributionHalfNormal:                    "HalfNormal",
+	DistributionStudentT:                      "StudentT",
+	DistributionCauchy:                        "Cauchy",
+	DistributionLaplace:                       "Laplace",
+	DistributionLogistic:                      "Logistic",
+	DistributionPareto:                        "Pareto",
+	DistributionInverseGamma:                  "InverseGamma",
+	DistributionVonMises:                      "VonMises",
+	DistributionLogUniform:                    "LogUniform",
+	DistributionNegativeBinomial2:             "NegativeBinomial2",
+	DistributionGeometric:                     "Geometric",
+	DistributionDiscreteUniform:               "DiscreteUniform",
+	DistributionZeroInflatedPoisson:           "ZeroInflatedPoisson",
+	DistributionZeroInflatedNegativeBinomial2: "ZeroInflatedNegativeBinomial2",
+	DistributionBetaBinomial:                  "BetaBinomial",
 }
 
 var EnumValuesDistribution = map[string]Distribution{
-	"NONE":        DistributionNONE,
-	"Normal":      DistributionNormal,
-	"Uniform":     DistributionUniform,
-	"Categorical": DistributionCategorical,
-	"Poisson":     DistributionPoisson,
-	"Bernoulli":   DistributionBernoulli,
-	"Beta":        DistributionBeta,
-	"Exponential": DistributionExponential,
-	"Gamma":       DistributionGamma,
-	"LogNormal":   DistributionLogNormal,
-	"Binomial":    DistributionBinomial,
-	"Weibull":     DistributionWeibull,
+	"NONE":                          DistributionNONE,
+	"Normal":                        DistributionNormal,
+	"Uniform":                       DistributionUniform,
+	"Categorical":                   DistributionCategorical,
+	"Poisson":                       DistributionPoisson,
+	"Bernoulli":                     DistributionBernoulli,
+	"Beta":                          DistributionBeta,
+	"Exponential":                   DistributionExponential,
+	"Gamma":                         DistributionGamma,
+	"LogNormal":                     DistributionLogNormal,
+	"Binomial":                      DistributionBinomial,
+	"Weibull":                       DistributionWeibull,
+	"TruncatedNormal":               DistributionTruncatedNormal,
+	"HalfNormal":                    DistributionHalfNormal,
+	"StudentT":                      DistributionStudentT,
+	"Cauchy":                        DistributionCauchy,
+	"Laplace":                       DistributionLaplace,
+	"Logistic":                      DistributionLogistic,
+	"Pareto":                        DistributionPareto,
+	"InverseGamma":                  DistributionInverseGamma,
+	"VonMises":                      DistributionVonMises,
+	"LogUniform":                    DistributionLogUniform,
+	"NegativeBinomial2":             DistributionNegativeBinomial2,
+	"Geometric":                     DistributionGeometric,
+	"DiscreteUniform":               DistributionDiscreteUniform,
+	"ZeroInflatedPoisson":           DistributionZeroInflatedPoisson,
+	"ZeroInflatedNegativeBinomial2": DistributionZeroInflatedNegativeBinomial2,
+	"BetaBinomial":                  DistributionBetaBinomial,
 }
 
 func (v Distribution) String() string {

@@ -85,7 +85,120 @@ def categorical(x, *probs):
     return mp.log(probs[int(x)] / mp.fsum(probs))
 
 
+def truncated_mass(m, s, a, b):
+    """The mass of a Normal between a and b, from the side that has the digits."""
+    f = lambda z: mp.erfc(z / mp.sqrt(2)) / 2 if z != INF else M(0)
+    al, be = (a - m) / s, (b - m) / s
+    return f(al) - f(be) if al > 0 else f(-be) - f(-al) if be < 0 else 1 - f(-al) - f(be)
+
+
+def truncated(x, m, s, a, b):
+    return normal(x, m, s) - mp.log(truncated_mass(m, s, a, b)) if a <= x <= b else -INF
+
+
+def truncated_moments(m, s, a, b):
+    z = truncated_mass(m, s, a, b)
+    phi = lambda v: mp.exp(-v * v / 2) / mp.sqrt(2 * mp.pi) if abs(v) != INF else M(0)
+    al, be = (a - m) / s, (b - m) / s
+    d = (phi(al) - phi(be)) / z
+    slope = (al * phi(al) if abs(al) != INF else 0) - (be * phi(be) if abs(be) != INF else 0)
+    return m + s * d, s * s * (1 + slope / z - d * d)
+
+
+def student(x, df, m, s):
+    z = (x - m) / s
+    return mp.loggamma((df + 1) / 2) - mp.loggamma(df / 2) - mp.log(df * mp.pi) / 2 - mp.log(s) - (df + 1) / 2 * mp.log1p(z * z / df)
+
+
+def vonmises(x, m, k):
+    return k * mp.cos(x - m) - mp.log(2 * mp.pi * mp.besseli(0, k))
+
+
+def vonmises_moments(m, k):
+    with mp.workdps(40):
+        f = lambda x: mp.exp(k * (mp.cos(x - m) - 1))
+        cuts = sorted({-mp.pi, mp.pi} | {m + j * d for j in range(-12, 13) for d in (1 / mp.sqrt(k), mp.pi / 12) if abs(m + j * d) < mp.pi})
+        s0, s1 = mp.quad(f, cuts), mp.quad(lambda x: (x - m) * f(x), cuts)
+        s2 = mp.quad(lambda x: (x - m) ** 2 * f(x), cuts)
+        return m + s1 / s0, s2 / s0 - (s1 / s0) ** 2
+
+
+def negative_binomial(x, m, c):
+    if x < 0 or x != mp.floor(x):
+        return -INF
+    if m == 0:
+        return M(0) if x == 0 else -INF
+    return mp.loggamma(c + x) - mp.loggamma(c) - mp.loggamma(x + 1) + c * mp.log(c / (c + m)) + x * mp.log(m / (c + m))
+
+
+def inflated(x, gate, lp):
+    p = (1 - gate) * mp.exp(lp) + (gate if x == 0 else 0)
+    return mp.log(p) if p > 0 else -INF
+
+
+def beta_binomial(x, a, b, n):
+    if x < 0 or x > n or x != mp.floor(x):
+        return -INF
+    lb = lambda p, q: mp.loggamma(p) + mp.loggamma(q) - mp.loggamma(p + q)
+    return mp.loggamma(n + 1) - mp.loggamma(x + 1) - mp.loggamma(n - x + 1) + lb(x + a, n - x + b) - lb(a, b)
+
+
+def geometric(x, p):
+    if x < 0 or x != mp.floor(x):
+        return -INF
+    return mp.log(p) + (x * mp.log1p(-p) if x > 0 else 0)
+
+
+def inverse_gamma(x, c, r):
+    return c * mp.log(r) - mp.loggamma(c) - (c + 1) * mp.log(x) - r / x if x > 0 else -INF
+
+
+def nan_if(bad, v):
+    return mp.nan if bad else v
+
+
+REALS = [0, 1, -2.5, 3, 40, 1e6, -1e200]
+
 DENSITY = {
+    "TruncatedNormal": (
+        truncated,
+        [(0, 1, 0, math.inf), (0, 1, -1, 2), (3, 0.5, -math.inf, 1), (0, 1, 10, 12), (0, 1, 30, math.inf), (0, 1, 1e5, math.inf), (0, 1, -math.inf, math.inf),
+         (1e3, 1, 0, 1), (0, 1, 4, 4.2), (0, 1, 0.5, 0.5 + 1e-9), (-5, 2, 0, 1e3), (0, 1, -40, -38), (1, 1e6, 0, 2)],
+        [0, 0.5, 0.9, -0.7, 1.5, 10, 10.5, 4.1, 31, 100000.00001, -39, 0.5000000001, -1e9],
+    ),
+    "HalfNormal": (lambda x, s: normal(x, M(0), s) + mp.log(2) if x >= 0 else -INF, [(1,), (1e-8,), (1e200,)], [0, 1, 3e-9, 40, -1, 1e200]),
+    "StudentT": (student, [(1, 0, 1), (3, 1, 2), (0.1, 0, 1), (30, -5, 1e-3), (1e6, 0, 1), (1e12, 0, 1), (1e300, 0, 1), (2.5, 1e6, 1e6)], REALS),
+    "Cauchy": (lambda x, m, s: -mp.log(mp.pi * s) - mp.log1p(((x - m) / s) ** 2), [(0, 1), (-3, 1e-6), (1e6, 1e6)], REALS),
+    "Laplace": (lambda x, m, s: -abs(x - m) / s - mp.log(2 * s), [(0, 1), (-3, 1e-6), (1e6, 1e6)], REALS),
+    "Logistic": (
+        lambda x, m, s: -abs(x - m) / s - 2 * mp.log1p(mp.exp(-abs(x - m) / s)) - mp.log(s), [(0, 1), (-3, 1e-6), (1e6, 1e6)], REALS),
+    "Pareto": (
+        lambda x, m, a: mp.log(a / m) - (a + 1) * mp.log(x / m) if x >= m else -INF,
+        [(1, 1), (2, 3), (1e-10, 0.3), (1, 1e6)], [1, 0.999, 2, 1.0000001, 40, 1e200]),
+    "InverseGamma": (
+        inverse_gamma, [(1, 1), (3, 2), (0.3, 5), (1e6, 1e6), (2.5, 1e-200), (20, 3)], [0, 1, 1e-200, 1e-3, 3.7, 1.001, 1e100, -1]),
+    "VonMises": (vonmises, [(0, 1), (2, 4), (-3, 0.01), (1, 19.9), (1, 20.1), (0.5, 1e6), (0.5, 1e12), (3, 1e-9)], [0, 1, 3, -3.1, 0.5, 0.500001, 5]),
+    "LogUniform": (
+        lambda x, a, b: -mp.log(x) - mp.log(mp.log(b / a)) if a <= x <= b else -INF,
+        [(1, 10), (1e-300, 1e300), (1, 1.000001), (0.2, 0.3)], [1, 1.0000005, 10, 0.25, 1e-299, 11, -1]),
+    "NegativeBinomial2": (
+        negative_binomial,
+        [(3, 2), (0, 1), (1e-10, 0.5), (40, 1e-3), (1e6, 3), (1e6, 1e15), (5, 1e15), (7, 1e300), (1e6, 1e-6), (1e3, 1e8)],
+        [0, 1, 3, 40, 999000, 1000000, 1003000, -1, 2.5]),
+    "Geometric": (geometric, [(0.3,), (1,), (1e-10,), (0.999,)], [0, 1, 5, 1e10, -1, 0.5]),
+    "DiscreteUniform": (
+        lambda x, a, b: -mp.log(b - a + 1) if a <= x <= b and x == mp.floor(x) else -INF,
+        [(0, 9), (-3, -3), (-(2**40), 2**50)], [0, -3, 9, 10, 4.5, 2**49]),
+    "ZeroInflatedPoisson": (
+        lambda x, g, r: inflated(x, g, poisson(x, r)) if x >= 0 and x == mp.floor(x) else -INF,
+        [(0.3, 4), (0, 0.5), (1, 3), (0.999, 1e6), (1e-12, 40), (0.2, 0)], [0, 1, 7, 1000000, -1, 2.5]),
+    "ZeroInflatedNegativeBinomial2": (
+        lambda x, g, m, c: inflated(x, g, negative_binomial(x, m, c)) if x >= 0 and x == mp.floor(x) else -INF,
+        [(0.3, 4, 2), (0, 0.5, 10), (1, 3, 1), (0.5, 1e6, 1e-3), (0.1, 7, 1e12)], [0, 1, 7, 1000000, -1, 2.5]),
+    "BetaBinomial": (
+        beta_binomial,
+        [(1, 1, 10), (2, 3, 20), (0.1, 0.2, 100), (1e6, 2e6, 1000000), (1e-3, 1e-3, 5), (0.5, 1e8, 1000000), (3, 4, 0), (40, 1e-2, 2**40)],
+        [0, 1, 3, 5, 10, 100, 333333, 2**39, -1, 2.5]),
     "Normal": (normal, [(0, 1), (3, 1e-8), (-1e6, 1e6), (1e300, 1e300)], [0, 1, -2.5, 3, 3.00000001, 40, 1e6]),
     "Uniform": (
         lambda x, a, b: -mp.log(b - a) if a <= x <= b else -INF,
@@ -128,6 +241,23 @@ DENSITY = {
 }
 
 MOMENTS = {
+    "TruncatedNormal": truncated_moments,
+    "HalfNormal": lambda s: (s * mp.sqrt(2 / mp.pi), s * s * (1 - 2 / mp.pi)),
+    "StudentT": lambda df, m, s: (nan_if(df <= 1, m), nan_if(df <= 1, INF if df <= 2 else s * s * df / (df - 2))),
+    "Cauchy": lambda m, s: (mp.nan, mp.nan),
+    "Laplace": lambda m, s: (m, 2 * s * s),
+    "Logistic": lambda m, s: (m, s * s * mp.pi**2 / 3),
+    "Pareto": lambda m, a: (INF if a <= 1 else m * a / (a - 1), INF if a <= 2 else m * m * a / (a - 1) ** 2 / (a - 2)),
+    "InverseGamma": lambda c, r: (INF if c <= 1 else r / (c - 1), INF if c <= 2 else r * r / (c - 1) ** 2 / (c - 2)),
+    "VonMises": vonmises_moments,
+    "LogUniform": lambda a, b: (
+        (b - a) / mp.log(b / a), (b * b - a * a) / 2 / mp.log(b / a) - ((b - a) / mp.log(b / a)) ** 2),
+    "NegativeBinomial2": lambda m, c: (m, m + m * m / c),
+    "Geometric": lambda p: ((1 - p) / p, (1 - p) / p**2),
+    "DiscreteUniform": lambda a, b: ((a + b) / 2, ((b - a + 1) ** 2 - 1) / 12),
+    "ZeroInflatedPoisson": lambda g, r: ((1 - g) * r, (1 - g) * r * (1 + g * r)),
+    "ZeroInflatedNegativeBinomial2": lambda g, m, c: ((1 - g) * m, (1 - g) * m * (1 + m * (g + 1 / c))),
+    "BetaBinomial": lambda a, b, n: (n * a / (a + b), n * a * b * (a + b + n) / ((a + b) ** 2 * (a + b + 1))),
     "Normal": lambda m, s: (m, s * s),
     "Uniform": lambda a, b: ((a + b) / 2, (b - a) ** 2 / 12),
     "Poisson": lambda r: (r, r),
@@ -146,9 +276,9 @@ MOMENTS = {
 
 
 def num(v):
-    """A double for JSON; infinities as strings."""
+    """A double for JSON; what is not finite as a string."""
     v = float(v)
-    return v if math.isfinite(v) else ("Infinity" if v > 0 else "-Infinity")
+    return v if math.isfinite(v) else "NaN" if math.isnan(v) else ("Infinity" if v > 0 else "-Infinity")
 
 
 def densities():
@@ -156,7 +286,7 @@ def densities():
     for kind, (f, params, xs) in DENSITY.items():
         for p in params:
             pm = [M(float(v)) for v in p]
-            row = {"kind": kind, "params": [float(v) for v in p]}
+            row = {"kind": kind, "params": [num(v) for v in p]}
             mean, var = MOMENTS[kind](*pm)
             row["mean"], row["variance"] = num(mean), num(var)
             row["x"] = [float(x) for x in xs]
@@ -280,7 +410,88 @@ def sample_categorical(s, *probs):
     return pick
 
 
+def sample_truncated(s, m, d, a, b):
+    al, be, w = (a - m) / d, (b - m) / d, (b - a) / d
+
+    def tail(al):
+        while True:
+            u = -math.log1p(s.uniform() * math.expm1(-al * w)) / al
+            if math.log(s.uniform()) <= -u * u / 2:
+                return u
+
+    if al >= 5:
+        return a + d * tail(al)
+    if be <= -5:
+        return b - d * tail(-be)
+    if w <= 1:
+        near = max(al, min(be, 0))
+        while True:
+            u = s.uniform() * w
+            if math.log(s.uniform()) <= (near**2 - (al + u) ** 2) / 2:
+                return a + d * u
+    u = M(s.uniform())
+    f = lambda z: mp.erfc(-z / mp.sqrt(2)) / 2 if z != -math.inf else M(0)
+    with mp.workdps(60):
+        q = f(al) + u * (1 - f(-be) - f(al))
+        return float(m + d * mp.sqrt(2) * mp.erfinv(2 * q - 1))
+
+
+def sample_vonmises(s, m, k):
+    with mp.workdps(60):
+        k = M(k)
+        tau = 1 + mp.sqrt(1 + 4 * k * k)
+        rho = (tau - mp.sqrt(2 * tau)) / (2 * k)
+        r = (1 + rho * rho) / (2 * rho)
+        while True:
+            z = mp.cos(mp.pi * M(s.uniform()))
+            v = s.uniform()
+            w = (1 + r * z) / (r + z)
+            c = k * (r - w)
+            if mp.log(c / v) + 1 - c >= 0:
+                th = m + (-1 if s.uniform() < 0.5 else 1) * mp.acos(w)
+                return float(th - 2 * mp.pi * mp.nint(th / (2 * mp.pi)))
+
+
+def sample_negative_binomial(s, m, c):
+    return sample_poisson(s, math.exp(log_gamma_variate(s, c)) / c * m) if m > 0 else 0
+
+
+def sample_student(s, df, m, d):
+    z = special.ndtri(s.uniform())
+    return m + d * z / math.sqrt(math.exp(log_gamma_variate(s, df / 2)) / (df / 2))
+
+
+def half(u):
+    """The positive quantile of |Z|."""
+    with mp.workdps(60):
+        return float(mp.sqrt(2) * mp.erfinv(1 - M(u)))
+
+
+def cauchy(u):
+    with mp.workdps(60):
+        return float(-mp.cot(mp.pi * M(u)))
+
+
 SAMPLE = {
+    "TruncatedNormal": (
+        sample_truncated,
+        [(0, 1, 0, math.inf), (0, 1, -1, 2), (3, 0.5, -math.inf, 1), (0, 1, 10, 12), (0, 1, 30, math.inf), (0, 1, -math.inf, math.inf), (0, 1, 4, 4.2),
+         (-5, 2, 0, 1e3), (0, 1, -40, -38), (1, 1e6, 0, 2)]),
+    "HalfNormal": (lambda s, d: d * half(s.uniform()), [(1,), (1e-8,)]),
+    "StudentT": (sample_student, [(1, 0, 1), (3, 1, 2), (30, -5, 1e-3), (1e6, 0, 1)]),
+    "Cauchy": (lambda s, m, d: m + d * cauchy(s.uniform()), [(0, 1), (-3, 1e-3)]),
+    "Laplace": (lambda s, m, d: m + d * (lambda u: math.log(2 * u) if u < 0.5 else -math.log(2 - 2 * u))(s.uniform()), [(0, 1), (-3, 1e-3)]),
+    "Logistic": (lambda s, m, d: m + d * special.logit(s.uniform()), [(0, 1), (-3, 1e-3)]),
+    "Pareto": (lambda s, m, a: m * (1 - s.uniform()) ** (-1 / a), [(1, 1), (2, 3), (1, 1e6)]),
+    "InverseGamma": (lambda s, c, r: r / math.exp(log_gamma_variate(s, c)), [(1, 1), (3, 2), (0.3, 5), (1e6, 1e6)]),
+    "VonMises": (sample_vonmises, [(0, 1), (2, 4), (-3, 0.01), (0.5, 1e6)]),
+    "LogUniform": (lambda s, a, b: a * (b / a) ** s.uniform(), [(1, 10), (1e-100, 1e100), (1, 1.000001)]),
+    "NegativeBinomial2": (sample_negative_binomial, [(3, 2), (0, 1), (40, 0.3), (1e6, 3)]),
+    "Geometric": (lambda s, p: math.floor(math.log(s.uniform()) / math.log1p(-p)) if p < 1 else 0, [(0.3,), (1,), (1e-6,)]),
+    "DiscreteUniform": (lambda s, a, b: a + math.floor(s.uniform() * (b - a + 1)), [(0, 9), (-3, -3), (-(2**40), 2**50)]),
+    "ZeroInflatedPoisson": (lambda s, g, r: 0 if s.uniform() < g else sample_poisson(s, r), [(0.3, 4), (0, 40), (1, 3)]),
+    "ZeroInflatedNegativeBinomial2": (lambda s, g, m, c: 0 if s.uniform() < g else sample_negative_binomial(s, m, c), [(0.3, 4, 2), (0, 40, 10)]),
+    "BetaBinomial": (lambda s, a, b, n: sample_binomial(s, int(n), sample_beta(s, a, b)), [(1, 1, 10), (2, 3, 20), (0.5, 0.5, 1000)]),
     "Normal": (lambda s, m, d: m + d * special.ndtri(s.uniform()), [(0, 1), (-3, 1e-3), (1e6, 20)]),
     "Uniform": (lambda s, a, b: a + (b - a) * s.uniform(), [(0, 1), (-2, 5)]),
     "Categorical": (sample_categorical, [(1, 1, 1), (0.2, 0, 0.8), (0, 0, 3, 0)]),
@@ -309,7 +520,29 @@ def widened_binomial(s, n, p):
     return sample_binomial(s, n, sample_beta(s, total * p, total * (1 - p)))
 
 
+def wider_concentration(m, c):
+    return max(1 / (9 / c + 8 / m), min(c, 1))
+
+
 WIDENED = {
+    "TruncatedNormal": (lambda s, m, d, a, b: sample_truncated(s, m, 3 * d, a, b), [(0, 1, 0, math.inf), (0, 1, -1, 2)]),
+    "HalfNormal": (lambda s, d: 3 * d * half(s.uniform()), [(1,)]),
+    "StudentT": (lambda s, df, m, d: sample_student(s, df, m, 3 * d), [(3, 1, 2)]),
+    "Cauchy": (lambda s, m, d: m + 3 * d * cauchy(s.uniform()), [(0, 1)]),
+    "Laplace": (lambda s, m, d: SAMPLE["Laplace"][0](s, m, 3 * d), [(0, 1)]),
+    "Logistic": (lambda s, m, d: SAMPLE["Logistic"][0](s, m, 3 * d), [(0, 1)]),
+    "Pareto": (lambda s, m, a: SAMPLE["Pareto"][0](s, m, a / 3), [(2, 3)]),
+    "InverseGamma": (lambda s, c, r: SAMPLE["InverseGamma"][0](s, flatter(c, 9), r * math.sqrt(flatter(c, 9) / c)), [(3, 2), (30, 2)]),
+    "VonMises": (lambda s, m, k: sample_vonmises(s, m, k / 9), [(2, 4)]),
+    "LogUniform": (lambda s, a, b: a * (b / a) ** s.uniform(), [(1, 10)]),
+    "NegativeBinomial2": (lambda s, m, c: sample_negative_binomial(s, m, wider_concentration(m, c)), [(3, 2), (40, 1000)]),
+    "Geometric": (lambda s, p: SAMPLE["Geometric"][0](s, p / 3), [(0.3,)]),
+    "DiscreteUniform": (SAMPLE["DiscreteUniform"][0], [(0, 9)]),
+    "ZeroInflatedPoisson": (
+        lambda s, g, r: 0 if s.uniform() < g else sample_negative_binomial(s, r, max(r / 8, 1)), [(0.3, 4), (0.1, 40)]),
+    "ZeroInflatedNegativeBinomial2": (
+        lambda s, g, m, c: 0 if s.uniform() < g else sample_negative_binomial(s, m, wider_concentration(m, c)), [(0.3, 4, 2)]),
+    "BetaBinomial": (lambda s, a, b, n: sample_binomial(s, int(n), sample_beta(s, flatter(a, 9), flatter(b, 9))), [(2, 30, 20)]),
     "Normal": (lambda s, m, d: SAMPLE["Normal"][0](s, m, 3 * d), [(0, 1), (-3, 1e-3)]),
     "Uniform": (SAMPLE["Uniform"][0], [(-2, 5)]),
     "Categorical": (lambda s, *p: sample_categorical(s, *[1.0 if x > 0 else 0.0 for x in p]), [(1e-9, 0, 0.8), (0.25, 0.5)]),
@@ -334,7 +567,7 @@ def widened():
             rows.append(
                 {
                     "kind": kind,
-                    "params": [float(v) for v in p],
+                    "params": [num(v) for v in p],
                     "seed": str(key[0]),
                     "stream": key[1],
                     "statement": key[2],
@@ -356,7 +589,7 @@ def samples():
             rows.append(
                 {
                     "kind": kind,
-                    "params": [float(v) for v in p],
+                    "params": [num(v) for v in p],
                     "seed": str(2**63 + 11),
                     "stream": 2,
                     "statement": counter[0],

@@ -80,10 +80,30 @@ ppx::Distribution distribution(const Line& l) {
       {"LogNormal", {ppx::Kind::log_normal, {"loc", "scale"}}},
       {"Binomial", {ppx::Kind::binomial, {"total_count", "probs"}}},
       {"Weibull", {ppx::Kind::weibull, {"scale", "concentration"}}},
+      {"TruncatedNormal", {ppx::Kind::truncated_normal, {"loc", "scale", "low", "high"}}},
+      {"HalfNormal", {ppx::Kind::half_normal, {"scale"}}},
+      {"StudentT", {ppx::Kind::student_t, {"df", "loc", "scale"}}},
+      {"Cauchy", {ppx::Kind::cauchy, {"loc", "scale"}}},
+      {"Laplace", {ppx::Kind::laplace, {"loc", "scale"}}},
+      {"Logistic", {ppx::Kind::logistic, {"loc", "scale"}}},
+      {"Pareto", {ppx::Kind::pareto, {"scale", "alpha"}}},
+      {"InverseGamma", {ppx::Kind::inverse_gamma, {"concentration", "rate"}}},
+      {"VonMises", {ppx::Kind::von_mises, {"loc", "concentration"}}},
+      {"LogUniform", {ppx::Kind::log_uniform, {"low", "high"}}},
+      {"NegativeBinomial2", {ppx::Kind::negative_binomial, {"mean", "concentration"}}},
+      {"Geometric", {ppx::Kind::geometric, {"probs"}}},
+      {"DiscreteUniform", {ppx::Kind::discrete_uniform, {"low", "high"}}},
+      {"ZeroInflatedPoisson", {ppx::Kind::zero_inflated_poisson, {"gate", "rate"}}},
+      {"ZeroInflatedNegativeBinomial2", {ppx::Kind::zero_inflated_negative_binomial, {"gate", "mean", "concentration"}}},
+      {"BetaBinomial", {ppx::Kind::beta_binomial, {"concentration1", "concentration0", "total_count"}}},
   };
   const auto& [kind, names] = kinds.at(l.kind);
-  if (names.size() == 1) return {kind, parameter(l.fields.at(names[0]))};
-  return {kind, parameter(l.fields.at(names[0])), parameter(l.fields.at(names[1]))};
+  std::vector<ppx::Parameter> p;
+  for (auto& n : names) p.push_back(parameter(l.fields.at(n)));
+  if (p.size() == 1) return {kind, p[0]};
+  if (p.size() == 2) return {kind, p[0], p[1]};
+  if (p.size() == 3) return {kind, p[0], p[1], p[2]};
+  return {kind, p[0], p[1], p[2], p[3]};
 }
 
 // Whether a Sample was answered as the transcript has it. Values that the client draws itself need only agree

@@ -2,6 +2,7 @@
 //   sample KIND WIDENED SEED STREAM STATEMENT DRAW PURPOSE N PARAMETER…   N values
 //   base KIND CATEGORIES ADDRESS                                          an address base
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <sstream>
 
@@ -12,15 +13,15 @@ static void samples(std::stringstream& in) {
   std::uint64_t seed, stream, statement, draw, purpose;
   in >> kind >> wide >> seed >> stream >> statement >> draw >> purpose >> n;
   std::vector<double> p;
-  for (double x; in >> x;) p.push_back(x);
+  for (std::string x; in >> x;) p.push_back(std::strtod(x.c_str(), nullptr));  // which knows infinities
   auto k = static_cast<ppx::Kind>(kind);
   ppx::rng::Stream s(seed, stream, statement, draw, purpose);
-  p.resize(p.size() < 2 ? 2 : p.size());
+  if (k != ppx::Kind::categorical) p.resize(4);
   for (int i = 0; i < n; i++) {
     if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
     double v = k == ppx::Kind::categorical
                    ? (wide ? ppx::rng::categorical_widened(s, p.data(), p.size()) : ppx::rng::categorical(s, p.data(), p.size()))
-                   : (wide ? ppx::rng::draw_widened(s, k, p[0], p[1]) : ppx::rng::draw(s, k, p[0], p[1]));
+                   : (wide ? ppx::rng::draw_widened(s, k, p[0], p[1], p[2], p[3]) : ppx::rng::draw(s, k, p[0], p[1], p[2], p[3]));
     std::printf("%.17g ", v);
   }
   std::printf("\n");

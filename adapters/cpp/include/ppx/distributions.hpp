@@ -1,4 +1,4 @@
-// ppx/distributions.hpp: values, and the eleven families of distributions; part of ppx.hpp.
+// ppx/distributions.hpp: values, and the families of distributions; part of ppx.hpp.
 
 #ifndef PPX_DISTRIBUTIONS_HPP
 #define PPX_DISTRIBUTIONS_HPP
@@ -76,18 +76,41 @@ struct Parameter {
   Parameter(std::initializer_list<double> v) : Parameter(Tensor(v)) {}
 };
 
-// One of the eleven families. Invalid parameters are reported by the engine, with the address.
+// A family, with its parameters in the order of the protocol. Invalid parameters are reported by the engine, with the address.
 struct Distribution {
   Kind kind = Kind::none;
   int parameters = 0;
   Parameter a, b;
+  std::vector<Parameter> more;  // the third and fourth
 
   Distribution() = default;
   Distribution(Kind k, Parameter first) : kind(k), parameters(1), a(std::move(first)) {}
   Distribution(Kind k, Parameter first, Parameter second)
       : kind(k), parameters(2), a(std::move(first)), b(std::move(second)) {}
 
-  bool scalar() const { return a.scalar && b.scalar; }
+  Distribution(Kind k, Parameter first, Parameter second, Parameter third) : Distribution(k, std::move(first), std::move(second)) {
+    add(std::move(third));
+  }
+  Distribution(Kind k, Parameter first, Parameter second, Parameter third, Parameter fourth)
+      : Distribution(k, std::move(first), std::move(second), std::move(third)) {
+    add(std::move(fourth));
+  }
+
+  // Parameter i, from 0.
+  const Parameter& operator[](int i) const { return i == 0 ? a : i == 1 ? b : more[static_cast<std::size_t>(i - 2)]; }
+
+  bool scalar() const {
+    if (!a.scalar || !b.scalar) return false;
+    for (auto& p : more)
+      if (!p.scalar) return false;
+    return true;
+  }
+
+ private:
+  void add(Parameter p) {
+    more.push_back(std::move(p));
+    parameters++;
+  }
 };
 
 inline Distribution Normal(Parameter mean, Parameter stddev) { return {Kind::normal, std::move(mean), std::move(stddev)}; }
@@ -109,6 +132,83 @@ inline Distribution Binomial(Parameter total_count, Parameter probs) {
 inline Distribution Weibull(Parameter scale, Parameter concentration) {
   return {Kind::weibull, std::move(scale), std::move(concentration)};
 }
+
+// The families of PPX's extension 3, with names and parameters as in NumPyro and PyTorch.
+
+// A Normal between two ends, of which one or both may be infinite.
+inline Distribution TruncatedNormal(Parameter loc, Parameter scale, Parameter low, Parameter high) {
+  return {Kind::truncated_normal, std::move(loc), std::move(scale), std::move(low), std::move(high)};
+}
+// The absolute value of a Normal of mean 0.
+inline Distribution HalfNormal(Parameter scale) {
+  return {Kind::half_normal, std::move(scale)};
+}
+// df degrees of freedom.
+inline Distribution StudentT(Parameter df, Parameter loc, Parameter scale) {
+  return {Kind::student_t, std::move(df), std::move(loc), std::move(scale)};
+}
+// The scale is half the width at half maximum.
+inline Distribution Cauchy(Parameter loc, Parameter scale) {
+  return {Kind::cauchy, std::move(loc), std::move(scale)};
+}
+// The scale is the mean distance from loc.
+inline Distribution Laplace(Parameter loc, Parameter scale) {
+  return {Kind::laplace, std::move(loc), std::move(scale)};
+}
+// Of a location and a scale.
+inline Distribution Logistic(Parameter loc, Parameter scale) {
+  return {Kind::logistic, std::move(loc), std::move(scale)};
+}
+// Above scale, with a tail of the power alpha.
+inline Distribution Pareto(Parameter scale, Parameter alpha) {
+  return {Kind::pareto, std::move(scale), std::move(alpha)};
+}
+// That of 1/x, x a Gamma of that concentration and rate.
+inline Distribution InverseGamma(Parameter concentration, Parameter rate) {
+  return {Kind::inverse_gamma, std::move(concentration), std::move(rate)};
+}
+// A direction between −π and π.
+inline Distribution VonMises(Parameter loc, Parameter concentration) {
+  return {Kind::von_mises, std::move(loc), std::move(concentration)};
+}
+// A number whose logarithm is Uniform.
+inline Distribution LogUniform(Parameter low, Parameter high) {
+  return {Kind::log_uniform, std::move(low), std::move(high)};
+}
+// A Poisson whose rate is a Gamma: its variance is mean + mean²/concentration.
+inline Distribution NegativeBinomial2(Parameter mean, Parameter concentration) {
+  return {Kind::negative_binomial, std::move(mean), std::move(concentration)};
+}
+// The failures before the first success.
+inline Distribution Geometric(Parameter probs) {
+  return {Kind::geometric, std::move(probs)};
+}
+// An integer from low to high, both included.
+inline Distribution DiscreteUniform(Parameter low, Parameter high) {
+  return {Kind::discrete_uniform, std::move(low), std::move(high)};
+}
+// 0 with the probability gate, else a Poisson.
+inline Distribution ZeroInflatedPoisson(Parameter gate, Parameter rate) {
+  return {Kind::zero_inflated_poisson, std::move(gate), std::move(rate)};
+}
+// 0 with the probability gate, else a NegativeBinomial2.
+inline Distribution ZeroInflatedNegativeBinomial2(Parameter gate, Parameter mean, Parameter concentration) {
+  return {Kind::zero_inflated_negative_binomial, std::move(gate), std::move(mean), std::move(concentration)};
+}
+// A Binomial whose probability is a Beta.
+inline Distribution BetaBinomial(Parameter concentration1, Parameter concentration0, Parameter total_count) {
+  return {Kind::beta_binomial, std::move(concentration1), std::move(concentration0), std::move(total_count)};
+}
+// The successes, each of that probability, before total_count failures; of numbers.
+inline Distribution NegativeBinomial(double total_count, double probs) {
+  return NegativeBinomial2(total_count * probs / (1 - probs), total_count);
+}
+// 0 with the probability gate, else a NegativeBinomial; of numbers.
+inline Distribution ZeroInflatedNegativeBinomial(double gate, double total_count, double probs) {
+  return ZeroInflatedNegativeBinomial2(gate, total_count * probs / (1 - probs), total_count);
+}
+// A Gamma of concentration df/2 and rate ½.
+inline Distribution ChiSquared(double df) { return Gamma(df / 2, 0.5); }
 
 }  // namespace ppx
 

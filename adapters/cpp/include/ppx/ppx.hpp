@@ -115,6 +115,7 @@ class Connection {
   // A Sample: the value stays valid until the next statement.
   View sample(std::string_view address, bool stays, std::string_view name, const Distribution& d, bool control) {
     check_over();
+    if (!families_ && !plain(d.kind)) return by_uniforms(address, name, d, control);
     if (mode_ != Mode::delegate) {
       solo_.statement++;
       const Chunk* earlier = before();
@@ -144,7 +145,8 @@ class Connection {
   void tell(Type type, std::string_view address, bool stays, std::string_view name, const Distribution* d, const View* value, Type answer) {
     check_over();
     if (value != nullptr && value->size == 0 && value->rank == 0) value = nullptr;  // an empty Tensor is no value
-    if ((value != nullptr && !fits(*value)) || (d != nullptr && (!fits(View(d->a)) || (d->parameters == 2 && !fits(View(d->b)))))) {
+    if (d != nullptr && !families_ && !plain(d->kind)) strange("Observe", address);
+    if ((value != nullptr && !fits(*value)) || (d != nullptr && !fits(*d))) {
       throw Error("ppx: a tensor whose shape does not fit its data at " + std::string(address));
     }
     solo_.statement++;
@@ -171,7 +173,7 @@ class Connection {
   // The engine's session.
   std::uint64_t token_ = 0;
   Clock::time_point contact_ = Clock::now();
-  bool extended_ = false;
+  bool extended_ = false, families_ = false;
   Notes notes_;
 
   // The run in progress.
@@ -226,6 +228,7 @@ class Connection {
   void greet() {
     token_ = decoder.token;
     extended_ = decoder.speaks > 0;
+    families_ = decoder.speaks >= families;
     notes_.reset();
     send(encoder.handshake_result(system_, model_, std::min(decoder.speaks, extension)));
   }
@@ -433,9 +436,47 @@ class Connection {
     notes_.know(addresses.generation);
   }
 
+  // Draws for an engine that does not know the family: each uniform number that its sampler takes is a Sample, at an address of its own.
+  View by_uniforms(std::string_view address, std::string_view name, const Distribution& d, bool control) {
+    if (!name.empty()) strange("Sample", address);
+    Solo own;
+    if (!own.prepare(d)) throw Error("ppx: a distribution with invalid parameters at " + std::string(address));
+    struct Asked {
+      Connection* connection;
+      std::string address;
+      bool control;
+      Distribution uniform = Uniform(0, 1);
+    } asked{this, std::string(address) + ".uniform", control};
+    rng::Stream s(
+        [](void* p) {
+          auto* a = static_cast<Asked*>(p);
+          return a->connection->sample(a->address, false, {}, a->uniform, a->control).data[0];
+        },
+        &asked);
+    own.draw_from(s, d, false);
+    drawn_ = Tensor(own.value, own.shape);
+    return View(drawn_);
+  }
+  Tensor drawn_;
+
+  // An engine without the family cannot be told of a statement.
+  [[noreturn]] static void strange(const char* statement, std::string_view address) {
+    throw Error(std::string("ppx: ") + statement + " at " + std::string(address) +
+                ": the engine does not know this family (it speaks an extension of PPX below 3); an unnamed Sample is drawn by uniform numbers, "
+                "but a name may have data, and an Observe a density");
+  }
+
+  // Whether the shapes of all parameters describe their data.
+  static bool fits(const Distribution& d) {
+    for (int i = 0; i < d.parameters; i++)
+      if (!detail::fits(View(d[i]))) return false;
+    return true;
+  }
+  static bool fits(const View& v) { return detail::fits(v); }
+
   // Shows the engine a Sample that cannot be drawn from: it has the words for it.
   [[noreturn]] void refuse(std::string_view address, bool stays, std::string_view name, const Distribution& d, bool control) {
-    if (fits(View(d.a)) && (d.parameters < 2 || fits(View(d.b)))) {
+    if (fits(d)) {
       make_room();
       notes_.add(notes_.form(detail::sample, address, stays, name, &d, control, nullptr), &d, nullptr);
       flush(true);

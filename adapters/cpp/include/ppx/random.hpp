@@ -1,5 +1,5 @@
 // ppx/random.hpp: the random numbers of PPX's extension 1, computed as every peer computes them
-// (docs/random.md): a counter-based generator, one sampling algorithm for each of the eleven families, and the
+// (docs/random.md): a counter-based generator, one sampling algorithm for each family, and the
 // wider distributions of prior inflation. One element at a time; ppx.hpp does the tensors.
 
 #ifndef PPX_RANDOM_HPP
@@ -15,8 +15,14 @@ namespace ppx {
 
 // The families, by their numbers on the wire.
 enum class Kind : std::uint8_t {
-  none, normal, uniform, categorical, poisson, bernoulli, beta, exponential, gamma, log_normal, binomial, weibull
+  none, normal, uniform, categorical, poisson, bernoulli, beta, exponential, gamma, log_normal, binomial, weibull,
+  // Extension 3.
+  truncated_normal, half_normal, student_t, cauchy, laplace, logistic, pareto, inverse_gamma, von_mises, log_uniform, negative_binomial,
+  geometric, discrete_uniform, zero_inflated_poisson, zero_inflated_negative_binomial, beta_binomial
 };
+
+// Whether it is one of the eleven families of PPX 1.0.
+inline bool plain(Kind k) { return k <= Kind::weibull; }
 
 namespace rng {
 
@@ -27,12 +33,11 @@ class Stream {
   Stream(std::uint64_t seed, std::uint64_t stream, std::uint64_t statement, std::uint64_t draw, std::uint64_t purpose)
       : key_{seed, stream}, counter_{0, statement, draw, purpose} {}
 
+  // Numbers that come from somewhere else: ask(self) for each.
+  Stream(double (*ask)(void*), void* self) : ask_(ask), self_(self) {}
+
   std::uint64_t next() {
-    if (left_ == 0) {
-      block();
-      counter_[0]++;
-      left_ = 4;
-    }
+    if (left_ == 0) refill();
     return words_[4 - left_--];
   }
 
@@ -49,10 +54,24 @@ class Stream {
   }
 
  private:
-  std::uint64_t key_[2];
-  std::uint64_t counter_[4];
+  std::uint64_t key_[2] = {};
+  std::uint64_t counter_[4] = {};
   std::uint64_t words_[4];
   int left_ = 0;
+  double (*ask_)(void*) = nullptr;
+  void* self_ = nullptr;
+
+  void refill() {
+    if (ask_ != nullptr) {
+      double u = ask_(self_);
+      words_[3] = static_cast<std::uint64_t>((u > 0 ? u < 1 ? u : 1 - 0x1p-53 : 0) * 0x1p53) << 11;
+      left_ = 1;
+      return;
+    }
+    block();
+    counter_[0]++;
+    left_ = 4;
+  }
 
   static std::uint64_t multiply(std::uint64_t a, std::uint64_t b, std::uint64_t& high) {
 #if defined(__SIZEOF_INT128__)
@@ -243,22 +262,114 @@ inline double binomial_half(Stream& s, double n, double p) {
 
 inline double binomial(Stream& s, double n, double p) { return p > 0.5 ? n - binomial_half(s, n, 1 - p) : binomial_half(s, n, p); }
 
+inline double beta(Stream& s, double a, double b) {
+  double la = log_gamma_variate(s, a), lb = log_gamma_variate(s, b);
+  return clamp(1 / (1 + std::exp(lb - la)), tiny, below_one);
+}
+
+inline constexpr double pi = 3.14159265358979323846;
+
+// How far beyond alpha a standard Normal is that lies between alpha and alpha + w: C. P. Robert (1995).
+inline double normal_tail(Stream& s, double alpha, double w) {
+  double all = -std::expm1(-alpha * w);
+  for (;;) {
+    double u = -std::log1p(-s.uniform() * all) / alpha;
+    if (std::log(s.uniform()) <= -u * u / 2) return u;
+  }
+}
+
+inline double truncated_normal(Stream& s, double loc, double scale, double low, double high) {
+  double alpha = (low - loc) / scale, beta = (high - loc) / scale, w = (high - low) / scale;
+  if (alpha >= 5) return clamp(low + scale * normal_tail(s, alpha, w), low, high);
+  if (beta <= -5) return clamp(high - scale * normal_tail(s, -beta, w), low, high);
+  if (w <= 1) {
+    double r = std::fmax(alpha, std::fmin(beta, 0));
+    for (;;) {
+      double u = s.uniform() * w, z = alpha + u;
+      if (std::log(s.uniform()) <= (r - z) * (r + z) / 2) return clamp(low + scale * u, low, high);
+    }
+  }
+  auto tail = [](double x) { return 0.5 * std::erfc(x / 1.41421356237309504880); };
+  double below = tail(-alpha), above = tail(beta);
+  double mass = beta <= 0 ? tail(-beta) - below : alpha >= 0 ? tail(alpha) - above : 1 - below - above;
+  double u = s.uniform(), q = below + u * mass;
+  double z = q <= 0.5 ? normal_quantile(q) : -normal_quantile(above + (1 - u) * mass);
+  return clamp(loc + scale * z, std::fmax(low, -largest), std::fmin(high, largest));
+}
+
+inline double cauchy_quantile(double u) {
+  if (u < 0.25) return -1 / std::tan(pi * u);
+  if (u > 0.75) return 1 / std::tan(pi * (1 - u));
+  return std::tan(pi * (u - 0.5));
+}
+
+inline double laplace_quantile(double u) { return u < 0.5 ? std::log(2 * u) : -std::log(2 * (1 - u)); }
+
+inline double logistic_quantile(double u) {
+  return std::fabs(u - 0.5) < 0.25 ? 2 * std::atanh(2 * u - 1) : std::log(u) - std::log1p(-u);
+}
+
+inline double student_t(Stream& s, double df) {
+  double z = normal_quantile(s.uniform());
+  return z * std::exp((std::log(df / 2) - log_gamma_variate(s, df / 2)) / 2);
+}
+
+// The same angle between −π and π.
+inline double angle(double x) { return x >= -pi && x <= pi ? x : std::remainder(x, 2 * pi); }
+
+// D. J. Best and N. I. Fisher (1979), with 1 − cos in place of cos.
+inline double von_mises(Stream& s, double loc, double k) {
+  double q = k < 1e10 ? std::sqrt(1 + 4 * k * k) : 2 * k, r = std::sqrt(1 + q);
+  constexpr double sqrt2 = 1.41421356237309504880;
+  double rho = 2 * k / r / (r + sqrt2), rest = 2 * sqrt2 / (r + sqrt2) / (1 + rho), c = rest * rest / (2 * rho);
+  for (;;) {
+    double u = s.uniform(), v = s.uniform(), a = std::sin(pi * u / 2), b = std::cos(pi * u / 2);
+    double w = c * (2 * a * a) / (c + 2 * b * b), y = k * (c + w);
+    if (std::log(y / v) + 1 - y >= 0) {
+      double theta = 2 * std::asin(std::sqrt(std::fmin(1, w / 2)));
+      return angle(s.uniform() < 0.5 ? loc - theta : loc + theta);
+    }
+  }
+}
+
+// log(x/a), of near numbers without a loss of digits.
+inline double log_ratio(double x, double a) { return x < 2 * a ? std::log1p((x - a) / a) : std::log(x) - std::log(a); }
+
+// A Poisson whose rate is a Gamma.
+inline double negative_binomial(Stream& s, double mean, double c) {
+  if (mean == 0) return 0;
+  return poisson(s, clamp(std::exp(log_gamma_variate(s, c) - std::log(c) + std::log(mean)), 0, 1e300));
+}
+
 // One element of any family but Categorical, with valid parameters in the order of the protocol.
-inline double draw(Stream& s, Kind kind, double a, double b) {
+inline double draw(Stream& s, Kind kind, double a, double b, double c = 0, double d = 0) {
   switch (kind) {
     case Kind::normal: return clamp(a + b * normal_quantile(s.uniform()), -largest, largest);
     case Kind::uniform: return clamp(a + (b - a) * s.uniform(), a, b);
     case Kind::poisson: return poisson(s, a);
     case Kind::bernoulli: return s.uniform() < a ? 1 : 0;
-    case Kind::beta: {
-      double la = log_gamma_variate(s, a), lb = log_gamma_variate(s, b);
-      return clamp(1 / (1 + std::exp(lb - la)), tiny, below_one);
-    }
+    case Kind::beta: return beta(s, a, b);
     case Kind::exponential: return clamp(-std::log1p(-s.uniform()) / a, tiny, largest);
     case Kind::gamma: return clamp(std::exp(log_gamma_variate(s, a) - std::log(b)), tiny, largest);
     case Kind::log_normal: return clamp(std::exp(a + b * normal_quantile(s.uniform())), tiny, largest);
     case Kind::binomial: return binomial(s, a, b);
     case Kind::weibull: return clamp(std::exp(std::log(a) + std::log(-std::log1p(-s.uniform())) / b), tiny, largest);
+    case Kind::truncated_normal: return truncated_normal(s, a, b, c, d);
+    case Kind::half_normal: return clamp(-a * normal_quantile(s.uniform() / 2), tiny, largest);
+    case Kind::student_t: return clamp(b + c * student_t(s, a), -largest, largest);
+    case Kind::cauchy: return clamp(a + b * cauchy_quantile(s.uniform()), -largest, largest);
+    case Kind::laplace: return clamp(a + b * laplace_quantile(s.uniform()), -largest, largest);
+    case Kind::logistic: return clamp(a + b * logistic_quantile(s.uniform()), -largest, largest);
+    case Kind::pareto: return clamp(a * std::exp(-std::log1p(-s.uniform()) / b), a, largest);
+    case Kind::inverse_gamma: return clamp(std::exp(std::log(b) - log_gamma_variate(s, a)), tiny, largest);
+    case Kind::von_mises: return von_mises(s, a, b);
+    case Kind::log_uniform: return clamp(a * std::exp(s.uniform() * log_ratio(b, a)), a, b);
+    case Kind::negative_binomial: return negative_binomial(s, a, b);
+    case Kind::geometric: return std::floor(std::log(s.uniform()) / std::log1p(-a));
+    case Kind::discrete_uniform: return std::fmin(a + std::floor(s.uniform() * (b - a + 1)), b);
+    case Kind::zero_inflated_poisson: return s.uniform() < a ? 0 : poisson(s, b);
+    case Kind::zero_inflated_negative_binomial: return s.uniform() < a ? 0 : negative_binomial(s, b, c);
+    case Kind::beta_binomial: return binomial(s, c, beta(s, a, b));
     default: return 0;
   }
 }
@@ -285,10 +396,12 @@ inline double categorical(Stream& s, const double* probs, std::size_t k) {
 }
 
 // Whether parameters are valid; Categorical has rules of its own.
-inline bool valid(Kind kind, double a, double b) {
+inline bool valid(Kind kind, double a, double b, double c = 0, double d = 0) {
   auto finite = [](double x) { return std::isfinite(x); };
   auto positive = [](double x) { return x > 0 && std::isfinite(x); };
   auto probability = [](double x) { return x >= 0 && x <= 1; };
+  auto rate = [](double x) { return x >= 0 && std::isfinite(x); };
+  auto count = [](double x) { return x >= 0 && x <= 0x1p53 && whole(x); };
   switch (kind) {
     case Kind::normal:
     case Kind::log_normal: return finite(a) && positive(b);
@@ -299,7 +412,26 @@ inline bool valid(Kind kind, double a, double b) {
     case Kind::gamma:
     case Kind::weibull: return positive(a) && positive(b);
     case Kind::exponential: return positive(a);
-    case Kind::binomial: return a >= 0 && a <= 0x1p53 && whole(a) && probability(b);
+    case Kind::binomial: return count(a) && probability(b);
+    case Kind::truncated_normal: {
+      if (!(finite(a) && positive(b) && c < d) || (finite(c) && finite(d) && !finite(d - c))) return false;
+      return (d - c) / b > 1e-300 && (c - a) / b <= 1e100 && (d - a) / b >= -1e100;
+    }
+    case Kind::half_normal: return positive(a);
+    case Kind::student_t: return positive(a) && finite(b) && positive(c);
+    case Kind::cauchy:
+    case Kind::laplace:
+    case Kind::logistic: return finite(a) && positive(b);
+    case Kind::pareto:
+    case Kind::inverse_gamma: return positive(a) && positive(b);
+    case Kind::von_mises: return finite(a) && b >= 1e-300 && b <= 1e300;
+    case Kind::log_uniform: return positive(a) && positive(b) && a < b;
+    case Kind::negative_binomial: return rate(a) && positive(b);
+    case Kind::geometric: return a > 1e-300 && a <= 1;
+    case Kind::discrete_uniform: return std::fabs(a) <= 0x1p53 && std::fabs(b) <= 0x1p53 && whole(a) && whole(b) && a <= b && b - a < 0x1p53;
+    case Kind::zero_inflated_poisson: return probability(a) && rate(b);
+    case Kind::zero_inflated_negative_binomial: return probability(a) && rate(b) && positive(c);
+    case Kind::beta_binomial: return positive(a) && positive(b) && count(c);
     default: return false;
   }
 }
@@ -316,7 +448,7 @@ inline bool valid_categorical(const double* probs, std::size_t k) {
 // ---- Prior inflation
 
 // Whether an element is widened; else it is drawn as it is.
-inline bool widens(Kind kind, double a, double b) {
+inline bool widens(Kind kind, double a, double b, double c = 0) {
   constexpr double large = 1e9, log_max = 700, tail = 40, small_shape = 0.05, grid = 1e-11;
   switch (kind) {
     case Kind::normal: return b < 1e300 && b > 1e-290 && b > grid * std::fabs(a);
@@ -328,14 +460,29 @@ inline bool widens(Kind kind, double a, double b) {
     case Kind::weibull: return std::fabs(std::log(a)) + tail / std::fmin(b / 3, 1) < log_max && b < large;
     case Kind::poisson: return a > 1 / large && a < large;
     case Kind::binomial: return a >= 1 && a < large && b > 1 / large && b < 1 - 1 / large;
+    case Kind::truncated_normal:
+    case Kind::cauchy:
+    case Kind::laplace:
+    case Kind::logistic: return b < 1e290 && b > 1e-290 && b > grid * std::fabs(a);
+    case Kind::half_normal: return a > 1e-290 && a < 1e290;
+    case Kind::student_t: return c < 1e290 && c > 1e-290 && c > grid * std::fabs(b) && a > 0.1;
+    case Kind::pareto: return std::fabs(std::log(a)) + tail * 3 / b < log_max && b < large;
+    case Kind::inverse_gamma: return a > small_shape && a < large && std::fabs(std::log(b)) < log_max - 100;
+    case Kind::von_mises: return b > 1e-290 && b < 1e18;
+    case Kind::negative_binomial: return a > 1 / large && a < large && b > small_shape;
+    case Kind::geometric: return a > 1 / large;
+    case Kind::zero_inflated_poisson: return b > 1 / large && b < large;
+    case Kind::zero_inflated_negative_binomial: return b > 1 / large && b < large && c > small_shape;
+    case Kind::beta_binomial: return a > small_shape && b > small_shape && c < large;
     default: return false;
   }
 }
 
 // One element of a widened distribution.
-inline double draw_widened(Stream& s, Kind kind, double a, double b) {
-  if (!widens(kind, a, b)) return draw(s, kind, a, b);
-  auto flatter = [](double c, double by) { return std::fmax(c / by, std::fmin(c, 1)); };
+inline double draw_widened(Stream& s, Kind kind, double a, double b, double c = 0, double d = 0) {
+  if (!widens(kind, a, b, c)) return draw(s, kind, a, b, c, d);
+  auto wider = [](double mean, double k) { return std::fmax(1 / (9 / k + 8 / mean), std::fmin(k, 1)); };
+  auto flatter = [](double k, double by) { return std::fmax(k / by, std::fmin(k, 1)); };
   switch (kind) {
     case Kind::normal:
     case Kind::log_normal: return draw(s, kind, a, 3 * b);
@@ -347,8 +494,8 @@ inline double draw_widened(Stream& s, Kind kind, double a, double b) {
       return draw(s, kind, shape, b * std::sqrt(shape / a) / 3);
     }
     case Kind::weibull: {
-      double c = flatter(b, 3);
-      return draw(s, kind, a * 3 * c / b, c);
+      double k = flatter(b, 3);
+      return draw(s, kind, a * 3 * k / b, k);
     }
     case Kind::poisson: {
       double shape = std::fmax(a / 8, 1), rate = draw(s, Kind::gamma, shape, shape / a);
@@ -356,9 +503,26 @@ inline double draw_widened(Stream& s, Kind kind, double a, double b) {
     }
     case Kind::binomial: {
       double total = std::fmax((a - 9) / 8, 1 / std::fmin(b, 1 - b));
-      return binomial(s, a, draw(s, Kind::beta, total * b, total * (1 - b)));
+      return binomial(s, a, beta(s, total * b, total * (1 - b)));
     }
-    default: return draw(s, kind, a, b);
+    case Kind::truncated_normal:
+    case Kind::cauchy:
+    case Kind::laplace:
+    case Kind::logistic: return draw(s, kind, a, 3 * b, c, d);
+    case Kind::half_normal: return draw(s, kind, 3 * a, b);
+    case Kind::student_t: return draw(s, kind, a, b, 3 * c);
+    case Kind::pareto: return draw(s, kind, a, b / 3);
+    case Kind::inverse_gamma: {
+      double shape = flatter(a, 9);
+      return draw(s, kind, shape, b * std::sqrt(shape / a));
+    }
+    case Kind::von_mises: return draw(s, kind, a, b / 9);
+    case Kind::negative_binomial: return draw(s, kind, a, wider(a, b));
+    case Kind::geometric: return draw(s, kind, a / 3, b);
+    case Kind::zero_inflated_poisson: return draw(s, Kind::zero_inflated_negative_binomial, a, b, std::fmax(b / 8, 1));
+    case Kind::zero_inflated_negative_binomial: return draw(s, kind, a, b, wider(b, c));
+    case Kind::beta_binomial: return draw(s, kind, flatter(a, 9), flatter(b, 9), c);
+    default: return draw(s, kind, a, b, c, d);
   }
 }
 

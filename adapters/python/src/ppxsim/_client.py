@@ -19,9 +19,10 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 import numpy as np
 import zmq
 
+from . import _random as random
 from . import _wire as wire
 from ._address import address as _call_address
-from ._distributions import Distribution
+from ._distributions import Distribution, Uniform
 from ._notes import Notes, Solo, site_shape, valid_shape
 from ._version import __version__
 
@@ -71,7 +72,7 @@ class _Remote:
         # the engine's session
         self.token = 0
         self.contact = time.monotonic()
-        self.extended = False
+        self.extended = self.families = False
         self.notes = Notes()
         # the run in progress
         self.mode = wire.ASK
@@ -149,6 +150,8 @@ class _Remote:
         if self.over is not None:  # the model went on after RunAborted
             raise RunAborted()
         kind, params, notes = dist.kind, dist.params, self.notes
+        if kind > random.LAST_PLAIN and not self.families:
+            return self.by_uniforms(address, name, dist, control)
         if self.mode != wire.DELEGATE:
             self.solo.statement += 1
             earlier = notes.chunk if notes.chunk.statements else None
@@ -177,10 +180,27 @@ class _Remote:
         self.flush_if_due()
         return v
 
+    def by_uniforms(self, address: str, name: str, dist: Distribution, control: bool) -> Any:
+        """Draw for an engine that does not know the family: each uniform number that its sampler takes is a Sample, at an address of its own."""
+        if name:
+            raise _strange("Sample", address, dist)
+        shape = valid_shape(dist.kind, dist.params)
+        if shape is None:
+            raise ValueError(f"{dist!r} at {address}: invalid parameters")
+        uniform = Uniform(0.0, 1.0)
+        s: Any = random.Asking(lambda: float(self.sample(address + ".uniform", "", uniform, control)))
+        draw = random.DRAW[dist.kind]
+        if shape == ():
+            return draw(s, *(float(p) for p in dist.params))
+        each = zip(*(np.broadcast_to(p, shape).reshape(-1).tolist() for p in dist.params))
+        return np.array([draw(s, *p) for p in each], dtype=np.float64).reshape(shape)
+
     def tell(self, op: int, address: str, name: str, dist: Optional[Distribution], value: Any, answer: int) -> None:
         """An Observe or a Tag."""
         if self.over is not None:
             raise RunAborted()
+        if dist is not None and dist.kind > random.LAST_PLAIN and not self.families:
+            raise _strange("Observe", address, dist)
         self.solo.statement += 1
         value = _plain(value)
         if self.mode == wire.ASK:
@@ -207,7 +227,7 @@ class _Remote:
                 return
             m = ended_by
         if m.type == wire.HANDSHAKE:
-            self.token, self.extended = m.token, m.extension > 0
+            self.token, self.extended, self.families = m.token, m.extension > 0, m.extension >= wire.FAMILIES
             self.notes = Notes()
             self.send(wire.handshake_result(system, name, min(m.extension, wire.EXTENSION)))
         elif m.type == wire.ABORT:
@@ -289,6 +309,14 @@ class _Remote:
         with contextlib.suppress(Exception):  # an exception need not know how to show itself
             text = f"{text}: {e}"[:4000]
         self.send(wire.reset(wire.FAILED, text.encode("utf-8", "replace").decode()))
+
+
+def _strange(statement: str, address: str, dist: Distribution) -> ValueError:
+    """An engine without the family cannot be told of a statement."""
+    return ValueError(
+        f"{statement} of {type(dist).__name__} at {address}: the engine does not know this family (it speaks an extension of PPX below "
+        f"{wire.FAMILIES}); an unnamed Sample is drawn by uniform numbers, but a name may have data, and an Observe a density"
+    )
 
 
 _run: contextvars.ContextVar[Union[_Local, _Remote, None]] = contextvars.ContextVar("ppxsim", default=None)

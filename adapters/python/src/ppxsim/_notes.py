@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from . import _random as random
 from . import _wire as wire
 
-_NAMES = ("", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma", "LogNormal", "Binomial", "Weibull")
+_NAMES = ("", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma", "LogNormal", "Binomial", "Weibull",
+          "TruncatedNormal", "HalfNormal", "StudentT", "Cauchy", "Laplace", "Logistic", "Pareto", "InverseGamma", "VonMises", "LogUniform",
+          "NegativeBinomial2", "Geometric", "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial")  # fmt: skip
 
 # Simulators that make up addresses or names without end must not eat all memory.
 _MAX_FORMS = 1 << 16

@@ -1,6 +1,5 @@
 """The random numbers of PPX's extension 1, computed as every peer computes them (docs/random.md): a
-counter-based generator, one sampling algorithm for each of the eleven families, and the wider distributions
-of prior inflation.
+counter-based generator, one sampling algorithm for each family, and the wider distributions of prior inflation.
 """
 
 from __future__ import annotations
@@ -16,6 +15,9 @@ from . import _wire as wire
 
 NORMAL, UNIFORM, CATEGORICAL, POISSON, BERNOULLI, BETA = 1, 2, 3, 4, 5, 6
 EXPONENTIAL, GAMMA, LOG_NORMAL, BINOMIAL, WEIBULL = 7, 8, 9, 10, 11
+LAST_PLAIN = WEIBULL  # of PPX 1.0; the others are of extension 3
+TRUNCATED_NORMAL, HALF_NORMAL, STUDENT_T, CAUCHY, LAPLACE, LOGISTIC, PARETO, INVERSE_GAMMA, VON_MISES, LOG_UNIFORM = range(12, 22)
+NEGATIVE_BINOMIAL, GEOMETRIC, DISCRETE_UNIFORM, ZERO_INFLATED_POISSON, ZERO_INFLATED_NEGATIVE_BINOMIAL, BETA_BINOMIAL = range(22, 28)
 
 FOR_VALUE, FOR_PROPOSAL = 0, 1
 COIN_STATEMENT = 2**63 - 1
@@ -143,6 +145,18 @@ class Blocks:
             self._row = uniforms(self._key, 0, np.arange(statement, statement + n), self._draw, FOR_VALUE).tolist()
             self._row_from, k = statement, 0
         return self._row[k]
+
+
+class Asking:
+    """In place of a Stream: uniform numbers that come from somewhere else."""
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, ask: Callable[[], float]) -> None:
+        self._ask = ask
+
+    def uniform(self) -> float:
+        return min(max(math.floor(min(max(self._ask(), 0.0), _BELOW_ONE) * 2.0**53) + 0.5, 0.5) * 2.0**-53, _BELOW_ONE)
 
 
 # ---- point probabilities for the rejection samplers: C. Loader (2000)
@@ -325,7 +339,137 @@ def _weibull(s: Stream, scale: float, k: float) -> float:
     return _clamp(_exp(math.log(scale) + math.log(-math.log1p(-s.uniform())) / k), _TINY, _LARGEST)
 
 
+def _tail(s: Stream, alpha: float, w: float) -> float:
+    """How far beyond alpha a standard Normal is that lies between alpha and alpha + w: C. P. Robert (1995)."""
+    total = -math.expm1(-alpha * w)
+    while True:
+        u = -math.log1p(-s.uniform() * total) / alpha
+        if math.log(s.uniform()) <= -u * u / 2:
+            return u
+
+
+def _above(x: float) -> float:
+    return 0.5 * math.erfc(x / math.sqrt(2))
+
+
+def _truncated_normal(s: Stream, loc: float, scale: float, low: float, high: float) -> float:
+    alpha, beta, w = (low - loc) / scale, (high - loc) / scale, (high - low) / scale
+    if alpha >= 5:
+        return _clamp(low + scale * _tail(s, alpha, w), low, high)
+    if beta <= -5:
+        return _clamp(high - scale * _tail(s, -beta, w), low, high)
+    if w <= 1:
+        r = max(alpha, min(beta, 0.0))
+        while True:
+            u = s.uniform() * w
+            z = alpha + u
+            if math.log(s.uniform()) <= (r - z) * (r + z) / 2:
+                return _clamp(low + scale * u, low, high)
+    below, above = _above(-alpha), _above(beta)
+    mass = _above(-beta) - below if beta <= 0 else _above(alpha) - above if alpha >= 0 else 1 - below - above
+    u = s.uniform()
+    q = below + u * mass
+    z = _quantile(q) if q <= 0.5 else -_quantile(above + (1 - u) * mass)
+    return _clamp(loc + scale * z, max(low, -_LARGEST), min(high, _LARGEST))
+
+
+def _half_normal(s: Stream, scale: float) -> float:
+    return _clamp(-scale * _quantile(s.uniform() / 2), _TINY, _LARGEST)
+
+
+def _student_t(s: Stream, df: float, loc: float, scale: float) -> float:
+    z = _quantile(s.uniform())
+    return _clamp(loc + scale * (z * _exp((math.log(df / 2) - _log_gamma_variate(s, df / 2)) / 2)), -_LARGEST, _LARGEST)
+
+
+def _cauchy(s: Stream, loc: float, scale: float) -> float:
+    u = s.uniform()
+    q = -1 / math.tan(math.pi * u) if u < 0.25 else 1 / math.tan(math.pi * (1 - u)) if u > 0.75 else math.tan(math.pi * (u - 0.5))
+    return _clamp(loc + scale * q, -_LARGEST, _LARGEST)
+
+
+def _laplace(s: Stream, loc: float, scale: float) -> float:
+    u = s.uniform()
+    return _clamp(loc + scale * (math.log(2 * u) if u < 0.5 else -math.log(2 * (1 - u))), -_LARGEST, _LARGEST)
+
+
+def _logistic(s: Stream, loc: float, scale: float) -> float:
+    u = s.uniform()
+    q = 2 * math.atanh(2 * u - 1) if abs(u - 0.5) < 0.25 else math.log(u) - math.log1p(-u)
+    return _clamp(loc + scale * q, -_LARGEST, _LARGEST)
+
+
+def _pareto(s: Stream, scale: float, alpha: float) -> float:
+    return _clamp(scale * _exp(-math.log1p(-s.uniform()) / alpha), scale, _LARGEST)
+
+
+def _inverse_gamma(s: Stream, shape: float, rate: float) -> float:
+    return _clamp(_exp(math.log(rate) - _log_gamma_variate(s, shape)), _TINY, _LARGEST)
+
+
+def _angle(x: float) -> float:
+    """The same angle between −π and π."""
+    return x if -math.pi <= x <= math.pi else math.remainder(x, 2 * math.pi)
+
+
+def _von_mises(s: Stream, loc: float, k: float) -> float:
+    """D. J. Best and N. I. Fisher (1979), with 1 − cos in place of cos."""
+    q = math.sqrt(1 + 4 * k * k) if k < 1e10 else 2 * k
+    r = math.sqrt(1 + q)
+    rho = 2 * k / r / (r + math.sqrt(2))
+    rest = 2 * math.sqrt(2) / (r + math.sqrt(2)) / (1 + rho)
+    c = rest * rest / (2 * rho)
+    while True:
+        u, v = s.uniform(), s.uniform()
+        a, b = math.sin(math.pi * u / 2), math.cos(math.pi * u / 2)
+        w = c * (2 * a * a) / (c + 2 * b * b)
+        y = k * (c + w)
+        if math.log(y / v) + 1 - y >= 0:
+            theta = 2 * math.asin(math.sqrt(min(1.0, w / 2)))
+            return _angle(loc - theta if s.uniform() < 0.5 else loc + theta)
+
+
+def _log_ratio(x: float, a: float) -> float:
+    """log(x/a), of near numbers without a loss of digits."""
+    return math.log1p((x - a) / a) if x < 2 * a else math.log(x) - math.log(a)
+
+
+def _log_uniform(s: Stream, low: float, high: float) -> float:
+    return _clamp(low * _exp(s.uniform() * _log_ratio(high, low)), low, high)
+
+
+def _negative_binomial(s: Stream, mean: float, c: float) -> float:
+    if mean == 0:
+        return 0.0
+    return _poisson(s, _clamp(_exp(_log_gamma_variate(s, c) - math.log(c) + math.log(mean)), 0.0, 1e300))
+
+
+def _geometric(s: Stream, p: float) -> float:
+    return float(math.floor(math.log(s.uniform()) / math.log1p(-p))) if p < 1 else 0.0
+
+
+def _discrete_uniform(s: Stream, low: float, high: float) -> float:
+    return min(low + math.floor(s.uniform() * (high - low + 1)), high)
+
+
+def _zero_inflated_poisson(s: Stream, gate: float, rate: float) -> float:
+    return 0.0 if s.uniform() < gate else _poisson(s, rate)
+
+
+def _zero_inflated_negative_binomial(s: Stream, gate: float, mean: float, c: float) -> float:
+    return 0.0 if s.uniform() < gate else _negative_binomial(s, mean, c)
+
+
+def _beta_binomial(s: Stream, a: float, b: float, n: float) -> float:
+    return _binomial(s, n, _beta(s, a, b))
+
+
 DRAW: Dict[int, Callable[..., float]] = {
+    TRUNCATED_NORMAL: _truncated_normal, HALF_NORMAL: _half_normal, STUDENT_T: _student_t, CAUCHY: _cauchy, LAPLACE: _laplace,
+    LOGISTIC: _logistic, PARETO: _pareto, INVERSE_GAMMA: _inverse_gamma, VON_MISES: _von_mises, LOG_UNIFORM: _log_uniform,
+    NEGATIVE_BINOMIAL: _negative_binomial, GEOMETRIC: _geometric, DISCRETE_UNIFORM: _discrete_uniform,
+    ZERO_INFLATED_POISSON: _zero_inflated_poisson, ZERO_INFLATED_NEGATIVE_BINOMIAL: _zero_inflated_negative_binomial,
+    BETA_BINOMIAL: _beta_binomial,
     NORMAL: _normal, UNIFORM: _uniform, POISSON: _poisson, BERNOULLI: _bernoulli, BETA: _beta, EXPONENTIAL: _exponential,
     GAMMA: _gamma, LOG_NORMAL: _log_normal, BINOMIAL: _binomial, WEIBULL: _weibull,
 }  # fmt: skip
@@ -366,6 +510,28 @@ def _two_positive(a: float, b: float) -> bool:
     return _positive(a) and _positive(b)
 
 
+def _truncation(loc: float, scale: float, low: float, high: float) -> bool:
+    if not (_location_scale(loc, scale) and low < high) or (_finite(low) and _finite(high) and not _finite(high - low)):
+        return False
+    return (high - low) / scale > 1e-300 and (low - loc) / scale <= 1e100 and (high - loc) / scale >= -1e100
+
+
+def _rate(x: float) -> bool:
+    return 0 <= x < math.inf
+
+
+def _probability(x: float) -> bool:
+    return 0 <= x <= 1
+
+
+def _count(x: float) -> bool:
+    return 0 <= x <= 2**53 and x == math.floor(x)
+
+
+def _integers(a: float, b: float) -> bool:
+    return all(abs(x) <= 2**53 and x == math.floor(x) for x in (a, b)) and 0 <= b - a < 2**53
+
+
 VALID: Dict[int, Callable[..., bool]] = {
     NORMAL: _location_scale,
     LOG_NORMAL: _location_scale,
@@ -376,7 +542,23 @@ VALID: Dict[int, Callable[..., bool]] = {
     GAMMA: _two_positive,
     WEIBULL: _two_positive,
     EXPONENTIAL: lambda a, _=0: _positive(a),
-    BINOMIAL: lambda n, p: 0 <= n <= 2**53 and n == math.floor(n) and 0 <= p <= 1,
+    BINOMIAL: lambda n, p: _count(n) and _probability(p),
+    TRUNCATED_NORMAL: _truncation,
+    HALF_NORMAL: _positive,
+    STUDENT_T: lambda df, loc, scale: _positive(df) and _location_scale(loc, scale),
+    CAUCHY: _location_scale,
+    LAPLACE: _location_scale,
+    LOGISTIC: _location_scale,
+    PARETO: _two_positive,
+    INVERSE_GAMMA: _two_positive,
+    VON_MISES: lambda loc, k: _finite(loc) and 1e-300 <= k <= 1e300,
+    LOG_UNIFORM: lambda a, b: _two_positive(a, b) and a < b,
+    NEGATIVE_BINOMIAL: lambda mean, c: _rate(mean) and _positive(c),
+    GEOMETRIC: lambda p: 1e-300 < p <= 1,
+    DISCRETE_UNIFORM: _integers,
+    ZERO_INFLATED_POISSON: lambda gate, rate: _probability(gate) and _rate(rate),
+    ZERO_INFLATED_NEGATIVE_BINOMIAL: lambda gate, mean, c: _probability(gate) and _rate(mean) and _positive(c),
+    BETA_BINOMIAL: lambda a, b, n: _two_positive(a, b) and _count(n),
 }
 
 
@@ -390,6 +572,64 @@ def valid_categorical(probs: Sequence[float]) -> bool:
 
 
 # ---- prior inflation
+
+
+def _widens_more(kind: int, a: float, b: float, c: float) -> bool:
+    """_widens for the families of extension 3."""
+    large, log_max, tail, small_shape, grid = 1e9, 700.0, 40.0, 0.05, 1e-11
+    if kind in (TRUNCATED_NORMAL, CAUCHY, LAPLACE, LOGISTIC):
+        return 1e-290 < b < 1e290 and b > grid * abs(a)
+    if kind == HALF_NORMAL:
+        return 1e-290 < a < 1e290
+    if kind == STUDENT_T:
+        return 1e-290 < c < 1e290 and c > grid * abs(b) and a > 0.1
+    if kind == PARETO:
+        return abs(math.log(a)) + tail * 3 / b < log_max and b < large
+    if kind == INVERSE_GAMMA:
+        return small_shape < a < large and abs(math.log(b)) < log_max - 100
+    if kind == VON_MISES:
+        return 1e-290 < b < 1e18
+    if kind == NEGATIVE_BINOMIAL:
+        return 1 / large < a < large and b > small_shape
+    if kind == GEOMETRIC:
+        return a > 1 / large
+    if kind == ZERO_INFLATED_POISSON:
+        return 1 / large < b < large
+    if kind == ZERO_INFLATED_NEGATIVE_BINOMIAL:
+        return 1 / large < b < large and c > small_shape
+    return kind == BETA_BINOMIAL and a > small_shape and b > small_shape and c < large
+
+
+def _wider(mean: float, c: float) -> float:
+    return max(1 / (9 / c + 8 / mean), min(c, 1))
+
+
+def _draw_widened_more(s: Stream, kind: int, a: float, b: float, c: float, d: float) -> float:
+    """draw_widened for the families of extension 3."""
+    if kind == TRUNCATED_NORMAL:
+        return _truncated_normal(s, a, 3 * b, c, d)
+    if kind in (CAUCHY, LAPLACE, LOGISTIC):
+        return DRAW[kind](s, a, 3 * b)
+    if kind == HALF_NORMAL:
+        return _half_normal(s, 3 * a)
+    if kind == STUDENT_T:
+        return _student_t(s, a, b, 3 * c)
+    if kind == PARETO:
+        return _pareto(s, a, b / 3)
+    if kind == INVERSE_GAMMA:
+        shape = _flatter(a, 9)
+        return _inverse_gamma(s, shape, b * math.sqrt(shape / a))
+    if kind == VON_MISES:
+        return _von_mises(s, a, b / 9)
+    if kind == NEGATIVE_BINOMIAL:
+        return _negative_binomial(s, a, _wider(a, b))
+    if kind == GEOMETRIC:
+        return _geometric(s, a / 3)
+    if kind == ZERO_INFLATED_POISSON:
+        return _zero_inflated_negative_binomial(s, a, b, max(b / 8, 1))
+    if kind == ZERO_INFLATED_NEGATIVE_BINOMIAL:
+        return _zero_inflated_negative_binomial(s, a, b, _wider(b, c))
+    return _beta_binomial(s, _flatter(a, 9), _flatter(b, 9), c)
 
 
 def _widens(kind: int, a: float, b: float) -> bool:
@@ -417,8 +657,11 @@ def _flatter(c: float, by: float) -> float:
     return max(c / by, min(c, 1))
 
 
-def draw_widened(s: Stream, kind: int, a: float, b: float = 0) -> float:
+def draw_widened(s: Stream, kind: int, *params: float) -> float:
     """One element of a widened distribution."""
+    a, b, c, d = (*params, 0.0, 0.0, 0.0)[:4]
+    if kind > LAST_PLAIN:
+        return _draw_widened_more(s, kind, a, b, c, d) if _widens_more(kind, a, b, c) else DRAW[kind](s, *params)
     if not _widens(kind, a, b):
         return DRAW[kind](s, a, b)
     if kind in (NORMAL, LOG_NORMAL):
@@ -490,18 +733,17 @@ def draw_tensor(s: Stream, kind: int, shape: Tuple[int, ...], params: Sequence[A
             flat[i] = categorical(s, widened_categories(row) if wide else row)
         return out
     wanted = [np.broadcast_to(p, shape).reshape(-1) for p in params]
-    a, b = wanted[0], wanted[-1]
     if not wide and kind in _MANY:
         with np.errstate(all="ignore"):
-            flat[:] = _MANY[kind](s.many(flat.size), a, b)
+            flat[:] = _MANY[kind](s.many(flat.size), wanted[0], wanted[-1])
         return out
     draw = DRAW[kind]
-    for i, (x, y) in enumerate(zip(a.tolist(), b.tolist())):
+    for i, p in enumerate(zip(*(w.tolist() for w in wanted))):
         if wide:
             s.skip(i << 16)
-            flat[i] = draw_widened(s, kind, x, y)
+            flat[i] = draw_widened(s, kind, *p)
         else:
-            flat[i] = draw(s, x, y)
+            flat[i] = draw(s, *p)
     return out
 
 
@@ -523,6 +765,9 @@ def tensor_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
         return None
     both = np.broadcast_arrays(*params)
     with np.errstate(all="ignore"):
+        if kind > LAST_PLAIN:
+            each = zip(*(x.reshape(-1).tolist() for x in both))
+            return both[0].shape if all(VALID[kind](*p) for p in each) else None
         return both[0].shape if bool(_all_valid(kind, both[0], both[-1])) else None
 
 

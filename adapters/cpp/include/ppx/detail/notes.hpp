@@ -47,15 +47,18 @@ class Solo {
   // Finds the shape of a distribution's values. False for parameters that have none together.
   bool find_shape(const Distribution& d) {
     shape.clear();
-    View a(d.a), b(d.b);
+    View a(d.a);
     if (d.kind == Kind::categorical) {
       if (a.rank == 0 || !fits(a)) return false;
       shape.assign(a.shape, a.shape + a.rank - 1);
       return true;
     }
     if (d.scalar()) return true;
-    if (d.parameters < 2) b = a;
-    return fits(a) && fits(b) && broadcast(a, b) && elements(shape.data(), shape.size()) <= max_elements;
+    for (int i = 0; i < d.parameters; i++) {
+      View v(d[i]);
+      if (!fits(v) || !broadcast(v)) return false;
+    }
+    return elements(shape.data(), shape.size()) <= max_elements;
   }
 
   // Finds the shape of a distribution's values, and makes room for one. False for invalid parameters.
@@ -63,15 +66,17 @@ class Solo {
     if (d.scalar() && d.kind != Kind::categorical) {
       shape.clear();
       value.resize(1);
-      return rng::valid(d.kind, d.a.number, d.b.number);
+      double more[2];
+      numbers(d, more);
+      return rng::valid(d.kind, d.a.number, d.b.number, more[0], more[1]);
     }
     if (!find_shape(d)) return false;
-    View a(d.a), b(d.b);
-    if (d.kind == Kind::categorical) return prepare_categorical(a);
-    if (d.parameters < 2) b = a;
+    if (d.kind == Kind::categorical) return prepare_categorical(View(d.a));
     value.resize(elements(shape.data(), shape.size()));
+    View v[4];
+    views(d, v);
     for (std::size_t i = 0; i < value.size(); i++) {
-      if (!rng::valid(d.kind, at(a, i), at(b, i))) return false;
+      if (!rng::valid(d.kind, at(v[0], i), at(v[1], i), at(v[2], i), at(v[3], i))) return false;
     }
     return true;
   }
@@ -96,11 +101,18 @@ class Solo {
       }
       return;
     }
-    View a(d.a), b(d.b);
-    if (d.parameters < 2) b = a;
+    draw_from(s, d, wide);
+  }
+
+  // The same from any stream.
+  void draw_from(rng::Stream& s, const Distribution& d, bool wide) {
+    View v[4];
+    views(d, v);
     for (std::size_t i = 0; i < value.size(); i++) {
       if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
-      value[i] = wide ? rng::draw_widened(s, d.kind, at(a, i), at(b, i)) : rng::draw(s, d.kind, at(a, i), at(b, i));
+      double a = at(v[0], i), b = at(v[1], i), x = 0, y = 0;
+      if (!d.more.empty()) x = at(v[2], i), y = at(v[3], i);
+      value[i] = wide ? rng::draw_widened(s, d.kind, a, b, x, y) : rng::draw(s, d.kind, a, b, x, y);
     }
   }
 
@@ -117,13 +129,25 @@ class Solo {
     return true;
   }
 
-  bool broadcast(const View& a, const View& b) {
-    shape.resize(a.rank > b.rank ? a.rank : b.rank);
-    for (std::size_t i = 0; i < shape.size(); i++) {
-      auto from = [&](const View& v) { return i + v.rank < shape.size() ? 1 : v.shape[i + v.rank - shape.size()]; };
-      auto x = from(a), y = from(b);
+  // The third and fourth parameter of a scalar distribution; those that it does not have are 0.
+  static void numbers(const Distribution& d, double (&more)[2]) {
+    more[0] = d.more.empty() ? 0 : d.more[0].number;
+    more[1] = d.more.size() < 2 ? 0 : d.more[1].number;
+  }
+
+  // The parameters; in place of those that it does not have the first.
+  static void views(const Distribution& d, View (&v)[4]) {
+    for (int i = 0; i < 4; i++) v[i] = i == 0 || i < d.parameters ? View(d[i]) : v[0];
+  }
+
+  // Makes shape that of itself broadcast against a parameter.
+  bool broadcast(const View& v) {
+    if (v.rank > shape.size()) shape.insert(shape.begin(), v.rank - shape.size(), 1);
+    for (std::size_t i = 0; i < v.rank; i++) {
+      auto& x = shape[shape.size() - v.rank + i];
+      auto y = v.shape[i];
       if (x != y && x != 1 && y != 1) return false;
-      shape[i] = x == 1 ? y : x;
+      if (x == 1) x = y;
     }
     return true;
   }
@@ -148,7 +172,9 @@ class Solo {
 // The identity of a place: the address and the kind of distribution there.
 inline std::string address_base(std::string_view address, const Distribution* d) {
   static constexpr const char* kinds[] = {"", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma",
-                                          "LogNormal", "Binomial", "Weibull"};
+                                          "LogNormal", "Binomial", "Weibull", "TruncatedNormal", "HalfNormal", "StudentT", "Cauchy", "Laplace",
+                                          "Logistic", "Pareto", "InverseGamma", "VonMises", "LogUniform", "NegativeBinomial2", "Geometric",
+                                          "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial"};
   std::string s(address);
   if (d->kind == Kind::none) return s;
   s += "__";
@@ -311,8 +337,7 @@ class Notes {
     std::size_t before = chunk.numbers.size();
     chunk.statements.push_back(f.number);
     if (d != nullptr) {
-      append(View(d->a));
-      if (d->parameters == 2) append(View(d->b));
+      for (int i = 0; i < d->parameters; i++) append(View((*d)[i]));
     }
     if (value != nullptr) append(*value);
     bytes += 4 + 8 * (chunk.numbers.size() - before);
@@ -454,8 +479,7 @@ class Notes {
       shapes_.insert(shapes_.end(), v.shape, v.shape + v.rank);
     };
     if (d != nullptr) {
-      one(View(d->a));
-      if (d->parameters == 2) one(View(d->b));
+      for (int i = 0; i < d->parameters; i++) one(View((*d)[i]));
     }
     if (value != nullptr) one(*value);
     else shapes_.push_back(-1);

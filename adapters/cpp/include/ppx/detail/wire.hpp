@@ -23,7 +23,8 @@ enum Type : std::uint8_t {
   statements, statements_result, abort  // extensions
 };
 
-inline constexpr std::uint16_t extension = 2;  // the highest
+inline constexpr std::uint16_t extension = 3;  // the highest
+inline constexpr std::uint16_t families = 3;   // the one that has more than the eleven
 
 // Which statements of a run wait for an answer.
 enum class Mode : std::uint8_t { ask, forward, delegate };
@@ -158,8 +159,8 @@ class Encoder {
     auto a = string(address), n = string(name);
     flatbuffers::Offset<void> dist = 0, v = 0;
     if (d != nullptr) {
-      flatbuffers::Offset<void> p[2] = {tensor(d->a), 0};
-      if (d->parameters == 2) p[1] = tensor(d->b);
+      flatbuffers::Offset<void> p[4];
+      for (int i = 0; i < d->parameters; i++) p[i] = tensor((*d)[i]);
       auto t = b_.StartTable();
       for (int i = 0; i < d->parameters; i++) b_.AddOffset(field(i), p[i]);
       dist = b_.EndTable(t);
