@@ -339,7 +339,7 @@ var breakers = map[string]struct {
 }{
 	"unknown form":     {"unknown form number 77, there are", ppx.ErrRule, func(c ppx.Chunk, _ *ppx.WireRun) *ppx.Message { c.Statements[0] = 77; return chunk(c) }},
 	"unknown address":  {"unknown string number 99", ppx.ErrRule, func(c ppx.Chunk, _ *ppx.WireRun) *ppx.Message { c.Forms[0].Address = 99; return chunk(c) }},
-	"unknown family":   {"kind 12 is none of the eleven", ppx.ErrRule, func(c ppx.Chunk, _ *ppx.WireRun) *ppx.Message { c.Forms[0].Kind = 12; return chunk(c) }},
+	"unknown family":   {"unknown distribution kind", ppx.ErrRule, func(c ppx.Chunk, _ *ppx.WireRun) *ppx.Message { c.Forms[0].Kind = dist.NumKinds; return chunk(c) }},
 	"no statement":     {"Handshake is no statement", ppx.ErrRule, func(c ppx.Chunk, _ *ppx.WireRun) *ppx.Message { c.Forms[0].Op = ppx.Handshake; return chunk(c) }},
 	"shapes end early": {"shapes end early", ppx.ErrRule, func(c ppx.Chunk, _ *ppx.WireRun) *ppx.Message { c.Forms[0].Shapes = []int32{0}; return chunk(c) }},
 	"shape too large": {"more than 67108864 elements", ppx.ErrRule, func(c ppx.Chunk, _ *ppx.WireRun) *ppx.Message {

@@ -167,13 +167,13 @@ func simulate(name string) {
 				bad := sample
 				bad.Dist = ppx.Dist{}
 				out = enc.Encode(&bad)
-			case "kind-12":
+			case "kind-200":
 				b := append([]byte(nil), enc.Encode(&sample)...)
 				// The union's type byte is the only byte with value 1 whose change leaves a kind to complain of.
 				for i := range b {
 					if b[i] == 1 {
-						b[i] = 12
-						if err := dec.Decode(b, &m); err != nil && strings.Contains(err.Error(), "kind 12") {
+						b[i] = 200
+						if err := dec.Decode(b, &m); err != nil && strings.Contains(err.Error(), "kind 200") {
 							break
 						}
 						b[i] = 1
@@ -444,7 +444,7 @@ func TestFailures(t *testing.T) {
 		{"long-address", ppx.ErrMalformed, []string{"address has 1048577 bytes, at most 1048576"}},
 		{"latin-1", ppx.ErrMalformed, []string{"name is not UTF-8", `temp\xe9rature \x1b[2J`}},
 		{"no-distribution", ppx.ErrInvalid, []string{"a Sample without distribution", "here"}},
-		{"kind-12", ppx.ErrMalformed, []string{"kind 12"}},
+		{"kind-200", ppx.ErrMalformed, []string{"kind 200"}},
 	} {
 		t.Run(c.sim, func(t *testing.T) {
 			t.Parallel()
