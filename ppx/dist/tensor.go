@@ -1,4 +1,4 @@
-// Package dist holds the eleven distributions of PPX over tensors: validity, log density, sampling,
+// Package dist holds the distributions of PPX over tensors: validity, log density, sampling,
 // support and moments. One file per family, one table of kinds (kinds.go) that drives everything else,
 // the wire codec included.
 //
