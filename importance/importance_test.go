@@ -88,6 +88,9 @@ func TestInflationBoundsTheWeights(t *testing.T) {
 		gosim.Normal(1, 2), gosim.Uniform(-1, 3), gosim.Categorical(1, 0, 2, 5), gosim.Poisson(3.5), gosim.Poisson(60), gosim.Poisson(0),
 		gosim.Bernoulli(0.3), gosim.Bernoulli(1), gosim.Beta(2, 3), gosim.Beta(0.5, 0.7), gosim.Exponential(2), gosim.Gamma(25, 3), gosim.Gamma(0.4, 1),
 		gosim.LogNormal(0.5, 0.4), gosim.Binomial(12, 0.3), gosim.Binomial(400, 0.7), gosim.Binomial(0, 0.5), gosim.Weibull(2, 1.7), gosim.Weibull(2, 0.5),
+		gosim.TruncatedNormal(0, 1, -1, 2), gosim.TruncatedNormal(0, 1, 6, math.Inf(1)), gosim.HalfNormal(2), gosim.StudentT(4, 1, 2), gosim.Cauchy(0, 1), gosim.Laplace(0, 1), gosim.Logistic(1, 2),
+		gosim.Pareto(2, 3), gosim.InverseGamma(3, 2), gosim.VonMises(1, 4), gosim.LogUniform(1, 9), gosim.NegativeBinomial(3, 0.4), gosim.NegativeBinomial2(40, 3), gosim.Geometric(0.3), gosim.DiscreteUniform(-3, 8),
+		gosim.ZeroInflatedPoisson(0.2, 4), gosim.ZeroInflatedNegativeBinomial(0.2, 3, 0.5), gosim.BetaBinomial(2, 3, 20), gosim.ChiSquared(5),
 		gosim.Tensors(dist.Normal, gosim.Vector(1, 2, 3), gosim.Scalar(1)),
 		gosim.Tensors(dist.Categorical, gosim.NewTensor([]float64{1, 2, 0, 3}, 2, 2)),
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/simulators/families"
 	"github.com/ppx-engine/ppx-engine/tracing"
 )
 
@@ -201,6 +202,30 @@ func TestAllFamilies(t *testing.T) {
 	}
 }
 
+// Chains have the exact posteriors of all families beyond the eleven.
+func TestMoreFamilies(t *testing.T) {
+	data := control.Data{}
+	var want []families.Exact
+	for i := range families.Cases {
+		c := &families.Cases[i]
+		data["y_"+c.Name] = dist.Scalar(c.Y)
+		want = append(want, c.Posterior())
+	}
+	for name, walk := range map[string]float64{"lmh": 0, "rmh": 0.5} {
+		k := NewKernel(Kernel{Seed: 7, Data: data, Condition: true, Walk: walk})
+		draws := run(t, gosim.Wrap(families.Priors), k, 8, 1000, 12_000, func(tr *tracing.Trace) (x []float64) {
+			v := enginetest.Values(tr)
+			for i := range families.Cases {
+				x = append(x, v[families.Cases[i].Name])
+			}
+			return x
+		})
+		for i, e := range want {
+			within(t, name+": "+families.Cases[i].Name, column(draws, i), e.Mean, e.SD, e.SD/10)
+		}
+	}
+}
+
 // The densities of walks are those of what they draw: E_q[h] by quadrature over the support against draws, and they integrate to 1.
 func TestWalksHaveTheirDensities(t *testing.T) {
 	for _, c := range []struct {
@@ -209,6 +234,10 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 	}{
 		{dist.New(dist.Normal, 1, 2), 0.3}, {dist.New(dist.Uniform, -1, 3), 2.8}, {dist.New(dist.Beta, 2, 3), 0.1}, {dist.New(dist.Exponential, 2), 0.2},
 		{dist.New(dist.Gamma, 2, 1), 3}, {dist.New(dist.LogNormal, 0, 1), 0.5}, {dist.New(dist.Weibull, 1, 2), 1}, {dist.New(dist.Poisson, 3), 1}, {dist.New(dist.Binomial, 6, 0.4), 5},
+		{dist.New(dist.TruncatedNormal, 0, 1, -1, 2), 1.9}, {dist.New(dist.TruncatedNormal, 0, 1, math.Inf(-1), 1), 0.5}, {dist.New(dist.TruncatedNormal, 0, 1, 0.5, math.Inf(1)), 0.6},
+		{dist.New(dist.HalfNormal, 2), 1}, {dist.New(dist.StudentT, 1.5, 1, 2), 0}, {dist.New(dist.Cauchy, 0, 1), 3}, {dist.New(dist.Pareto, 2, 0.5), 3}, {dist.New(dist.InverseGamma, 1, 1), 2},
+		{dist.New(dist.VonMises, 0, 1), 3}, {dist.New(dist.LogUniform, 0.01, 100), 0.05}, {dist.New(dist.NegativeBinomial2, 4, 2), 3}, {dist.New(dist.Geometric, 0.3), 0}, {dist.New(dist.DiscreteUniform, -5, 5), 4},
+		{dist.New(dist.ZeroInflatedPoisson, 0.3, 4), 2}, {dist.New(dist.BetaBinomial, 2, 3, 20), 20},
 	} {
 		w, ok := newWalker(&c.d, 1)
 		if !ok {
@@ -234,7 +263,11 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 			case w.half(0): // in the logarithm
 				for u := -40.0; u < 30; u += 0.001 {
 					x := math.Exp(u)
-					add(x, x*0.001)
+					add(lo+x, x*0.001)
+				}
+			case w.ratios:
+				for u := math.Log(lo) + 0.0005; u < math.Log(hi); u += 0.001 {
+					add(math.Exp(u), math.Exp(u)*0.001)
 				}
 			default:
 				lo, hi = math.Max(lo, c.from-60), math.Min(hi, c.from+60)
