@@ -29,7 +29,7 @@ var Cases = []Case{
 	{"truncated_normal", gosim.TruncatedNormal(0, 1, -1, 2), 0.8, 2, func(u float64) gosim.Dist { return gosim.TruncatedNormal(u, 1, -1, 2) }, 1.1},
 	{"half_normal", gosim.HalfNormal(2), 1, 2, func(u float64) gosim.Dist { return gosim.HalfNormal(u) }, 0.9},
 	{"student_t", gosim.StudentT(4, 1, 2), 2, 6, func(u float64) gosim.Dist { return gosim.StudentT(4, u, 1) }, 1.5},
-	{"cauchy", gosim.Cauchy(0, 1), 2, 8, func(u float64) gosim.Dist { return gosim.Cauchy(u, 1) }, 0.7},
+	{"cauchy", gosim.Cauchy(0, 0.2), 2, 8, func(u float64) gosim.Dist { return gosim.Cauchy(u, 1) }, 0.7},
 	{"laplace", gosim.Laplace(0, 1), 1, 3, func(u float64) gosim.Dist { return gosim.Laplace(u, 1) }, 1.2},
 	{"logistic", gosim.Logistic(1, 2), 3, 7, func(u float64) gosim.Dist { return gosim.Logistic(u, 1) }, 1.4},
 	{"pareto", gosim.Pareto(1, 3), 2, 2, func(u float64) gosim.Dist { return gosim.Pareto(0.4, u) }, 0.9},
@@ -56,12 +56,17 @@ func Model(r *gosim.Run) gosim.Tensor {
 }
 
 // Priors is the model with the families as priors.
-func Priors(r *gosim.Run) gosim.Tensor {
-	for _, c := range Cases {
-		z := r.Sample(c.Name, c.Prior)
-		r.Observe("y_"+c.Name, gosim.Normal(z, c.Noise))
+func Priors(r *gosim.Run) gosim.Tensor { return PriorsOf(Cases)(r) }
+
+// PriorsOf is that of some families.
+func PriorsOf(cases []Case) gosim.Model {
+	return func(r *gosim.Run) gosim.Tensor {
+		for _, c := range cases {
+			z := r.Sample(c.Name, c.Prior)
+			r.Observe("y_"+c.Name, gosim.Normal(z, c.Noise))
+		}
+		return gosim.Scalar(float64(len(cases)))
 	}
-	return gosim.Scalar(float64(len(Cases)))
 }
 
 // Unnamed is the model without names and data.

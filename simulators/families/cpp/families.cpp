@@ -13,7 +13,7 @@ static const Case cases[] = {
     {"truncated_normal", ppx::TruncatedNormal(0, 1, -1, 2), 2, [](double u) { return ppx::TruncatedNormal(u, 1, -1, 2); }},
     {"half_normal", ppx::HalfNormal(2), 2, [](double u) { return ppx::HalfNormal(u); }},
     {"student_t", ppx::StudentT(4, 1, 2), 6, [](double u) { return ppx::StudentT(4, u, 1); }},
-    {"cauchy", ppx::Cauchy(0, 1), 8, [](double u) { return ppx::Cauchy(u, 1); }},
+    {"cauchy", ppx::Cauchy(0, 0.2), 8, [](double u) { return ppx::Cauchy(u, 1); }},
     {"laplace", ppx::Laplace(0, 1), 3, [](double u) { return ppx::Laplace(u, 1); }},
     {"logistic", ppx::Logistic(1, 2), 7, [](double u) { return ppx::Logistic(u, 1); }},
     {"pareto", ppx::Pareto(1, 3), 2, [](double u) { return ppx::Pareto(0.4, u); }},

@@ -11,7 +11,7 @@ CASES = [  # name, prior, noise of what is observed of it, the family as a likel
     ("truncated_normal", ppxsim.TruncatedNormal(0, 1, -1, 2), 2, lambda u: ppxsim.TruncatedNormal(u, 1, -1, 2)),
     ("half_normal", ppxsim.HalfNormal(2), 2, lambda u: ppxsim.HalfNormal(u)),
     ("student_t", ppxsim.StudentT(4, 1, 2), 6, lambda u: ppxsim.StudentT(4, u, 1)),
-    ("cauchy", ppxsim.Cauchy(0, 1), 8, lambda u: ppxsim.Cauchy(u, 1)),
+    ("cauchy", ppxsim.Cauchy(0, 0.2), 8, lambda u: ppxsim.Cauchy(u, 1)),
     ("laplace", ppxsim.Laplace(0, 1), 3, lambda u: ppxsim.Laplace(u, 1)),
     ("logistic", ppxsim.Logistic(1, 2), 7, lambda u: ppxsim.Logistic(u, 1)),
     ("pareto", ppxsim.Pareto(1, 3), 2, lambda u: ppxsim.Pareto(0.4, u)),
