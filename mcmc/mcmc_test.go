@@ -205,11 +205,11 @@ func TestAllFamilies(t *testing.T) {
 // Chains have the exact posteriors of all families beyond the eleven.
 func TestMoreFamilies(t *testing.T) {
 	data := control.Data{}
-	var want []families.Exact
+	var want []enginetest.Exact
 	for i := range families.Cases {
 		c := &families.Cases[i]
 		data["y_"+c.Name] = dist.Scalar(c.Y)
-		want = append(want, c.Posterior())
+		want = append(want, enginetest.ExactPrior(c))
 	}
 	for name, walk := range map[string]float64{"lmh": 0, "rmh": 0.5} {
 		k := NewKernel(Kernel{Seed: 7, Data: data, Condition: true, Walk: walk})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/simulators/families"
 )
@@ -19,14 +20,14 @@ func TestFamiliesInEveryLanguage(t *testing.T) {
 	for model, kind := range map[string]struct {
 		observed string
 		data     func(c *families.Case) float64
-		exact    func(c *families.Case) families.Exact
+		exact    func(c *families.Case) enginetest.Exact
 	}{
-		"priors":      {"y_", func(c *families.Case) float64 { return c.Y }, (*families.Case).Posterior},
-		"likelihoods": {"x_", func(c *families.Case) float64 { return c.X }, (*families.Case).Parameter},
+		"priors":      {"y_", func(c *families.Case) float64 { return c.Y }, enginetest.ExactPrior},
+		"likelihoods": {"x_", func(c *families.Case) float64 { return c.X }, enginetest.ExactLikelihood},
 	} {
 		var observe []string
 		evidence := 0.0
-		exact := map[string]families.Exact{}
+		exact := map[string]enginetest.Exact{}
 		for i := range families.Cases {
 			c := &families.Cases[i]
 			observe = append(observe, fmt.Sprintf("%s%s=%g", kind.observed, c.Name, kind.data(c)))
@@ -77,7 +78,7 @@ func TestFamiliesInPlainPPX(t *testing.T) {
 			p.ESS = float64(n)
 			for i := range families.Cases {
 				c := &families.Cases[i]
-				e := c.Moments()
+				e := enginetest.Moments(c)
 				if math.IsNaN(e.Mean) || c.Name == "inverse_gamma" || c.Name == "pareto" { // whose errors are not normal
 					continue
 				}

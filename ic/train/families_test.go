@@ -6,6 +6,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/families"
@@ -22,18 +23,18 @@ func TestFamilies(t *testing.T) {
 		for kind, x := range map[string]struct {
 			model gosim.Model
 			data  float64
-			exact families.Exact
+			exact enginetest.Exact
 		}{
 			"prior": {func(r *gosim.Run) gosim.Tensor {
 				z := r.Sample("latent", c.Prior)
 				r.Observe("data", gosim.Normal(z, c.Noise))
 				return gosim.Scalar(z)
-			}, c.Y, c.Posterior()},
+			}, c.Y, enginetest.ExactPrior(&c)},
 			"likelihood": {func(r *gosim.Run) gosim.Tensor {
 				u := r.Sample("latent", gosim.Uniform(0.5, 2))
 				r.Observe("data", c.Given(u))
 				return gosim.Scalar(u)
-			}, c.X, c.Parameter()},
+			}, c.X, enginetest.ExactLikelihood(&c)},
 		} {
 			t.Run(c.Name+"/"+kind, func(t *testing.T) {
 				e := local(t, x.model)

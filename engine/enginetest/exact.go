@@ -1,4 +1,4 @@
-package families
+package enginetest
 
 import (
 	"errors"
@@ -7,13 +7,14 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/simulators/families"
 )
 
-// Exact is the posterior of a case, by a sum or by the midpoint rule.
+// Exact is a posterior of the simulator families, by a sum or by the midpoint rule.
 type Exact struct{ Mean, SD, LogEvidence float64 }
 
-// Posterior is that of the draw, of a case as a prior.
-func (c *Case) Posterior() Exact {
+// ExactPrior is that of the draw, of a family as a prior.
+func ExactPrior(c *families.Case) Exact {
 	d := distOf(c.Prior)
 	lo, hi := []float64{0}, []float64{0}
 	if err := d.Support(lo, hi); err != nil {
@@ -26,8 +27,8 @@ func (c *Case) Posterior() Exact {
 	}, a, b, d.Kind.Discrete())
 }
 
-// Moments are the mean and standard deviation of the draw; not finite where there is none.
-func (c *Case) Moments() Exact {
+// Moments are the mean and standard deviation of the draw without data; not finite where there is none.
+func Moments(c *families.Case) Exact {
 	d := distOf(c.Prior)
 	m, v := []float64{0}, []float64{0}
 	if err := errors.Join(d.Mean(m), d.Variance(v)); err != nil {
@@ -36,8 +37,8 @@ func (c *Case) Moments() Exact {
 	return Exact{Mean: m[0], SD: math.Sqrt(v[0])}
 }
 
-// Parameter is the posterior of the parameter, of a case as a likelihood.
-func (c *Case) Parameter() Exact {
+// ExactLikelihood is that of the parameter, of a family as a likelihood.
+func ExactLikelihood(c *families.Case) Exact {
 	return integral(func(u float64) float64 {
 		d := distOf(c.Given(u))
 		return logProb(&d, c.X) - math.Log(1.5)
