@@ -484,3 +484,62 @@ func BenchmarkSampleLogProb(b *testing.B) {
 		})
 	}
 }
+
+// Whatever parameters are valid, a draw ends, and is a number of the support; at random from all that doubles are.
+func TestDrawsEndWhateverIsValid(t *testing.T) {
+	r := NewStream(11, 0, 0, 0, 0)
+	number := func() float64 {
+		sign := 1.0
+		if r.Float64() < 0.3 {
+			sign = -1
+		}
+		switch u := r.Float64(); {
+		case u < 0.3:
+			return sign * math.Floor(math.Exp(r.Float64()*36))
+		case u < 0.6:
+			return sign * math.Exp((r.Float64()-0.5)*20)
+		case u < 0.65:
+			return []float64{0, 1, math.Inf(1), math.Inf(-1), math.MaxFloat64, 5e-324, 1 - 0x1p-53}[int(r.Float64()*7)]
+		default:
+			return sign * math.Exp((r.Float64()-0.5)*1400)
+		}
+	}
+	for k := Normal; k < NumKinds; k++ {
+		if k == Categorical {
+			continue
+		}
+		valid := 0
+		for try := 0; try < 40_000 && valid < 1000; try++ {
+			var p []float64
+			for range k.Params() {
+				p = append(p, number())
+			}
+			d := New(k, p...)
+			if d.Check() != nil {
+				continue
+			}
+			valid++
+			taken := 0
+			s := Asking(func() float64 {
+				if taken++; taken > 1_000_000 {
+					t.Fatalf("%v: a draw takes more than a million uniform numbers", d)
+				}
+				return r.Float64()
+			})
+			var x [1]float64
+			for range 3 {
+				taken = 0
+				if err := d.Sample(&s, x[:]); err != nil {
+					t.Fatal(err)
+				}
+				var lo, hi [1]float64
+				if err := d.Support(lo[:], hi[:]); err != nil || !(x[0] >= lo[0] && x[0] <= hi[0]) || math.IsInf(x[0], 0) {
+					t.Fatalf("%v: drew %g, the support is %g to %g (%v)", d, x[0], lo[0], hi[0], err)
+				}
+			}
+		}
+		if valid < 100 {
+			t.Errorf("%s: %d valid parameters", k, valid)
+		}
+	}
+}

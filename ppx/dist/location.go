@@ -76,7 +76,12 @@ var logisticFamily = located("Logistic", Logistic, func(z float64) float64 {
 var studentTFamily = family{
 	name:    "StudentT",
 	params:  numbers("df", "loc", "scale"),
-	check:   checks(checkPositive, checkFinite, checkPositive),
+	check: checks(func(df float64) string {
+		if !(df >= 1e-300) || math.IsInf(df, 1) {
+			return "must be positive and finite, and at least 1e-300"
+		}
+		return ""
+	}, checkFinite, checkPositive),
 	logProb: func(x float64, p args) float64 { return studentTLogProb((x-p.b)/p.c, p.a) - math.Log(p.c) },
 	// A Normal, and a Gamma by which its variance is divided.
 	sample: func(s *Stream, p args) float64 {

@@ -418,7 +418,7 @@ inline bool valid(Kind kind, double a, double b, double c = 0, double d = 0) {
       return (d - c) / b > 1e-300 && (c - a) / b <= 1e100 && (d - a) / b >= -1e100;
     }
     case Kind::half_normal: return positive(a);
-    case Kind::student_t: return positive(a) && finite(b) && positive(c);
+    case Kind::student_t: return a >= 1e-300 && finite(a) && finite(b) && positive(c);
     case Kind::cauchy:
     case Kind::laplace:
     case Kind::logistic: return finite(a) && positive(b);

@@ -545,7 +545,7 @@ VALID: Dict[int, Callable[..., bool]] = {
     BINOMIAL: lambda n, p: _count(n) and _probability(p),
     TRUNCATED_NORMAL: _truncation,
     HALF_NORMAL: _positive,
-    STUDENT_T: lambda df, loc, scale: _positive(df) and _location_scale(loc, scale),
+    STUDENT_T: lambda df, loc, scale: 1e-300 <= df < math.inf and _location_scale(loc, scale),
     CAUCHY: _location_scale,
     LAPLACE: _location_scale,
     LOGISTIC: _location_scale,
