@@ -372,12 +372,17 @@ def test_damaged_orders_are_refused():
 
 def test_a_tensor_uses_the_same_numbers_as_its_elements():
     # The fast way for families with one number per element, and the general one.
-    for dist in [ppxsim.Normal([1.0] * 500, 2), ppxsim.Uniform(np.zeros(500), 3), ppxsim.Weibull(2, [1.5] * 500), ppxsim.LogNormal([0.0] * 500, 1)]:
+    many = [0.5] * 500
+    for dist in [
+        ppxsim.Normal([1.0] * 500, 2), ppxsim.Uniform(np.zeros(500), 3), ppxsim.Weibull(2, [1.5] * 500), ppxsim.LogNormal([0.0] * 500, 1),
+        ppxsim.HalfNormal(many), ppxsim.Cauchy(many, 2), ppxsim.Laplace(many, 2), ppxsim.Logistic(many, 2), ppxsim.Pareto(many, 3), ppxsim.LogUniform(many, 3),
+        ppxsim.LogUniform(many, 0.6), ppxsim.Geometric(many), ppxsim.Geometric([1.0] * 500), ppxsim.DiscreteUniform([-3.0] * 500, 40),
+        ppxsim.TruncatedNormal(many, 1, 0, np.inf), ppxsim.BetaBinomial(many, 2, 9),
+    ]:  # fmt: skip
         key = (3, 4)
         fast = _random.draw_tensor(_random.Stream(key, 5, 6, 0), dist.kind, (500,), dist.params, wide=False)
         s = _random.Stream(key, 5, 6, 0)
-        a, b = (np.broadcast_to(p, (500,)).tolist() for p in dist.params)
-        slow = [_random.DRAW[dist.kind](s, x, y) for x, y in zip(a, b)]
+        slow = [_random.DRAW[dist.kind](s, *p) for p in zip(*(np.broadcast_to(p, (500,)).tolist() for p in dist.params))]
         np.testing.assert_allclose(fast, slow, rtol=1e-12)
 
 

@@ -710,7 +710,29 @@ def _quantiles(u: Uniforms) -> Uniforms:
     return out
 
 
+def _cauchy_quantiles(u: Uniforms) -> Any:
+    left, right = u < 0.25, u > 0.75
+    t = np.tan(np.pi * np.where(left, u, np.where(right, 1 - u, u - 0.5)))
+    return np.where(left, -1 / t, np.where(right, 1 / t, t))
+
+
+def _logistic_quantiles(u: Uniforms) -> Any:
+    return np.where(np.abs(u - 0.5) < 0.25, 2 * np.arctanh(2 * u - 1), np.log(u) - np.log1p(-u))
+
+
+def _log_ratios(x: Any, a: Any) -> Any:
+    return np.where(x < 2 * a, np.log1p((x - a) / a), np.log(x) - np.log(a))
+
+
 _MANY: Dict[int, Callable[[Uniforms, Any, Any], Any]] = {  # families with one uniform number per element
+    HALF_NORMAL: lambda u, a, _: np.clip(-a * _quantiles(u / 2), _TINY, _LARGEST),
+    CAUCHY: lambda u, a, b: np.clip(a + b * _cauchy_quantiles(u), -_LARGEST, _LARGEST),
+    LAPLACE: lambda u, a, b: np.clip(a + b * np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))), -_LARGEST, _LARGEST),
+    LOGISTIC: lambda u, a, b: np.clip(a + b * _logistic_quantiles(u), -_LARGEST, _LARGEST),
+    PARETO: lambda u, a, b: np.clip(a * np.exp(-np.log1p(-u) / b), a, _LARGEST),
+    LOG_UNIFORM: lambda u, a, b: np.clip(a * np.exp(u * _log_ratios(b, a)), a, b),
+    GEOMETRIC: lambda u, a, _: np.floor(np.log(u) / np.log1p(-a)),
+    DISCRETE_UNIFORM: lambda u, a, b: np.minimum(a + np.floor(u * (b - a + 1)), b),
     NORMAL: lambda u, a, b: np.clip(a + b * _quantiles(u), -_LARGEST, _LARGEST),
     UNIFORM: lambda u, a, b: np.clip(a + (b - a) * u, a, b),
     BERNOULLI: lambda u, a, _: (u < a) * 1.0,
