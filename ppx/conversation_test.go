@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -427,5 +428,40 @@ func TestPollerWakesForSocketsAndForWake(t *testing.T) {
 	p.Close()
 	if err := tr.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A family beyond the eleven from a simulator that has not agreed on the extension breaks a rule, asked for and noted.
+func TestFamiliesAreAgreedOn(t *testing.T) {
+	for name, text := range map[string]string{
+		"asked for": "engine Handshake system_name=ppx\nsim HandshakeResult system_name=s model_name=m\nengine Run\nsim Sample address=a Cauchy loc=0 scale=1\n",
+		"noted": "engine Handshake system_name=ppx extension=3 token=1\nsim HandshakeResult system_name=s model_name=m extension=2\n" +
+			"engine Run mode=delegate seed=1 draws=0 flush_ms=1000 flush_bytes=1000\nnote Sample address=a Cauchy loc=0 scale=1 value=1\nnote RunResult statements=1 result=1\nsim Statements\n",
+	} {
+		path := filepath.Join(t.TempDir(), "t.txt")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tr, err := ppxtest.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine, simulator := links["pipe"](t)
+		go func() { _ = tr.PlaySimulator(simulator, patience) }()
+		s := ppx.NewSession(ppx.Limits{})
+		s.Token = tr.Steps[0].M.Token
+		s.Plain = s.Token == 0
+		if err := s.Connect(engine, "ppx", patience); err != nil {
+			t.Fatal(err)
+		}
+		var run *ppx.WireRun
+		for i := range tr.Steps {
+			if tr.Steps[i].M.Type == ppx.Run {
+				run = tr.Steps[i].M.Run
+			}
+		}
+		if err := s.Execute(context.Background(), engine, plan(run, nil), nil, patience); !errors.Is(err, ppx.ErrRule) || !strings.Contains(err.Error(), "Cauchy is a distribution of extension 3") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -74,8 +74,8 @@ var logisticFamily = located("Logistic", Logistic, func(z float64) float64 {
 }, 0, math.Pi*math.Pi/3)
 
 var studentTFamily = family{
-	name:    "StudentT",
-	params:  numbers("df", "loc", "scale"),
+	name:   "StudentT",
+	params: numbers("df", "loc", "scale"),
 	check: checks(func(df float64) string {
 		if !(df >= 1e-300) || math.IsInf(df, 1) {
 			return "must be positive and finite, and at least 1e-300"
