@@ -108,6 +108,7 @@ struct Distribution {
 
  private:
   void add(Parameter p) {
+    if (more.empty()) more.reserve(2);
     more.push_back(std::move(p));
     parameters++;
   }
