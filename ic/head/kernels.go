@@ -173,12 +173,7 @@ func aboutTruncated(p *Prior) (mean, sd float64) {
 
 // excess is that of a Pareto: log(x/scale) is an Exponential, and this its logarithm.
 func excess(p *Prior) space {
-	over := func(x float64) float64 {
-		if x < 2*p.Args[0] {
-			return math.Log1p((x - p.Args[0]) / p.Args[0])
-		}
-		return math.Log(x) - math.Log(p.Args[0])
-	}
+	over := func(x float64) float64 { return dist.LogRatio(x, p.Args[0]) }
 	return space{
 		to:       func(x float64) float64 { return math.Log(over(x)) },
 		from:     func(u float64) float64 { return clamp(p.Args[0]*math.Exp(math.Exp(u)), p.Args[0], math.MaxFloat64) },

@@ -12,7 +12,7 @@ var paretoFamily = family{
 		if x < p.a || math.IsInf(x, 1) {
 			return math.Inf(-1)
 		}
-		return math.Log(p.b) - math.Log(p.a) - (p.b+1)*logRatio(x, p.a)
+		return math.Log(p.b) - math.Log(p.a) - (p.b+1)*LogRatio(x, p.a)
 	},
 	sample: func(s *Stream, p args) float64 {
 		return clamp(p.a*math.Exp(-math.Log1p(-s.Float64())/p.b), p.a, math.MaxFloat64)
@@ -37,12 +37,12 @@ var paretoFamily = family{
 		return wide{kind: Pareto, p: args{a: p.a, b: p.b / 3}}, math.Abs(math.Log(p.a))+wideTail*3/p.b < wideLogMax && p.b < wideLarge
 	},
 	carry: func(x float64, from, to args, _ *Stream) float64 {
-		return to.a * math.Exp(logRatio(x, from.a)*(from.b/to.b))
+		return to.a * math.Exp(LogRatio(x, from.a)*(from.b/to.b))
 	},
 }
 
-// logRatio is log(x/a), of near numbers without a loss of digits.
-func logRatio(x, a float64) float64 {
+// LogRatio is log(x/a), of near numbers without a loss of digits.
+func LogRatio(x, a float64) float64 {
 	if x < 2*a {
 		return math.Log1p((x - a) / a)
 	}
@@ -106,15 +106,15 @@ var logUniformFamily = family{
 		if x < p.a || x > p.b {
 			return math.Inf(-1)
 		}
-		return -math.Log(x) - math.Log(logRatio(p.b, p.a))
+		return -math.Log(x) - math.Log(LogRatio(p.b, p.a))
 	},
 	sample: func(s *Stream, p args) float64 {
-		return clamp(p.a*math.Exp(s.Float64()*logRatio(p.b, p.a)), p.a, p.b)
+		return clamp(p.a*math.Exp(s.Float64()*LogRatio(p.b, p.a)), p.a, p.b)
 	},
 	support: func(p args) (lo, hi float64) { return p.a, p.b },
-	mean:    func(p args) float64 { return (p.b - p.a) / logRatio(p.b, p.a) },
+	mean:    func(p args) float64 { return (p.b - p.a) / LogRatio(p.b, p.a) },
 	variance: func(p args) float64 {
-		l := logRatio(p.b, p.a)
+		l := LogRatio(p.b, p.a)
 		if l < 0.1 { // that of the logarithm: the moments cancel
 			return variance8(func(u float64) float64 { return p.a * math.Expm1(u*l) })
 		}
@@ -122,9 +122,9 @@ var logUniformFamily = family{
 		return m * (p.b/2 + p.a/2 - m)
 	},
 	logarithmic: true,
-	coarse:      func(p args) bool { return !(logRatio(p.b, p.a) > 100*coarseLog) || p.a < 1e-290 },
+	coarse:      func(p args) bool { return !(LogRatio(p.b, p.a) > 100*coarseLog) || p.a < 1e-290 },
 	carry: func(x float64, from, to args, _ *Stream) float64 {
-		return to.a * math.Exp(logRatio(x, from.a)/logRatio(from.b, from.a)*logRatio(to.b, to.a))
+		return to.a * math.Exp(LogRatio(x, from.a)/LogRatio(from.b, from.a)*LogRatio(to.b, to.a))
 	},
 }
 

@@ -183,7 +183,7 @@ func sampleTruncated(s *Stream, p args) float64 {
 	case t.beta <= -farTail:
 		return clamp(p.d-p.b*sampleTail(s, -t.beta, t.w), p.c, p.d)
 	case t.w <= narrow:
-		r := math.Max(t.alpha, math.Min(t.beta, 0)) // next to 0
+		r := t.nearest()
 		for {
 			u := s.Float64() * t.w
 			z := t.alpha + u
@@ -192,13 +192,13 @@ func sampleTruncated(s *Stream, p args) float64 {
 			}
 		}
 	}
-	below, above := 0.5*math.Erfc(-t.alpha/math.Sqrt2), 0.5*math.Erfc(t.beta/math.Sqrt2)
+	below, above := beyond(-t.alpha), beyond(t.beta)
 	var mass float64
 	switch {
 	case t.beta <= 0:
-		mass = 0.5*math.Erfc(-t.beta/math.Sqrt2) - below
+		mass = beyond(-t.beta) - below
 	case t.alpha >= 0:
-		mass = 0.5*math.Erfc(t.alpha/math.Sqrt2) - above
+		mass = beyond(t.alpha) - above
 	default:
 		mass = 1 - below - above
 	}
@@ -211,6 +211,9 @@ func sampleTruncated(s *Stream, p args) float64 {
 	}
 	return clamp(p.a+p.b*z, math.Max(p.c, -math.MaxFloat64), math.Min(p.d, math.MaxFloat64))
 }
+
+// beyond is 1 − Φ(x).
+func beyond(x float64) float64 { return 0.5 * math.Erfc(x/math.Sqrt2) }
 
 // sampleTail draws how far beyond α a standard Normal is that lies between α and α + w.
 func sampleTail(s *Stream, alpha, w float64) float64 {
@@ -264,13 +267,13 @@ func truncatedMoments(p args) (mean, variance float64) {
 func truncatedTails(x float64, p args) tails {
 	t := truncationOf(p)
 	z := (x - p.a) / p.b
-	all := t.logMass() - t.nearest()*t.nearest()/2
+	whole := func(t truncation) float64 { return t.logMass() - t.nearest()*t.nearest()/2 }
+	all := whole(t)
 	part := func(lo, hi, w float64) float64 {
 		if !(w > 0) {
 			return 0
 		}
-		t := truncation{lo, hi, w}
-		return math.Exp(t.logMass() - t.nearest()*t.nearest()/2 - all)
+		return math.Exp(whole(truncation{lo, hi, w}) - all)
 	}
 	return tails{part(t.alpha, z, (x-p.c)/p.b), part(z, t.beta, (p.d-x)/p.b)}
 }

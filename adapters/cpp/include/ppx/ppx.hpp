@@ -466,14 +466,6 @@ class Connection {
                 "but a name may have data, and an Observe a density");
   }
 
-  // Whether the shapes of all parameters describe their data.
-  static bool fits(const Distribution& d) {
-    for (int i = 0; i < d.parameters; i++)
-      if (!detail::fits(View(d[i]))) return false;
-    return true;
-  }
-  static bool fits(const View& v) { return detail::fits(v); }
-
   // Shows the engine a Sample that cannot be drawn from: it has the words for it.
   [[noreturn]] void refuse(std::string_view address, bool stays, std::string_view name, const Distribution& d, bool control) {
     if (fits(d)) {

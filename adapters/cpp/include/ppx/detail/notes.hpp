@@ -27,6 +27,13 @@ namespace ppx::detail {
 // Whether a shape describes its data.
 inline bool fits(const View& v) { return v.rank == 0 ? v.size == 1 : elements(v.shape, v.rank) == v.size; }
 
+// Whether the shapes of all parameters describe their data.
+inline bool fits(const Distribution& d) {
+  for (int i = 0; i < d.parameters; i++)
+    if (!fits(View(d[i]))) return false;
+  return true;
+}
+
 // Draws values of distributions over tensors; which random numbers it uses depends on seed, stream, draw and
 // statement alone.
 class Solo {
@@ -54,10 +61,9 @@ class Solo {
       return true;
     }
     if (d.scalar()) return true;
-    for (int i = 0; i < d.parameters; i++) {
-      View v(d[i]);
-      if (!fits(v) || !broadcast(v)) return false;
-    }
+    if (!fits(d)) return false;
+    for (int i = 0; i < d.parameters; i++)
+      if (!broadcast(View(d[i]))) return false;
     return elements(shape.data(), shape.size()) <= max_elements;
   }
 
@@ -110,8 +116,7 @@ class Solo {
     views(d, v);
     for (std::size_t i = 0; i < value.size(); i++) {
       if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
-      double a = at(v[0], i), b = at(v[1], i), x = 0, y = 0;
-      if (!d.more.empty()) x = at(v[2], i), y = at(v[3], i);
+      double a = at(v[0], i), b = at(v[1], i), x = at(v[2], i), y = at(v[3], i);
       value[i] = wide ? rng::draw_widened(s, d.kind, a, b, x, y) : rng::draw(s, d.kind, a, b, x, y);
     }
   }
@@ -135,9 +140,10 @@ class Solo {
     more[1] = d.more.size() < 2 ? 0 : d.more[1].number;
   }
 
-  // The parameters; in place of those that it does not have the first.
+  // The parameters; those that it does not have are 0.
   static void views(const Distribution& d, View (&v)[4]) {
-    for (int i = 0; i < 4; i++) v[i] = i == 0 || i < d.parameters ? View(d[i]) : v[0];
+    static constexpr double none = 0;
+    for (int i = 0; i < 4; i++) v[i] = i < d.parameters ? View(d[i]) : View(none);
   }
 
   // Makes shape that of itself broadcast against a parameter.
