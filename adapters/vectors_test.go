@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,9 @@ func TestVectors(t *testing.T) {
 			ask, want = append(ask, line), append(want, r.Values)
 		}
 	}
+	for _, r := range rowQuestions(t) {
+		ask, want = append(ask, r.ask), append(want, r.want)
+	}
 	var places []struct {
 		Address    string
 		Kind       dist.Kind
@@ -92,6 +96,10 @@ func TestVectors(t *testing.T) {
 				t.Fatalf("%d answers to %d questions", len(lines), len(want))
 			}
 			for i, line := range lines {
+				size := 1e-300 // of what a value may be a sum of
+				if r, ok := want[i].(rowValues); ok {
+					want[i], size = r.values, math.Max(1e-300, 1e-3*r.size)
+				}
 				values, ok := want[i].([]float64)
 				if !ok {
 					if line != want[i] {
@@ -105,11 +113,83 @@ func TestVectors(t *testing.T) {
 					continue
 				}
 				for k, w := range values {
-					if x, err := strconv.ParseFloat(got[k], 64); err != nil || !(math.Abs(x-w) <= 1e-12*math.Abs(w)+1e-300) {
+					if x, err := strconv.ParseFloat(got[k], 64); err != nil || !(math.Abs(x-w) <= 1e-12*math.Abs(w)+1e-9*size) {
 						t.Errorf("%s: value %d is %s, want %.17g", ask[i], k, got[k], w)
 					}
 				}
 			}
 		})
 	}
+}
+
+// rowValues are numbers that are sums of others, of some size.
+type rowValues struct {
+	values []float64
+	size   float64
+}
+
+type rowQuestion struct {
+	ask  string
+	want any
+}
+
+// rowQuestions are those about distributions of which parameters are rows: draws, which one parameter says how many there are, and what is invalid.
+func rowQuestions(t *testing.T) (out []rowQuestion) {
+	type tensor struct {
+		Data  []any
+		Shape []int32
+	}
+	var vectors []struct {
+		Kind              string
+		Params            []tensor
+		Seed, Draw        string
+		Stream, Statement uint64
+		Samples, Widened  [][]float64
+	}
+	load(t, "dist/rows.json", &vectors)
+	text := func(p tensor, times int) string {
+		shape := p.Shape
+		if times > 1 {
+			shape = append([]int32{int32(times)}, shape...)
+		}
+		line := fmt.Sprintf(" %d", len(shape))
+		for _, d := range shape {
+			line += fmt.Sprintf(" %d", d)
+		}
+		for range times {
+			for _, x := range p.Data {
+				line += fmt.Sprintf(" %v", x)
+			}
+		}
+		return line
+	}
+	for _, v := range vectors {
+		k, _ := dist.KindByName(v.Kind)
+		if k == dist.Factor { // nothing is drawn
+			continue
+		}
+		size := 0.0
+		for _, p := range v.Params {
+			for _, x := range p.Data {
+				size = math.Max(size, math.Abs(x.(float64)))
+			}
+		}
+		for wide, rows := range [][][]float64{v.Samples, v.Widened} {
+			line := fmt.Sprintf("rows %d %d %s %d %d %s %d", k, wide, v.Seed, v.Stream, v.Statement, v.Draw, wide)
+			for i, p := range v.Params {
+				times := 1
+				if i == len(v.Params)-1 { // the others broadcast
+					times = len(rows)
+				}
+				line += text(p, times)
+			}
+			out = append(out, rowQuestion{line, rowValues{slices.Concat(rows...), size}})
+		}
+	}
+	for _, line := range []string{"28 0 1 1 1 1 0 1 2 1 0", "29 0 1 1 1 1 0 1 2 0 0 2 2 2 1 0 0 -1", "29 0 1 1 1 1 0 1 2 0 0 2 2 2 1 1 0 1", "29 0 1 1 1 1 0 1 3 0 0 0 2 2 2 1 0 0 1",
+		"30 0 1 1 1 1 0 0 0 1 1 0 2 1 1 1", "31 0 1 1 1 1 0 0 2.5 1 2 1 1", "31 0 1 1 1 1 0 0 2 1 2 0 0", "32 0 1 1 1 1 0 1 2 1 4 1 2 1 1 1 3 0 1 2", "32 0 1 1 1 1 0 1 2 1 1 1 2 0 0 1 4 0 1 0 1",
+		"32 0 1 1 1 1 0 1 2 1 1 1 2 1 1 1 4 0 1 0 -1", "33 0 1 1 1 1 0 1 1 3 1 1 1 1 1 1", "34 0 1 1 1 1 0 1 2 1 1 1 2 1 1", "34 0 1 1 1 1 0 1 2 1 2 1 1 1", "35 0 1 1 1 1 0 1 2 1 2 1 2 1 1"} {
+		out = append(out, rowQuestion{"rows " + line, "invalid"})
+	}
+	return out
 }

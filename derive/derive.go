@@ -261,6 +261,9 @@ func (d *deriver) apply(t *tracing.Trace) (*tracing.Trace, error) {
 
 // rebuild copies a trace, with other data and new variables.
 func (d *deriver) rebuild(t *tracing.Trace, added []float64) (*tracing.Trace, error) {
+	if f := t.Factor(); f != "" && d.data != nil {
+		return nil, unusable("%s has %s, which may have been reckoned from the old data: infer again", d.r.Path, f)
+	}
 	before := cmpOne(d.r.Manifest.LikelihoodImportance)
 	weight, likelihood := tracing.Sum{High: t.LogWeight, Rest: t.LogWeightRest}, tracing.Sum{High: t.LogLikelihood, Rest: t.LogLikelihoodRest}
 	d.b.Reset(t.Table, t.Draw, t.Chain)

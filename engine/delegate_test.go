@@ -23,6 +23,7 @@ import (
 
 func init() {
 	models["zoo"] = zoo
+	models["made"] = made
 	models["many-places"] = manyPlaces
 	models["slow"] = func(r *gosim.Run) gosim.Tensor {
 		for range 8 {
@@ -190,6 +191,57 @@ func TestDelegatedRunsAreTheSame(t *testing.T) {
 			check("old", engine.Options{Connect: []string{old}})
 			check("both", engine.Options{Connect: []string{old, fresh}})
 		})
+	}
+}
+
+// made has draws that are vectors, mixtures and a factor, whose parameters depend on each other.
+func made(r *gosim.Run) gosim.Tensor {
+	n := r.Sample("n", gosim.NegativeBinomial2(6, 2))
+	m := r.SampleTensor("m", gosim.MultivariateNormal([]float64{n, 1}, []float64{2, 1, 1, 3}))
+	d := r.SampleTensor("d", gosim.Dirichlet(1, 2, 0.5+n))
+	c := r.SampleTensor("", gosim.Multinomial(n, d.Data...))
+	r.Sample("mix", gosim.Mixture(d.Data[:2], gosim.Normal(m.Data[0], 1), gosim.Cauchy(m.Data[1], 1)))
+	r.Sample("", gosim.Mixture([]float64{1, 2}, gosim.Poisson(c.Data[0]), gosim.Geometric(0.3)))
+	e := r.Sample("e", gosim.Empirical([]float64{2, 1, m.Data[0]}))
+	r.SampleTensor("t", gosim.MultivariateStudentT(3, []float64{e, 0}, []float64{1, 0, n, 1}))
+	r.SampleTensor("b", gosim.Tensors(dist.MultivariateNormal, gosim.NewTensor([]float64{0, 0, 5, 5}, 2, 1, 2), gosim.NewTensor([]float64{1, 0, 0.5, 2, 3, 0, 0, 3}, 2, 2, 2)))
+	r.Sample("h", gosim.Histogram([]float64{0, 1, 3}, []float64{1 + n, 2}))
+	r.Factor("f", -m.Data[0]*m.Data[0]/8)
+	r.Observe("y", gosim.Dirichlet(1+n, 2, 3))
+	return m
+}
+
+// The same traces of families beyond PPX 1.0: in process, delegated, and asked for value by value.
+func TestMadeFamiliesAreTheSameHoweverDelegated(t *testing.T) {
+	local := engine.NewLocal(gosim.Wrap(made), 1)
+	defer local.Close()
+	condition := control.NewCondition(control.Data{"y": dist.Vector(0.2, 0.3, 0.5), "d": dist.Vector(0.1, 0.4, 0.5)}, true)
+	recorded, err := draw(t, local, 3, prior)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replay := control.NewReplay(recorded[2])
+	for name, maker := range map[string]func(engine.Draw) engine.Stack{
+		"prior": prior,
+		"all": func(engine.Draw) engine.Stack {
+			return engine.Stack{condition, replay, control.NewInflate(0.3), control.Prior{}}
+		},
+		"steered": func(engine.Draw) engine.Stack { return engine.Stack{condition, steer{}} },
+	} {
+		traces, err := draw(t, local, 100, maker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fingerprint(traces)
+		p := open(t, options("made", 2))
+		traces, err = draw(t, p, 100, maker)
+		p.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if fingerprint(traces) != want {
+			t.Errorf("%s: other traces", name)
+		}
 	}
 }
 

@@ -284,6 +284,9 @@ func (r *Recorder) prepare(s *ppx.Statement) (err error) {
 			return r.refuse(s)
 		}
 	}
+	if s.Op == ppx.Sample && s.Dist.Kind == dist.Factor {
+		return fmt.Errorf("%w: a Sample of a Factor at %s: a factor is observed, there is nothing to draw", ppx.ErrInvalid, ppx.Quote(s.Address))
+	}
 	if err := r.bounded(s); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (e *Example) Bytes() int {
 	}
 	for i := range e.latents {
 		v := &e.latents[i]
-		n += 104 + 4*len(v.features) + 8*len(v.site.numbers)
+		n += 200 + 4*len(v.features) + 8*len(v.site.numbers) + 8*len(v.site.given) + 104*len(v.site.draws)
 	}
 	return n
 }
@@ -49,53 +49,160 @@ type latent struct {
 	site     site
 }
 
-// site is a Sample's prior, element by element, and its value.
+// site is a Sample's prior, element by element, and its value. That of a kind whose draws are rows is its coordinates, which are scalars (dist.Row).
 type site struct {
-	kind     dist.Kind
-	elements int
-	row      int // numbers of a parameter that is a row, for each element
-	args     int // parameters that are numbers
-	shape    []int32
-	coarse   bool      // answered by the prior, whatever the network says (dist.Coarse): nothing is to be learned
-	numbers  []float64 // rows of all elements, then each parameter of all elements, then the values
+	of         dist.Kind // the Sample's
+	kind       dist.Kind // of the elements: the same, or that of the coordinates
+	elements   int
+	categories int               // of a Categorical
+	sizes      [dist.MaxArgs]int // how many numbers an element takes of each parameter
+	shape      []int32
+	coarse     bool      // answered by the prior, whatever the network says (dist.Coarse): nothing is to be learned
+	numbers    []float64 // each parameter of all elements, then the values
+
+	// Of a kind whose draws are rows:
+	draws  []dist.Row
+	given  []float64 // the parameters of coordinates given those before, where that makes a difference; numbers has some that look like them
+	slopes float64   // Σ log |dc/dx|
 }
 
-// prior is the prior of element i.
-func (s *site) prior(i int) head.Prior {
-	p := head.Prior{Kind: s.kind}
-	if s.row > 0 {
-		p.Row = s.numbers[i*s.row : (i+1)*s.row]
-		return p
+// prior is about the prior of element i: what is known before the value is.
+func (s *site) prior(i int) head.Prior { return s.priorIn(s.numbers, i) }
+
+// conditional is the prior of element i given the elements before it.
+func (s *site) conditional(i int) head.Prior {
+	if s.given != nil {
+		return s.priorIn(s.given, i)
 	}
-	for k := range s.args {
-		p.Args[k] = s.numbers[k*s.elements+i]
+	return s.priorIn(s.numbers, i)
+}
+
+func (s *site) priorIn(numbers []float64, i int) head.Prior {
+	p := head.Prior{Kind: s.kind}
+	for k, n := range s.sizes {
+		if n == 0 {
+			break
+		}
+		x := numbers[i*n : (i+1)*n]
+		p.Args[k], p.Rows[k] = x[0], x
+		numbers = numbers[s.elements*n:]
 	}
 	return p
 }
 
 // priors is how many numbers the priors take.
-func (s *site) priors() int { return s.elements * (s.row + s.args) }
+func (s *site) priors() (n int) {
+	for _, k := range s.sizes {
+		n += s.elements * k
+	}
+	return n
+}
 
 func (s *site) values() []float64 { return s.numbers[s.priors():] }
 
 // newSite copies a distribution and, unless it is nil, a value.
 func newSite(d *ppx.Dist, shape []int32, n int, value []float64, room []float64) site {
-	s := site{kind: d.Kind, elements: n, shape: shape, numbers: room[:0]}
-	if s.row = d.RowSize(); s.row > 0 {
-		for _, p := range d.Params {
-			for len(s.numbers) < n*s.row {
-				s.numbers = append(s.numbers, p.Data...) // one row for all, or as many as elements
-			}
-		}
-		s.numbers = s.numbers[:n*s.row]
-	} else {
-		s.args = len(d.Params)
-		for i := range d.Params {
-			s.numbers = append(s.numbers, dist.Expand(nil, d.Params[i], shape, n)...)
-		}
+	if d.Kind.Vector() {
+		return newRows(d, shape, n, value, room)
+	}
+	s := site{of: d.Kind, kind: d.Kind, elements: n, shape: shape, categories: d.RowSize()}
+	s.numbers = d.Flatten(room[:0], shape, n)
+	for k := range d.Params {
+		s.sizes[k] = d.Size(k)
 	}
 	s.numbers = append(s.numbers, value...)
 	return s
+}
+
+// newRows is newSite for a kind whose draws are rows.
+func newRows(d *ppx.Dist, shape []int32, n int, value []float64, room []float64) site {
+	own := dist.Dist{Kind: d.Kind}
+	for _, p := range d.Params { // the draws look into them
+		own.Params = append(own.Params, p.Clone())
+	}
+	s := site{of: d.Kind, kind: d.Kind.PartKind(), numbers: room[:0]}
+	draws, size, parts := 0, int(shape[len(shape)-1]), 0
+	if size > 0 {
+		draws = n / size
+	}
+	s.draws = own.Rows(nil, draws)
+	if draws > 0 {
+		parts = s.draws[0].Parts()
+	}
+	s.shape = append(append([]int32(nil), shape[:len(shape)-1]...), int32(parts))
+	s.elements = draws * parts
+	for k := range s.kind.Params() {
+		s.sizes[k] = 1
+	}
+	s.numbers = s.conditionals(s.numbers, func(r *dist.Row, c []float64, i int) {
+		for j := range parts { // about where they will be
+			e := r.Part(j, c)
+			m, _ := e.Moments()
+			if m != m { // a StudentT's that has none
+				m = 0
+			}
+			if c[j] = m; s.kind.Discrete() {
+				c[j] = math.Round(m)
+			}
+		}
+	})
+	if value == nil {
+		return s
+	}
+	values := make([]float64, s.elements)
+	ok := false
+	if s.slopes, ok = s.split(value, values); !ok {
+		s.coarse = true
+	}
+	s.given = s.conditionals(nil, func(_ *dist.Row, c []float64, i int) { copy(c, values[i:]) })
+	s.numbers = append(s.numbers, values...)
+	return s
+}
+
+// conditionals appends the parameters of all coordinates given those before; fill writes the coordinates of a draw, whose first is number i of all.
+func (s *site) conditionals(dst []float64, fill func(r *dist.Row, c []float64, i int)) []float64 {
+	if len(s.draws) == 0 {
+		return dst
+	}
+	parts := s.draws[0].Parts()
+	args := len(s.kind.Params())
+	at := len(dst)
+	dst = append(dst, make([]float64, args*s.elements)...)
+	c := make([]float64, parts)
+	for i := range s.draws {
+		fill(&s.draws[i], c, i*parts)
+		for j := range parts {
+			e := s.draws[i].Part(j, c)
+			for k := range args {
+				dst[at+k*s.elements+i*parts+j] = e.Args[k]
+			}
+		}
+	}
+	return dst
+}
+
+// split writes the coordinates of a value to c, and returns Σ log |dc/dx|; false for one that has none.
+func (s *site) split(value, c []float64) (slopes float64, ok bool) {
+	for i := range s.draws {
+		r := &s.draws[i]
+		size, parts := r.Size(), r.Parts()
+		slope, ok := r.Split(value[i*size:(i+1)*size], c[i*parts:(i+1)*parts])
+		if !ok {
+			return 0, false
+		}
+		slopes += slope
+	}
+	return slopes, true
+}
+
+// coordinates is a value as the network sees it: itself, or its coordinates.
+func (s *site) coordinates(value []float64) []float64 {
+	if !s.of.Vector() {
+		return value
+	}
+	c := make([]float64, s.elements)
+	s.split(value, c)
+	return c
 }
 
 // The features of a visit: its prior, its place in the run, and the observations that come next.
@@ -164,13 +271,13 @@ func (t *tracker) visit(p *Address, s *site, next func(observable, slot int) []f
 	if s.elements > 0 {
 		prior = s.prior(0)
 	}
-	if s.row > 0 && s.elements > 0 {
-		total := 0.0
-		for _, q := range prior.Row {
+	if s.categories > 0 && s.elements > 0 {
+		probs, total := prior.Rows[0], 0.0
+		for _, q := range probs {
 			total += q
 		}
-		for i := range min(maxProbs, len(prior.Row)) {
-			out[2+i] = float32(2 * (prior.Row[i]/total - 1/float64(len(prior.Row))))
+		for i := range min(maxProbs, len(probs)) {
+			out[2+i] = float32(2 * (probs[i]/total - 1/float64(len(probs))))
 		}
 	}
 	f := out[priorFeatures:]
@@ -203,6 +310,9 @@ func (t *tracker) visit(p *Address, s *site, next func(observable, slot int) []f
 // Example turns a trace into what the network learns from. Addresses that are new get their layers when they are
 // first used.
 func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
+	if f := t.Factor(); f != "" {
+		return nil, fmt.Errorf("draw %d: %w: %s", t.Draw, ErrFactor, f)
+	}
 	e := &Example{Draw: t.Draw, Weight: math.Exp(t.LogWeight)}
 	values, observations, err := n.collector.trace(t)
 	if err != nil {
@@ -242,7 +352,7 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 		d := t.Dist(i)
 		v := t.Value(i)
 		s := newSite(&d, v.Shape, len(v.Data), v.Data, nil)
-		s.coarse = d.Coarse()
+		s.coarse = s.coarse || d.Coarse()
 		at := latent{address: n.address(t.Table, x.Address, &s), site: s, features: features[:width:width]}
 		features = features[width:]
 		tr.visit(at.address, &s, next, at.features)
@@ -250,6 +360,9 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 	}
 	return e, nil
 }
+
+// ErrFactor says that the simulator has factors: its prior draws know nothing of them, and would teach a network another distribution.
+var ErrFactor = fmt.Errorf("a network cannot be trained for a simulator with factors")
 
 // ErrNotPrior says that traces were not drawn from the prior: a network would learn something else.
 var ErrNotPrior = fmt.Errorf("the trace was not drawn from the prior")

@@ -229,7 +229,7 @@ func (n *Network[T]) address(table *tracing.Table, address uint32, s *site) *Add
 	base := table.Address(address).Base
 	p := n.byBase[base]
 	if p == nil {
-		p = &Address{Base: base, Kind: s.kind, KindName: s.kind.String(), Categories: s.row, Elements: s.elements,
+		p = &Address{Base: base, Kind: s.of, KindName: s.of.String(), Categories: s.categories, Elements: s.elements,
 			Tensor: s.elements != 1}
 		n.byBase[base] = p
 	}
@@ -293,7 +293,7 @@ func (p *Address) valueFeatures(s *site, values []float64, out []float64) {
 		} else {
 			prior := s.prior(i)
 			location, scale := head.Summary(&prior)
-			u := head.Coordinate(p.Kind, x)
+			u := head.Coordinate(s.kind, x)
 			a, b = math.Asinh((u-p.Location)/p.Spread), math.Asinh((u-location)/scale)
 		}
 		if !p.Tensor {
@@ -313,7 +313,7 @@ func (p *Address) valueFeatures(s *site, values []float64, out []float64) {
 
 // priorInto writes the two features of a visit that depend on the address's statistics.
 func (p *Address) priorInto(s *site, out []float32) {
-	if s.row > 0 || s.elements == 0 {
+	if s.categories > 0 || s.elements == 0 {
 		return
 	}
 	a, b := 0.0, 0.0
@@ -326,7 +326,7 @@ func (p *Address) priorInto(s *site, out []float32) {
 }
 
 func (p *Address) priorFeatures(s *site, i int) (location, scale float64) {
-	if s.row > 0 {
+	if s.categories > 0 {
 		return 0, 0
 	}
 	prior := s.prior(i)
@@ -368,7 +368,7 @@ func (n *Network[T]) learn(p *Address, visits []*latent) error {
 	var count, location, squares, scales, logs, logSquares float64
 	for _, v := range visits {
 		for i := range v.site.elements {
-			if v.site.row > 0 {
+			if v.site.categories > 0 {
 				break
 			}
 			prior := v.site.prior(i)

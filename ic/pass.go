@@ -157,11 +157,12 @@ func (p *Pass[T]) withoutNew() (loss float64, err error) {
 				continue
 			}
 			for k, x := range v.site.values() {
-				prior := v.site.prior(k)
+				prior := v.site.conditional(k)
 				if lp := prior.LogProb(x); !math.IsInf(lp, 0) {
 					loss -= e.Weight * lp
 				}
 			}
+			loss -= e.Weight * v.site.slopes
 		}
 		p.batch[i] = kept
 	}
@@ -505,13 +506,15 @@ func (k *headKernel[T]) forward(g *rowsOf, x []T) (part headPart[T], err error) 
 			for j := range row {
 				row[j] = float64(out[i*outs+j])
 			}
-			prior := v.site.prior(at.element)
+			prior := v.site.conditional(at.element)
 			lq := g.p.family.LogProb(&prior, row, v.site.values()[at.element], grad)
 			w := p.owner[at.row].Weight
 			if math.IsInf(lq, 0) || v.site.coarse { // at the ends of double precision it has no gradient
 				lq, w = 0, 0
 			}
-			losses[i] = -w * lq
+			if losses[i] = -w * lq; at.element == 0 {
+				losses[i] -= w * v.site.slopes
+			}
 			for j, d := range grad {
 				part.dOut[i*outs+j] = T(-w * d * k.scale)
 			}

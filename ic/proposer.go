@@ -2,6 +2,7 @@ package ic
 
 import (
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/ppx-engine/ppx-engine/engine"
@@ -232,7 +233,7 @@ func (s *pilot) arrive(sofar *tracing.Trace, at *engine.Site) bool {
 	v := s.x[f:]
 	clear(v)
 	if s.last = s.here; s.last != nil { // the value before, of s.site
-		s.last.value(&s.site, sofar.Value(s.lastEntry).Data, v)
+		s.last.value(&s.site, s.site.coordinates(sofar.Value(s.lastEntry).Data), v)
 	}
 	s.here, s.lastEntry = here, at.Index
 	s.shape = append(s.shape[:0], at.Shape...)
@@ -299,6 +300,20 @@ func dense(l *nn.Linear[float32], in []float64, o int) float64 {
 // Sample implements control.Proposal.
 func (s *proposal) Sample(st *dist.Stream, out []float64) error {
 	f := s.here.p.family
+	if s.site.of.Vector() {
+		line := 0
+		for i := range s.site.draws {
+			r := &s.site.draws[i]
+			c := make([]float64, r.Parts())
+			for j := range c {
+				prior := r.Part(j, c)
+				c[j] = f.Sample(&prior, s.row(line), st)
+				line++
+			}
+			r.Join(c, out[i*r.Size():(i+1)*r.Size()])
+		}
+		return nil
+	}
 	for i := range out {
 		prior := s.site.prior(i)
 		out[i] = f.Sample(&prior, s.row(i), st)
@@ -309,6 +324,24 @@ func (s *proposal) Sample(st *dist.Stream, out []float64) error {
 // LogProb implements control.Proposal.
 func (s *proposal) LogProb(v []float64) (sum float64) {
 	f := s.here.p.family
+	if s.site.of.Vector() {
+		all := make([]float64, s.site.elements)
+		sum, ok := s.site.split(v, all)
+		if !ok {
+			return math.Inf(-1)
+		}
+		line := 0
+		for i := range s.site.draws {
+			r := &s.site.draws[i]
+			c := all[line : line+r.Parts()]
+			for j, x := range c {
+				prior := r.Part(j, c)
+				sum += f.LogProb(&prior, s.row(line), x, nil)
+				line++
+			}
+		}
+		return sum
+	}
 	for i, x := range v {
 		prior := s.site.prior(i)
 		sum += f.LogProb(&prior, s.row(i), x, nil)

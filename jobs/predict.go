@@ -74,6 +74,9 @@ func replayRun(r *run) (func(engine.Draw) engine.Layer, error) {
 		if r.parent.first, err = firstGood(context.Background(), p.Run); err == nil && r.parent.first == nil {
 			err = misuse("%s has no trace", p.Run)
 		}
+		if err == nil {
+			err = noFactor(p.Run, r.parent.first)
+		}
 		return nil, err
 	}
 	if err := r.parent.pick(dir, r.spec); err != nil {
@@ -106,6 +109,9 @@ func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
 			continue
 		case t.Status != tracing.OK:
 			return misuse("%s holds partial traces", spec.Prediction.Run)
+		}
+		if err := noFactor(spec.Prediction.Run, t); err != nil {
+			return err
 		}
 		w := tracing.Sum{High: t.LogWeight, Rest: t.LogWeightRest}
 		beta := dir.Manifest.LikelihoodImportance
@@ -158,6 +164,14 @@ func (p *parent) pick(dir *rundir.Reader, spec *Spec) error {
 			}
 			p.traces[t.Row] = control.NewReplayLatents(t)
 		}
+	}
+	return nil
+}
+
+// noFactor refuses traces with factors: no data are drawn that could be compared.
+func noFactor(dir string, t *tracing.Trace) error {
+	if f := t.Factor(); f != "" {
+		return misuse("%s has %s, which weighs runs and makes no data: there is no telling what it would have predicted", dir, f)
 	}
 	return nil
 }

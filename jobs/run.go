@@ -89,6 +89,7 @@ type run struct {
 	sum      *posterior.Summary
 	names    *control.Names
 	unseen   Unseen
+	factors  bool    // some trace has one, of the prior
 	parent   *parent // run that data are predicted from
 
 	draws  func(context.Context, tracing.Writer) (importance.Outcome, error) // makes them
@@ -252,10 +253,17 @@ func (r *run) take(ctx context.Context, t *tracing.Trace) error {
 	if r.last != nil {
 		r.last[t.Chain] = t
 	}
-	return errors.Join(r.sum.Write(ctx, t), r.watchUnseen(ctx, t), r.names.Add(t))
+	return errors.Join(r.sum.Write(ctx, t), r.watch(ctx, t), r.names.Add(t))
 }
 
-func (r *run) watchUnseen(ctx context.Context, t *tracing.Trace) error {
+// watch looks at traces as they come.
+func (r *run) watch(ctx context.Context, t *tracing.Trace) error {
+	if !r.cfg.Condition && !r.factors {
+		if f := t.Factor(); f != "" {
+			r.factors = true
+			r.o.Remark(fmt.Sprintf("warning: these draws are without factors: %s weighs runs under ppx infer only", f))
+		}
+	}
 	if r.proposer == nil {
 		return nil
 	}
@@ -398,7 +406,7 @@ func (r *run) sample(ctx context.Context) (*Outcome, error) {
 		r.cfg.Progress = func(p importance.Progress) { r.o.Progress(p, r.pool.Stats()) }
 	}
 	queue := tracing.NewAsync(w, 256)
-	outcome, err := r.draws(ctx, tracing.Tee{queue, watcher(r.watchUnseen)})
+	outcome, err := r.draws(ctx, tracing.Tee{queue, watcher(r.watch)})
 	if e := queue.Close(); e != nil && !errors.Is(err, e) { // one full disk is one error
 		err = errors.Join(err, e)
 	}

@@ -33,6 +33,9 @@ func newColumns(traces []*tracing.Trace, wanted []string) (*columns, error) {
 	c := &columns{at: map[tracing.Quantity][]element{}, wanted: wanted}
 	var vars tracing.Variables
 	for _, t := range traces {
+		if f := t.Factor(); f != "" {
+			return nil, misuse("data sets of known truth are drawn from the prior, which knows nothing of %s: a simulator with factors cannot be calibrated", f)
+		}
 		vars.Each(t, func(int, tracing.Quantity, ppx.Tensor) {})
 	}
 	count := map[int]int{}

@@ -246,21 +246,29 @@ func elementwise(ctx context.Context, dir string, f func(*tracing.Trace, element
 				return
 			}
 			v, d := t.Value(i), t.Dist(i)
-			logP := make([]float64, len(v.Data))
-			if err := d.LogProbs(v.Data, logP); err != nil {
+			draws, err := d.Draws()
+			logP := make([]float64, draws)
+			if err == nil {
+				err = d.LogProbs(v.Data, logP)
+			}
+			if err != nil {
 				failed = fmt.Errorf("draw %d of %s: %s: %w", t.Draw, dir, ppx.Quote(name), err)
 				return
 			}
 			missing := missingIn(given, name, len(v.Data))
-			for k, x := range v.Data {
-				if missing != nil && math.IsNaN(missing[k]) { // drawn, not scored
+			shape, width := v.Shape, 1
+			if d.Kind.Vector() { // a row is one datum, which its first number stands for
+				shape, width = shape[:len(shape)-1], int(shape[len(shape)-1])
+			}
+			for k := range logP {
+				if missing != nil && math.IsNaN(missing[k*width]) { // drawn, not scored
 					continue
 				}
 				label := name
-				if len(v.Data) > 1 {
-					label += tracing.Subscript(k, v.Shape)
+				if len(logP) > 1 {
+					label += tracing.Subscript(k, shape)
 				}
-				e.labels, e.names, e.observed, e.logP = append(e.labels, label), append(e.names, name), append(e.observed, x), append(e.logP, logP[k])
+				e.labels, e.names, e.observed, e.logP = append(e.labels, label), append(e.names, name), append(e.observed, v.Data[k*width]), append(e.logP, logP[k])
 			}
 		})
 		if failed != nil {

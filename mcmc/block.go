@@ -100,6 +100,9 @@ func (s *State) placed(b *Block) *placed {
 	return s.place
 }
 
+// blocks tells whether the elements of a value can be moved by any small amounts: shares add up to 1, and an Empirical has values of its own only.
+func blocks(k dist.Kind) bool { return !k.Discrete() && k != dist.Dirichlet && k != dist.Empirical }
+
 func (b *Block) place(s *State) *placed {
 	n := b.Dim()
 	room := make([]float64, 3*n)
@@ -118,7 +121,7 @@ func (b *Block) place(s *State) *placed {
 		}
 		p.entries[j] = entry
 		s.Trace.DistInto(entry, &d)
-		if d.Kind.Discrete() || d.Support(p.lo[i:i+size], p.hi[i:i+size]) != nil {
+		if !blocks(d.Kind) || d.Support(p.lo[i:i+size], p.hi[i:i+size]) != nil {
 			return p
 		}
 		for e, z := range s.Trace.Value(entry).Data {
@@ -220,7 +223,7 @@ func NewBlock(states []*State, weights []float64) *Block {
 	for _, site := range states[0].moves {
 		e := &states[0].Trace.Sites[site]
 		n := states[0].Trace.Value(site).Len()
-		if e.Kind.Discrete() || dim+n > maxBlock {
+		if !blocks(e.Kind) || dim+n > maxBlock {
 			continue
 		}
 		one := Block{Keys: []tracing.Key{e.Key}, Elements: []int{n}, near: []int{site}}

@@ -204,24 +204,26 @@ func TestAllFamilies(t *testing.T) {
 
 // Chains have the exact posteriors of all families beyond the eleven.
 func TestMoreFamilies(t *testing.T) {
-	data := control.Data{}
-	var want []enginetest.Exact
-	for i := range families.Cases {
-		c := &families.Cases[i]
-		data["y_"+c.Name] = dist.Scalar(c.Y)
-		want = append(want, enginetest.ExactPrior(c))
-	}
-	for name, walk := range map[string]float64{"lmh": 0, "rmh": 0.5} {
-		k := NewKernel(Kernel{Seed: 7, Data: data, Condition: true, Walk: walk})
-		draws := run(t, gosim.Wrap(families.Priors), k, 8, 1000, 12_000, func(tr *tracing.Trace) (x []float64) {
-			v := enginetest.Values(tr)
-			for i := range families.Cases {
-				x = append(x, v[families.Cases[i].Name])
+	for of, cases := range map[string][]families.Case{"": families.Cases, "made ": families.Made} {
+		data := control.Data{}
+		var want []enginetest.Exact
+		for i := range cases {
+			c := &cases[i]
+			data["y_"+c.Name] = dist.Scalar(c.Y)
+			want = append(want, enginetest.ExactPrior(c))
+		}
+		for name, walk := range map[string]float64{"lmh": 0, "rmh": 0.5} {
+			k := NewKernel(Kernel{Seed: 7, Data: data, Condition: true, Walk: walk})
+			draws := run(t, gosim.Wrap(families.PriorsOf(cases)), k, 8, 1000, 12_000, func(tr *tracing.Trace) (x []float64) {
+				v := enginetest.Values(tr)
+				for i := range cases {
+					x = append(x, v[cases[i].Variable()])
+				}
+				return x
+			})
+			for i, e := range want {
+				within(t, of+name+": "+cases[i].Name, column(draws, i), e.Mean, e.SD, e.SD/10)
 			}
-			return x
-		})
-		for i, e := range want {
-			within(t, name+": "+families.Cases[i].Name, column(draws, i), e.Mean, e.SD, e.SD/10)
 		}
 	}
 }
@@ -238,6 +240,8 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 		{dist.New(dist.HalfNormal, 2), 1}, {dist.New(dist.StudentT, 1.5, 1, 2), 0}, {dist.New(dist.Cauchy, 0, 1), 3}, {dist.New(dist.Pareto, 2, 0.5), 3}, {dist.New(dist.InverseGamma, 1, 1), 2},
 		{dist.New(dist.VonMises, 0, 1), 3}, {dist.New(dist.LogUniform, 0.01, 100), 0.05}, {dist.New(dist.NegativeBinomial2, 4, 2), 3}, {dist.New(dist.Geometric, 0.3), 0}, {dist.New(dist.DiscreteUniform, -5, 5), 4},
 		{dist.New(dist.ZeroInflatedPoisson, 0.3, 4), 2}, {dist.New(dist.BetaBinomial, 2, 3, 20), 20},
+		{mixture(dist.Mixture, []float64{1, 15}, []float64{1, 2}, 0, 1, 4, 2), 1}, {mixture(dist.DiscreteMixture, []float64{4, 23}, []float64{1, 2}, 3, 0.2), 1},
+		{ppx.Dist{Kind: dist.Histogram, Params: []ppx.Tensor{dist.Vector(0, 1, 4), dist.Vector(1, 3)}}, 0.5},
 	} {
 		w, ok := newWalker(&c.d, 1)
 		if !ok {
@@ -254,18 +258,19 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 				mean += p * h(x)
 				second += p * h(x) * h(x)
 			}
-			lo, hi := w.lo[0], w.hi[0]
+			e := &w.elements[0]
+			lo, hi := e.lo, e.hi
 			switch {
-			case w.discrete:
+			case e.discrete:
 				for x := lo; x <= math.Min(hi, 60); x++ {
 					add(x, 1)
 				}
-			case w.half(0): // in the logarithm
+			case e.half(): // in the logarithm
 				for u := -40.0; u < 30; u += 0.001 {
 					x := math.Exp(u)
 					add(lo+x, x*0.001)
 				}
-			case w.ratios:
+			case e.ratios:
 				for u := math.Log(lo) + 0.0005; u < math.Log(hi); u += 0.001 {
 					add(math.Exp(u), math.Exp(u)*0.001)
 				}
@@ -284,7 +289,7 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 			for i := range uint64(n) {
 				s := dist.NewStream(1, 0, 0, i, 0)
 				w.sample(&s, from, scale, to)
-				if to[0] < w.lo[0] || to[0] > w.hi[0] {
+				if to[0] < e.lo || to[0] > e.hi {
 					t.Fatalf("%s: %g is outside", c.d.Kind, to[0])
 				}
 				got += h(to[0]) / n
@@ -294,9 +299,56 @@ func TestWalksHaveTheirDensities(t *testing.T) {
 			}
 		}
 	}
-	for _, d := range []ppx.Dist{dist.New(dist.Bernoulli, 0.5)} {
+	for _, d := range []ppx.Dist{dist.New(dist.Bernoulli, 0.5), {Kind: dist.Empirical, Params: []ppx.Tensor{dist.Vector(1, 2), dist.Vector(1, 1)}}} {
 		if _, ok := newWalker(&d, 1); ok {
 			t.Errorf("%s has a walk", d.Kind)
+		}
+	}
+}
+
+// mixture is one of the given families, in proportion to probs.
+func mixture(k dist.Kind, families, probs []float64, parameters ...float64) ppx.Dist {
+	return ppx.Dist{Kind: k, Params: []ppx.Tensor{dist.Vector(families...), dist.Vector(probs...), dist.Vector(parameters...)}}
+}
+
+// Walks of draws that are rows have their densities: a family's mass, by their draws with weights, is 1.
+func TestWalksOfRowsHaveTheirDensities(t *testing.T) {
+	tril := ppx.Tensor{Data: []float64{2, 0, 1.5, 0.5}, Shape: []int32{2, 2}}
+	for _, d := range []ppx.Dist{
+		{Kind: dist.Dirichlet, Params: []ppx.Tensor{dist.Vector(2, 3, 4)}},
+		{Kind: dist.MultivariateNormal, Params: []ppx.Tensor{dist.Vector(1, -1), tril}},
+		{Kind: dist.MultivariateStudentT, Params: []ppx.Tensor{dist.Scalar(8), dist.Vector(1, -1), tril}},
+		{Kind: dist.Multinomial, Params: []ppx.Tensor{dist.Scalar(9), dist.Vector(1, 2, 3)}},
+	} {
+		shape, err := d.Shape(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := int(shape[0])
+		from, to := make([]float64, size), make([]float64, size)
+		s := dist.NewStream(5, 0, 0, 0, 0)
+		if err := d.Sample(&s, from); err != nil {
+			t.Fatal(err)
+		}
+		w, ok := newWalker(&d, size)
+		if !ok {
+			t.Fatalf("%s has no walk", d)
+		}
+		const n = 40_000
+		sum, squares := 0.0, 0.0
+		for i := range uint64(n) {
+			s := dist.NewStream(1, 0, 0, i, 0)
+			w.sample(&s, from, 3, to)
+			lp, err := d.LogProb(ppx.Tensor{Data: to, Shape: shape})
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := math.Exp(lp - w.logProb(from, to, 3))
+			sum += x / n
+			squares += x * x / n
+		}
+		if se := math.Sqrt((squares - sum*sum) / n); !(math.Abs(sum-1) < 4*se) {
+			t.Errorf("%s: mass %.4f ± %.4f", d, sum, se)
 		}
 	}
 }

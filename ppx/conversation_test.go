@@ -139,7 +139,7 @@ func (f *fromTranscript) Finish(result ppx.Tensor, _ float64) error {
 
 // The engine side reproduces the transcripts that an orderly engine can: those without a message out of turn.
 func TestEngineSideReplaysTranscripts(t *testing.T) {
-	for _, name := range []string{"gum", "families", "tensors", "names", "delegated", "split", "given", "own", "inflated", "forwarded", "more-families"} {
+	for _, name := range []string{"gum", "families", "tensors", "names", "delegated", "split", "given", "own", "inflated", "forwarded", "more-families", "made-families"} {
 		tr, err := ppxtest.Load(filepath.Join(transcripts, name+".txt"))
 		if err != nil {
 			t.Fatal(err)
@@ -435,7 +435,7 @@ func TestPollerWakesForSocketsAndForWake(t *testing.T) {
 func TestFamiliesAreAgreedOn(t *testing.T) {
 	for name, text := range map[string]string{
 		"asked for": "engine Handshake system_name=ppx\nsim HandshakeResult system_name=s model_name=m\nengine Run\nsim Sample address=a Cauchy loc=0 scale=1\n",
-		"noted": "engine Handshake system_name=ppx extension=3 token=1\nsim HandshakeResult system_name=s model_name=m extension=2\n" +
+		"noted": "engine Handshake system_name=ppx extension=4 token=1\nsim HandshakeResult system_name=s model_name=m extension=2\n" +
 			"engine Run mode=delegate seed=1 draws=0 flush_ms=1000 flush_bytes=1000\nnote Sample address=a Cauchy loc=0 scale=1 value=1\nnote RunResult statements=1 result=1\nsim Statements\n",
 	} {
 		path := filepath.Join(t.TempDir(), "t.txt")

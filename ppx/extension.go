@@ -11,9 +11,9 @@ import (
 )
 
 // Extension is the highest extension of PPX 1.0 that this package speaks: 1 has runs that simulators make by themselves, 2 also such that
-// are told different things in one message, 3 has more families of distributions. Peers that do not announce one are spoken to in plain PPX 1.0. docs/protocol.md describes them
+// are told different things in one message, 3 and 4 have more families of distributions. Peers that do not announce one are spoken to in plain PPX 1.0. docs/protocol.md describes them
 // for authors of other clients.
-const Extension = 3
+const Extension = 4
 
 // Mode tells which statements of a run wait for an answer.
 type Mode uint8

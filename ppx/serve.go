@@ -58,7 +58,7 @@ type remote struct {
 	token    uint64
 	contact  time.Time // last message from or to it
 	extended bool      // an extension is spoken
-	families bool      // one with more than the eleven families
+	speaks   int       // which one
 	data     *Data
 	dataID   uint64
 	notes    notes
@@ -108,12 +108,13 @@ func (r *remote) serveOne() error {
 	for {
 		switch r.m.Type {
 		case Handshake:
-			r.token, r.extended, r.families = r.m.Token, r.m.Extension > 0, r.m.Extension >= families
+			r.token, r.speaks = r.m.Token, min(r.m.Extension, Extension)
+			r.extended = r.speaks > 0
 			r.data, r.dataID = nil, 0
 			r.notes.reset()
 			answer := Message{Type: HandshakeResult, SystemName: r.system, ModelName: r.modelName}
 			if r.extended {
-				answer.Extension = min(r.m.Extension, Extension)
+				answer.Extension = r.speaks
 			}
 			return r.send(&answer)
 		case Abort:
@@ -293,7 +294,7 @@ func (r *remote) Sample(s *Statement) (Tensor, error) {
 	if r.over {
 		return Tensor{}, ErrAborted
 	}
-	if !r.families && !s.Dist.Kind.Plain() {
+	if s.Dist.Kind.Extension() > r.speaks {
 		return r.byUniforms(s)
 	}
 	if r.solo.plan.Mode != Delegate {
@@ -360,7 +361,7 @@ const UniformSuffix = ".uniform"
 
 // strange is the error of a statement that an engine without the family cannot be told of.
 func strange(s *Statement) error {
-	return fmt.Errorf("%w: %s of %s at %s: the engine does not know this family (it speaks an extension below %d); an unnamed Sample is drawn by uniform numbers, but a name may have data, and an Observe a density", ErrInvalid, s.Op, s.Dist.Kind, Quote(s.Address), families)
+	return fmt.Errorf("%w: %s of %s at %s: the engine does not know this family (it speaks an extension below %d); an unnamed Sample is drawn by uniform numbers, but a name may have data, and an Observe a density", ErrInvalid, s.Op, s.Dist.Kind, Quote(s.Address), s.Dist.Kind.Extension())
 }
 
 // refuse shows the engine a Sample that cannot be drawn from: the engine's error message is better.
@@ -420,7 +421,7 @@ func (r *remote) tell(s *Statement, answer Type) error {
 	if r.over {
 		return ErrAborted
 	}
-	if !r.families && !s.Dist.Kind.Plain() {
+	if s.Dist.Kind.Extension() > r.speaks {
 		return strange(s)
 	}
 	r.solo.statement++

@@ -291,14 +291,11 @@ func (s *Session) chunk(c *Chunk, h Runs) error {
 	})
 }
 
-// families is the extension that has more than the eleven families.
-const families = 3
-
 // speaks tells whether statements may have distributions of a kind.
-func (s *Session) speaks(k dist.Kind) bool { return k.Plain() || s.Extension >= families }
+func (s *Session) speaks(k dist.Kind) bool { return k.Extension() <= s.Extension }
 
 func unspoken(k dist.Kind) error {
-	return broken("%s is a distribution of extension %d, which was not agreed on", k, families)
+	return broken("%s is a distribution of extension %d, which was not agreed on", k, k.Extension())
 }
 
 // Abandon is the message that ends a run before its end, in place of an answer; with leave it also ends

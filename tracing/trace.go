@@ -193,6 +193,21 @@ func (t *Trace) LogJoint() (sum float64) {
 	return sum
 }
 
+// Factor is the first factor of the trace, in words: what draws from the prior, or makes data, cannot reckon with those. "": there is none.
+func (t *Trace) Factor() string {
+	for i := range t.Sites {
+		e := &t.Sites[i]
+		switch {
+		case e.Kind != dist.Factor:
+		case e.Name != 0:
+			return "the factor " + ppx.Quote(t.Table.Name(e.Name))
+		default:
+			return "the factor at " + ppx.Quote(t.Table.Address(e.Address).Base)
+		}
+	}
+	return ""
+}
+
 // AnyNaN tells whether some value or parameter is no number.
 func (t *Trace) AnyNaN() bool {
 	for _, x := range t.slab {

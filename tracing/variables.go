@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
 // ResultName is the name of the run's result among the variables.
@@ -50,9 +51,9 @@ func (o *Occurrences) Next(e *Site) uint32 {
 }
 
 // IsVariable tells whether a named entry is a variable of its trace: Samples, Tags, and Observes that were drawn because there was no
-// data for them. Data are none.
+// data for them. Data are none, nor are factors.
 func IsVariable(e *Site) bool {
-	return e.Name != 0 && (e.Op != ppx.Observe || !e.Origin.Scored())
+	return e.Name != 0 && e.Kind != dist.Factor && (e.Op != ppx.Observe || !e.Origin.Scored())
 }
 
 // Variables is the definition of what the variables of traces are, and what they are called. It is for the traces of one Table, all of

@@ -123,6 +123,12 @@ func (c *Condition) missing(s *engine.Site) bool {
 // Given implements engine.Giver; missing elements are NaN. A value of which nothing is given is drawn, as a latent, also where the
 // simulator has one of its own.
 func (c *Condition) Given(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
+	if s.Dist.Kind == dist.Factor {
+		if _, ok := c.data.Find(s.Name, s.Occurrence); ok {
+			return engine.Choice{}, false, fmt.Errorf("%w: %s is the name of a factor, which takes no data", engine.ErrData, ppx.Quote(s.Name))
+		}
+		return engine.Choice{Value: make([]float64, s.Len), Origin: tracing.FromModel}, c.own, nil
+	}
 	if v, ok := c.data.Find(s.Name, s.Occurrence); ok {
 		if c.partial && Absent(v) {
 			return engine.Choice{}, false, nil
@@ -148,6 +154,9 @@ func (c *Condition) complete(r *engine.Run, s *engine.Site, given []float64) (en
 	if r.Delegated() {
 		c.steer.Store(true)
 		return engine.Choice{}, false, engine.ErrSteer
+	}
+	if s.Dist.Kind.Vector() {
+		return engine.Choice{}, false, fmt.Errorf("%w: some numbers of %s are missing, whose draws of %s are rows: give whole values, or none", engine.ErrData, ppx.Quote(s.Name), s.Dist.Kind)
 	}
 	v := r.Buffer(s.Len)
 	if err := s.Dist.Sample(r.Rand(s.Index, dist.PurposeValue), v); err != nil {

@@ -15,21 +15,33 @@ type Exact struct{ Mean, SD, LogEvidence float64 }
 
 // ExactPrior is that of the draw, of a family as a prior.
 func ExactPrior(c *families.Case) Exact {
-	d := distOf(c.Prior)
+	d := first(c)
 	lo, hi := []float64{0}, []float64{0}
 	if err := d.Support(lo, hi); err != nil {
 		panic(err)
 	}
 	a, b := math.Max(lo[0], c.Y-12*c.Noise), math.Min(hi[0], c.Y+12*c.Noise)
-	return integral(func(z float64) float64 {
+	log := func(z float64) float64 {
 		noise := dist.New(dist.Normal, z, c.Noise)
-		return logProb(&d, z) + logProb(&noise, c.Y)
-	}, a, b, d.Kind.Discrete())
+		return logProb(&d, dist.Scalar(z)) + logProb(&noise, dist.Scalar(c.Y))
+	}
+	if d.Kind == dist.Empirical {
+		return sum(log, d.Params[0].Data)
+	}
+	return integral(log, a, b, d.Kind.Discrete())
+}
+
+// first is the distribution of what is observed of a draw.
+func first(c *families.Case) dist.Dist {
+	if c.Vector() {
+		return distOf(c.First)
+	}
+	return distOf(c.Prior)
 }
 
 // Moments are the mean and standard deviation of the draw without data; not finite where there is none.
 func Moments(c *families.Case) Exact {
-	d := distOf(c.Prior)
+	d := first(c)
 	m, v := []float64{0}, []float64{0}
 	if err := errors.Join(d.Mean(m), d.Variance(v)); err != nil {
 		panic(err)
@@ -41,12 +53,12 @@ func Moments(c *families.Case) Exact {
 func ExactLikelihood(c *families.Case) Exact {
 	return integral(func(u float64) float64 {
 		d := distOf(c.Given(u))
-		return logProb(&d, c.X) - math.Log(1.5)
+		return logProb(&d, c.Data()) - math.Log(1.5)
 	}, 0.5, 2, false)
 }
 
-func logProb(d *dist.Dist, x float64) float64 {
-	lp, err := d.LogProb(dist.Scalar(x))
+func logProb(d *dist.Dist, x dist.Tensor) float64 {
+	lp, err := d.LogProb(x)
 	if err != nil {
 		panic(err)
 	}
@@ -54,23 +66,38 @@ func logProb(d *dist.Dist, x float64) float64 {
 }
 
 func integral(f func(x float64) float64, a, b float64, discrete bool) Exact {
-	var s0, s1, s2 float64
-	add := func(x, w float64) {
-		p := w * math.Exp(f(x))
-		s0, s1, s2 = s0+p, s1+p*x, s2+p*x*x
-	}
+	var m moments
 	if discrete {
 		for x := math.Ceil(a); x <= b; x++ {
-			add(x, 1)
+			m.add(f, x, 1)
 		}
 	} else {
 		const n = 1 << 13 // the midpoint rule, as some densities jump
 		for i := range n {
-			add(a+(b-a)*(float64(i)+0.5)/n, (b-a)/n)
+			m.add(f, a+(b-a)*(float64(i)+0.5)/n, (b-a)/n)
 		}
 	}
-	mean := s1 / s0
-	return Exact{mean, math.Sqrt(s2/s0 - mean*mean), math.Log(s0)}
+	return m.exact()
+}
+
+func sum(f func(x float64) float64, values []float64) Exact {
+	var m moments
+	for _, x := range values {
+		m.add(f, x, 1)
+	}
+	return m.exact()
+}
+
+type moments [3]float64
+
+func (m *moments) add(f func(x float64) float64, x, w float64) {
+	p := w * math.Exp(f(x))
+	m[0], m[1], m[2] = m[0]+p, m[1]+p*x, m[2]+p*x*x
+}
+
+func (m *moments) exact() Exact {
+	mean := m[1] / m[0]
+	return Exact{mean, math.Sqrt(m[2]/m[0] - mean*mean), math.Log(m[0])}
 }
 
 // distOf is a distribution as the engine sees it.

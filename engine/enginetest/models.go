@@ -100,8 +100,15 @@ type Weighted struct {
 func Values(t *tracing.Trace) map[string]float64 {
 	v := map[string]float64{}
 	for i := range t.Sites {
-		if e := &t.Sites[i]; e.Name != 0 && t.Value(i).Len() == 1 {
-			v[t.Table.Name(e.Name)] = t.Value(i).Float()
+		e, x := &t.Sites[i], t.Value(i)
+		switch name := t.Table.Name(e.Name); {
+		case e.Name == 0:
+		case x.Len() == 1:
+			v[name] = x.Float()
+		default:
+			for k, y := range x.Data {
+				v[name+tracing.Subscript(k, x.Shape)] = y
+			}
 		}
 	}
 	return v

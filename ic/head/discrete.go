@@ -21,13 +21,13 @@ func (categorical) Init(row []float64) { clear(row) }
 func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 	most := math.Inf(-1)
 	sum := 0.0
-	for j, x := range p.Row {
+	for j, x := range p.Rows[0] {
 		if sum += x; x > 0 {
 			most = math.Max(most, row[j])
 		}
 	}
 	weighted := 0.0
-	for j, x := range p.Row {
+	for j, x := range p.Rows[0] {
 		if x > 0 {
 			weighted += x * math.Exp(row[j]-most)
 		}
@@ -36,18 +36,18 @@ func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 }
 
 func (f categorical) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
-	prior := p.LogProb(x)
-	if math.IsInf(prior, -1) || prior != prior || len(p.Row) != f.categories {
-		clear(grad)
-		return prior
-	}
-	logits, _ := f.total(p, row)
 	k := int(x)
-	own := math.Log(p.Row[k]) + row[k] - logits
+	if len(p.Rows[0]) != f.categories || !(x >= 0) || k >= f.categories || float64(k) != x || p.Rows[0][k] == 0 {
+		clear(grad)
+		return p.LogProb(x)
+	}
+	logits, logSum := f.total(p, row)
+	prior := math.Log(p.Rows[0][k]) - logSum
+	own := math.Log(p.Rows[0][k]) + row[k] - logits
 	total := logSumExp(math.Log1p(-MinPrior)+own, math.Log(MinPrior)+prior)
 	if grad != nil {
 		r := math.Exp(math.Log1p(-MinPrior) + own - total)
-		for j, q := range p.Row {
+		for j, q := range p.Rows[0] {
 			grad[j] = 0
 			if q > 0 {
 				grad[j] = -r * q * math.Exp(row[j]-logits)
@@ -59,13 +59,13 @@ func (f categorical) LogProb(p *Prior, row []float64, x float64, grad []float64)
 }
 
 func (f categorical) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
-	if len(p.Row) != f.categories {
+	if len(p.Rows[0]) != f.categories {
 		return p.Sample(st)
 	}
 	logits, prior := f.total(p, row)
 	t := st.Float64()
 	pick := 0
-	for j, q := range p.Row {
+	for j, q := range p.Rows[0] {
 		if q == 0 {
 			continue
 		}

@@ -81,9 +81,7 @@ type fixed struct {
 func (q *fixed) Propose(_ *engine.Run, s *engine.Site) (control.Proposal, bool, error) {
 	q.prob = head.Prior{Kind: s.Dist.Kind}
 	for i, p := range s.Dist.Params {
-		if q.prob.Args[i] = p.Float(); s.Dist.RowSize() > 0 {
-			q.prob.Row = p.Data
-		}
+		q.prob.Args[i], q.prob.Rows[i] = p.Float(), p.Data
 	}
 	return q, true, nil
 }

@@ -78,6 +78,11 @@ var heads = [dist.NumKinds]head{
 	dist.ZeroInflatedNegativeBinomial2: mixed(MinPrior, countKernel{}, counts, nil),
 	dist.BetaBinomial:                  mixed(MinPrior, countKernel{}, counts, nil),
 
+	dist.Mixture:         {mixtures(MinPrior, logisticKernel{}, anywhere), nil, placeSummary, false},
+	dist.DiscreteMixture: mixed(MinPrior, countKernel{}, counts, nil),
+	dist.Empirical:       {mixtures(MinPriorUniform, atomKernel{}, atoms), nil, placeSummary, false},
+	dist.Histogram:       {mixtures(MinPriorUniform, truncatedKernel{}, edges), nil, placeSummary, false},
+
 	dist.Categorical: {newCategorical, nil, nil, true},
 	dist.Bernoulli:   {func(int, int) (Family, error) { return bernoulli{}, nil }, signs, bernoulliSummary, true},
 }
@@ -97,8 +102,11 @@ func mixed(minPrior float64, k kernel, in func(p *Prior) space, coordinate func(
 }
 
 // New returns the family for a kind: a mixture of the given number of components where it is one.
-// categories is the number of categories of a Categorical.
+// categories is the number of categories of a Categorical. Of a kind whose draws are rows it is that of their coordinates (dist.Row).
 func New(k dist.Kind, components, categories int) (Family, error) {
+	if k.Vector() {
+		k = k.PartKind()
+	}
 	switch {
 	case components < 1:
 		return nil, fmt.Errorf("a proposal of %d components", components)

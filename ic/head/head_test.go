@@ -15,7 +15,7 @@ const components = 4
 var priors = []Prior{
 	{Kind: dist.Normal, Args: args{1, 2}}, {Kind: dist.Normal, Args: args{-1e6, 1e-3}},
 	{Kind: dist.Uniform, Args: args{-1, 3}}, {Kind: dist.Uniform, Args: args{1e6, 1e6 + 1}},
-	{Kind: dist.Categorical, Row: []float64{0.2, 0, 0.5, 3}}, {Kind: dist.Categorical, Row: []float64{1}},
+	{Kind: dist.Categorical, Rows: rows3{{0.2, 0, 0.5, 3}}}, {Kind: dist.Categorical, Rows: rows3{{1}}},
 	{Kind: dist.Poisson, Args: args{4}}, {Kind: dist.Poisson, Args: args{0.05}}, {Kind: dist.Poisson, Args: args{3000}},
 	{Kind: dist.Bernoulli, Args: args{0.3}}, {Kind: dist.Bernoulli, Args: args{1e-6}},
 	{Kind: dist.Beta, Args: args{2, 3}}, {Kind: dist.Beta, Args: args{0.3, 0.6}}, {Kind: dist.Beta, Args: args{200, 4000}},
@@ -29,13 +29,21 @@ var priors = []Prior{
 	{Kind: dist.VonMises, Args: args{3, 0.5}}, {Kind: dist.LogUniform, Args: args{1e-3, 10}}, {Kind: dist.NegativeBinomial2, Args: args{4, 1.5}}, {Kind: dist.NegativeBinomial2, Args: args{300, 3}},
 	{Kind: dist.Geometric, Args: args{0.2}}, {Kind: dist.DiscreteUniform, Args: args{-7, 12}}, {Kind: dist.ZeroInflatedPoisson, Args: args{0.2, 5}},
 	{Kind: dist.ZeroInflatedNegativeBinomial2, Args: args{0.1, 6, 3}}, {Kind: dist.BetaBinomial, Args: args{2, 3, 30}},
+	{Kind: dist.Mixture, Rows: rows3{{1, 1}, {0.3, 0.7}, {-2, 1, 3, 0.5}}}, {Kind: dist.Mixture, Rows: rows3{{8, 7, 9}, {1, 2, 1}, {2, 3, 0.5, 0, 0.3}}},
+	{Kind: dist.Mixture, Rows: rows3{{2, 6}, {1, 3}, {0.5, 1, 2, 2}}}, {Kind: dist.Mixture, Rows: rows3{{15, 1}, {0.1, 0.9}, {0, 1, 2, 1}}},
+	{Kind: dist.DiscreteMixture, Rows: rows3{{4, 4, 24}, {2, 0, 3}, {2, 7, 5, 9}}}, {Kind: dist.DiscreteMixture, Rows: rows3{{10, 24}, {2, 3}, {5, 0.5, -3, -1}}},
+	{Kind: dist.Empirical, Rows: rows3{{-1, 0, 2.5, 7}, {0.2, 0, 0.5, 3}}}, {Kind: dist.Empirical, Rows: rows3{{4}, {2}}},
+	{Kind: dist.Histogram, Rows: rows3{{-1, 0, 2.5, 7}, {0.2, 0, 3}}},
 }
 
-type args = [dist.MaxArgs]float64
+type (
+	args  = [dist.MaxArgs]float64
+	rows3 = [dist.MaxArgs][]float64
+)
 
 func family(t testing.TB, p *Prior) Family {
 	t.Helper()
-	f, err := New(p.Kind, components, len(p.Row))
+	f, err := New(p.Kind, components, len(p.Rows[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,12 +190,16 @@ func TestProposalsIntegrateToOne(t *testing.T) {
 			case p.Kind.Discrete():
 				lo, hi := 0, 40_000
 				if p.Kind == dist.Categorical {
-					hi = len(p.Row) - 1
+					hi = len(p.Rows[0]) - 1
 				} else if low, high := p.Support(); high < 40_000 {
 					lo, hi = int(low), int(high)
 				}
 				for k := lo; k <= hi; k++ {
 					total += math.Exp(f.LogProb(&p, row, float64(k), nil))
+				}
+			case p.Kind == dist.Empirical:
+				for _, x := range p.Rows[0] {
+					total += math.Exp(f.LogProb(&p, row, x, nil))
 				}
 			default:
 				sp := f.(mixture).space(&p)
@@ -218,7 +230,7 @@ func TestProposalsIntegrateToOne(t *testing.T) {
 
 func TestDegeneratePriors(t *testing.T) {
 	for _, p := range []Prior{{Kind: dist.Poisson, Args: args{0}}, {Kind: dist.Binomial, Args: args{0, 0.5}}, {Kind: dist.Binomial, Args: args{7, 1}},
-		{Kind: dist.Bernoulli, Args: args{0}}, {Kind: dist.Bernoulli, Args: args{1}}, {Kind: dist.Categorical, Row: []float64{0, 2, 0}}} {
+		{Kind: dist.Bernoulli, Args: args{0}}, {Kind: dist.Bernoulli, Args: args{1}}, {Kind: dist.Categorical, Rows: rows3{{0, 2, 0}}}} {
 		f := family(t, &p)
 		for _, row := range rows(f, 3) {
 			s := stream(1)

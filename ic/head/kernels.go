@@ -2,6 +2,7 @@ package head
 
 import (
 	"math"
+	"sort"
 
 	"gonum.org/v1/gonum/mathext"
 
@@ -365,11 +366,8 @@ func (k countKernel) logProb(sp *space, m, s, u float64) (lp, dm, ds float64) {
 		lp, db = -softplus(-b), sigmoid(-b)
 	case u >= sp.high: // 1 − F(a)
 		lp, da = -softplus(a), -sigmoid(a)
-	default: // F(b) − F(a) = eᵇ(1 − e⁻⁽ᵇ⁻ᵃ⁾)/((1 + eᵃ)(1 + eᵇ))
-		width := 1 / c
-		lp = math.Log(-math.Expm1(-width)) - softplus(a) - softplus(-b)
-		t := 1 / math.Expm1(width)
-		da, db = -t-sigmoid(a), t+sigmoid(-b)
+	default:
+		lp, da, db = logisticMass(a, b)
 	}
 	return lp, -(da + db) * sp.scale / c, -(a*da + b*db) * slope
 }
@@ -382,3 +380,95 @@ func (k countKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
 
 // outside implements kernel.
 func (countKernel) outside(*space, float64, float64) (p, dm, ds float64) { return 0, 0, 0 }
+
+// anywhere is the space of a Mixture: that of a TruncatedNormal with its support, in about its place.
+func anywhere(p *Prior) space {
+	centre, spread := p.Place()
+	low, high := p.Support()
+	return truncated(&Prior{Kind: dist.TruncatedNormal, Args: [dist.MaxArgs]float64{centre, clamp(spread, tiny, 1e300), low, high}})
+}
+
+// edges is that of a Histogram: what lies between the first edge and the last, as [0, 1].
+func edges(p *Prior) space {
+	low, high := p.Support()
+	return unitInterval(&Prior{Args: [dist.MaxArgs]float64{low, high}})
+}
+
+// atoms is that of an Empirical: the numbers of its values, each with its share of the prior's log-odds, in which the prior is a logistic distribution.
+func atoms(p *Prior) space {
+	values := p.Rows[0]
+	upTo := make([]float64, len(values))
+	total := 0.0
+	for j, w := range p.Rows[1] {
+		total += w
+		upTo[j] = total
+	}
+	odds := func(sum float64) float64 {
+		if sum >= total {
+			return math.Inf(1)
+		}
+		return math.Log(sum) - math.Log(total-sum)
+	}
+	return space{
+		to: func(x float64) float64 {
+			if j := sort.SearchFloat64s(values, x); j < len(values) && values[j] == x {
+				return float64(j)
+			}
+			return math.NaN()
+		},
+		from:     func(u float64) float64 { return values[int(u)] },
+		logSlope: none,
+		share: func(u float64) (low, high float64) {
+			j := int(u)
+			if low = math.Inf(-1); j > 0 {
+				low = odds(upTo[j-1])
+			}
+			return low, odds(upTo[j])
+		},
+		whose: func(l float64) float64 {
+			return float64(min(sort.SearchFloat64s(upTo, total*sigmoid(l)), len(values)-1))
+		},
+		scale: math.Pi / math.Sqrt(3), high: float64(len(values) - 1), whole: true, fixed: len(values) == 1,
+	}
+}
+
+// atomKernel is a logistic distribution of the log-odds whose mass in each value's share is that value's.
+type atomKernel struct{}
+
+func (atomKernel) logProb(sp *space, m, s, u float64) (lp, dm, ds float64) {
+	low, high := sp.share(u)
+	if !(low < high) {
+		return math.Inf(-1), 0, 0
+	}
+	ls, slope := bounded(s)
+	c := math.Exp(ls) * sqrt3OverPi
+	a, b := (low/sp.scale-m)/c, (high/sp.scale-m)/c
+	lp, da, db := logisticMass(a, b)
+	if !math.IsInf(a, 0) {
+		ds -= a * da
+	}
+	if !math.IsInf(b, 0) {
+		ds -= b * db
+	}
+	return lp, -(da + db) / c, ds * slope
+}
+
+func (atomKernel) sample(sp *space, m, s float64, st *dist.Stream) float64 {
+	return sp.whose(logisticKernel{}.sample(sp, m, s, st))
+}
+
+// outside implements kernel.
+func (atomKernel) outside(*space, float64, float64) (p, dm, ds float64) { return 0, 0, 0 }
+
+// logisticMass is the log of the standard logistic distribution's mass between a and b, of which one may be infinite, and its derivatives.
+func logisticMass(a, b float64) (lp, da, db float64) {
+	switch {
+	case math.IsInf(a, -1): // F(b)
+		return -softplus(-b), 0, sigmoid(-b)
+	case math.IsInf(b, 1): // 1 − F(a)
+		return -softplus(a), -sigmoid(a), 0
+	}
+	// F(b) − F(a) = eᵇ(1 − e⁻⁽ᵇ⁻ᵃ⁾)/((1 + eᵃ)(1 + eᵇ))
+	t := 1 / math.Expm1(b-a)
+	return math.Log(-math.Expm1(a-b)) - softplus(a) - softplus(-b), -t - sigmoid(a), t + sigmoid(-b)
+}

@@ -29,6 +29,9 @@ type space struct {
 	first, last     float64 // the part of it that kernels reach; both 0: all
 	fixed           bool    // the prior has all its mass at one point
 	whole           bool    // values are integers
+	// Of values that are numbered by u: the log-odds of the prior's probability up to each end of u's share, and whose share log-odds are in.
+	share func(u float64) (low, high float64)
+	whose func(logOdds float64) float64
 }
 
 // kernel is a density or mass function in the space, with raw location m and raw log scale s.

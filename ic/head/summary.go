@@ -56,3 +56,5 @@ func vonMisesSummary(p *Prior) (location, scale float64) {
 func bernoulliSummary(p *Prior) (location, scale float64) {
 	return clamp(math.Log(p.Args[0])-math.Log1p(-p.Args[0]), -30, 30), 1
 }
+
+func placeSummary(p *Prior) (location, scale float64) { return p.Place() }

@@ -2,13 +2,13 @@ package train
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine/control"
 	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/ic"
-	"github.com/ppx-engine/ppx-engine/ppx/dist"
 	"github.com/ppx-engine/ppx-engine/simulators/families"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/training"
@@ -17,24 +17,23 @@ import (
 // A network proposes for each family as a prior, under data that say much, and for the parameter of each as a likelihood: the posterior is exact, and ESS/N at least 0.6.
 func TestFamilies(t *testing.T) {
 	const draws = 2000
-	for i := range families.Cases {
-		c := families.Cases[i] // a copy
+	for _, c := range slices.Concat(families.Cases, families.Made) {
 		c.Noise /= 5
 		for kind, x := range map[string]struct {
 			model gosim.Model
-			data  float64
+			data  gosim.Tensor
 			exact enginetest.Exact
 		}{
 			"prior": {func(r *gosim.Run) gosim.Tensor {
-				z := r.Sample("latent", c.Prior)
+				z := r.SampleTensor("latent", c.Prior).Float()
 				r.Observe("data", gosim.Normal(z, c.Noise))
 				return gosim.Scalar(z)
-			}, c.Y, enginetest.ExactPrior(&c)},
+			}, gosim.Scalar(c.Y), enginetest.ExactPrior(&c)},
 			"likelihood": {func(r *gosim.Run) gosim.Tensor {
 				u := r.Sample("latent", gosim.Uniform(0.5, 2))
 				r.Observe("data", c.Given(u))
 				return gosim.Scalar(u)
-			}, c.X, enginetest.ExactLikelihood(&c)},
+			}, c.Data(), enginetest.ExactLikelihood(&c)},
 		} {
 			t.Run(c.Name+"/"+kind, func(t *testing.T) {
 				e := local(t, x.model)
@@ -42,7 +41,7 @@ func TestFamilies(t *testing.T) {
 				s.Hidden = 32
 				n := learn(t, e, c.Name, s, training.Config{N: 12800})
 				mean, total := 0.0, 0.0
-				w := infer(t, e, n, control.Data{"data": dist.Scalar(x.data)}, 3, draws, func(tr *tracing.Trace) {
+				w := infer(t, e, n, control.Data{"data": x.data}, 3, draws, func(tr *tracing.Trace) {
 					p := math.Exp(tr.LogWeight - x.exact.LogEvidence)
 					mean += p * tr.Result.Float()
 					total += p

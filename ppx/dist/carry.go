@@ -18,23 +18,7 @@ func (d *Dist) Carry(from *Dist, x []float64, u *Stream, out []float64) (ok bool
 		return false
 	}
 	if f.rows != nil {
-		if f.rows.carry == nil || !from.aligned(len(x)) || !d.aligned(len(x)) {
-			return false
-		}
-		for i, v := range x {
-			old, own := from.row(i), d.row(i)
-			if len(old[0]) != len(own[0]) {
-				return false
-			}
-			if slices.Equal(old[0], own[0]) {
-				out[i] = v
-				continue
-			}
-			if out[i] = f.rows.carry(v, old, own, u); !(out[i] == out[i]) {
-				return false
-			}
-		}
-		return true
+		return f.rows.carry != nil && d.carryRows(from, x, u, out)
 	}
 	if f.carry == nil {
 		return false
@@ -55,6 +39,44 @@ func (d *Dist) Carry(from *Dist, x []float64, u *Stream, out []float64) (ok bool
 		lo, hi := f.support(b)
 		if out[i] = clamp(f.carry(v, a, b, u), lo, hi); !(out[i] == out[i]) || math.IsInf(out[i], 0) {
 			return false
+		}
+	}
+	return true
+}
+
+// carryRows is Carry for families of which parameters are rows.
+func (d *Dist) carryRows(from *Dist, x []float64, u *Stream, out []float64) bool {
+	m := d.width()
+	if m == 0 || from.width() != m {
+		return false
+	}
+	n := len(x) / m
+	if !from.aligned(n) || !d.aligned(n) {
+		return false
+	}
+	f := kinds[d.Kind].rows
+	for i := range n {
+		v, y := x[i*m:(i+1)*m], out[i*m:(i+1)*m]
+		old, own := from.row(i), d.row(i)
+		same := true
+		for k := range old {
+			if d.Kind == Categorical && len(old[k]) != len(own[k]) {
+				return false
+			}
+			same = same && slices.Equal(old[k], own[k])
+		}
+		if same {
+			copy(y, v)
+			continue
+		}
+		if !(f.density(v, old) > math.Inf(-1)) {
+			return false
+		}
+		f.carry(v, old, own, u, y)
+		for _, z := range y {
+			if z != z || math.IsInf(z, 0) {
+				return false
+			}
 		}
 	}
 	return true

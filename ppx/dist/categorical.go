@@ -12,44 +12,26 @@ var categoricalFamily = family{
 	params:   []param{{"probs", 1}},
 	discrete: true,
 	rows: &rowFamily{
-		check: func(p rows) (int, int, string) {
-			for j, v := range p[0] {
-				if !(v >= 0) || math.IsInf(v, 0) {
-					return 0, j, "must be finite and not negative"
-				}
-			}
-			if sum := rowSum(p[0]); !(sum > 0) || math.IsInf(sum, 0) {
-				return 0, 0, "begins a row whose sum is not positive and finite"
-			}
-			return 0, 0, ""
-		},
-		logProb: func(x float64, p rows) float64 {
-			if x < 0 || x >= float64(len(p[0])) || !isInteger(x) {
+		check: func(p rows) (int, int, string) { return checkWeights(p[0], 0) },
+		logProb: func(x []float64, p rows) float64 {
+			if x[0] < 0 || x[0] >= float64(len(p[0])) || !isInteger(x[0]) {
 				return math.Inf(-1)
 			}
-			return math.Log(p[0][int(x)] / rowSum(p[0]))
+			return math.Log(p[0][int(x[0])] / rowSum(p[0]))
 		},
-		sample:  func(s *Stream, p rows) float64 { return sampleRow(s, p[0]) },
-		support: func(p rows) (lo, hi float64) { return 0, float64(len(p[0]) - 1) },
-		moments: func(p rows) (mean, variance float64) {
-			sum := rowSum(p[0])
-			for j, q := range p[0] {
-				mean += float64(j) * q / sum
-			}
-			for j, q := range p[0] {
-				variance += (float64(j) - mean) * (float64(j) - mean) * q / sum
-			}
-			return mean, variance
+		sample:  func(s *Stream, p rows, x []float64) { x[0] = sampleRow(s, p[0]) },
+		support: func(p rows, lo, hi []float64) { lo[0], hi[0] = 0, float64(len(p[0])-1) },
+		moments: func(p rows, mean, variance []float64) {
+			mean[0], variance[0] = rowMoments(p[0], func(j int) float64 { return float64(j) })
 		},
 		// The categories that have a chance are equally likely.
-		widen: func(p rows, room []float64) []float64 {
-			for _, q := range p[0] {
-				room = append(room, math.Ceil(math.Min(q, 1)))
-			}
-			return room
+		widen: func(p rows, room []float64) (rows, []float64) {
+			room = widenRow(p[0], room)
+			return rows{room}, room
 		},
-		carry: func(x float64, from, to rows, u *Stream) float64 { return carryRow(x, from[0], to[0], u) },
+		carry: func(x []float64, from, to rows, u *Stream, out []float64) { out[0] = carryRow(x[0], from[0], to[0], u) },
 		label: func(p rows) string { return "(len_probs:" + strconv.Itoa(len(p[0])) + ")" },
+		sizes: func(total, _ int, _ []float64) ([MaxArgs]int, bool) { return [MaxArgs]int{total}, true },
 	},
 }
 

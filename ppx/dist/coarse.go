@@ -21,6 +21,16 @@ const (
 // Coarse tells that doubles are too coarse for some element of d: probabilities of its values are not its density
 // times a width. Draws from d itself are right all the same, and so is the density as a likelihood.
 func (d *Dist) Coarse() bool {
+	if f := kinds[d.Kind].rows; f != nil {
+		found := false
+		if f.coarse != nil {
+			_, _ = d.walkRows(func(_ int, p rows) bool {
+				found = f.coarse(p)
+				return !found
+			})
+		}
+		return found
+	}
 	coarse := kinds[d.Kind].coarse
 	if coarse == nil || len(d.Params) == 0 {
 		return false

@@ -13,7 +13,8 @@ type Dist struct {
 	Params []Tensor
 }
 
-// New builds a distribution from scalar parameters; a row's numbers are the last of them (Categorical's probabilities).
+// New builds a distribution from scalar parameters; a row's numbers are the last of them (Categorical's probabilities). Families with several rows are built
+// from tensors: Dist{Kind, Params}.
 func New(k Kind, numbers ...float64) Dist {
 	d := Dist{Kind: k}
 	for i, p := range kinds[k].params {
@@ -33,6 +34,9 @@ func (d Dist) String() string {
 	}
 	var b strings.Builder
 	b.WriteString(d.Kind.String())
+	if m := d.mixture(); m != "" {
+		return d.Kind.String() + m
+	}
 	for i, p := range d.Params {
 		separator := ", "
 		if i == 0 {
@@ -108,23 +112,18 @@ func (d *Dist) args() (p args) {
 // Label is the kind as it stands in addresses: its name, and the sizes of rows of parameters, Categorical(len_probs:3).
 func (d *Dist) Label() string {
 	f := &kinds[d.Kind]
-	if f.rows == nil {
+	if f.rows == nil || f.rows.label == nil {
 		return f.name
 	}
 	return f.name + f.rows.label(d.row(0))
 }
 
-// RowSize is how many numbers a draw takes of the parameters that are rows: the number of a Categorical's categories; 0 for other kinds.
+// RowSize is how long the row of parameters is that addresses tell: the number of a Categorical's categories; 0 for other kinds.
 func (d *Dist) RowSize() (n int) {
-	if kinds[d.Kind].rows == nil {
+	if f := kinds[d.Kind].rows; f == nil || f.label == nil {
 		return 0
 	}
-	for k := range d.Params {
-		if kinds[d.Kind].params[k].event > 0 {
-			n += rowSize(d.Kind, k, &d.Params[k])
-		}
-	}
-	return n
+	return rowSize(d.Kind, 0, &d.Params[0])
 }
 
 // row is the parameters of draw i, where those are as many as there are draws.
@@ -137,6 +136,9 @@ func (d *Dist) row(i int) (p rows) {
 	}
 	return p
 }
+
+// Size is how many numbers a draw takes of parameter k: 1, or those of a row or a matrix.
+func (d *Dist) Size(k int) int { return rowSize(d.Kind, k, &d.Params[k]) }
 
 // rowSize is how many numbers a draw takes of parameter k.
 func rowSize(kind Kind, k int, p *Tensor) int {
@@ -152,13 +154,34 @@ func rowSize(kind Kind, k int, p *Tensor) int {
 func (d *Dist) batch(k int) ([]int32, error) {
 	s, event := d.Params[k].Shape, kinds[d.Kind].params[k].event
 	if len(s) < event {
-		return nil, fmt.Errorf("%w: %s: %s has shape %s, it needs a row of numbers for each element", ErrShape, d.Kind, kinds[d.Kind].params[k].name, ShapeString(s))
+		what := "a row of numbers"
+		if event == 2 {
+			what = "a square matrix"
+		}
+		return nil, fmt.Errorf("%w: %s: %s has shape %s, it needs %s for each draw", ErrShape, d.Kind, kinds[d.Kind].params[k].name, ShapeString(s), what)
 	}
 	return s[:len(s)-event], nil
 }
 
-// Shape appends the shape of one value to dst: the broadcast of the parameters' shapes, without the dimensions of rows.
+// width is how many numbers a draw has; the shapes of the parameters have as many dimensions as they must.
+func (d *Dist) width() int {
+	if f := kinds[d.Kind].rows; f != nil && f.vector {
+		return rowSize(d.Kind, f.like, &d.Params[f.like])
+	}
+	return 1
+}
+
+// Shape appends the shape of one value to dst: the broadcast of the parameters' shapes, without the dimensions of rows, and the length of a draw that is a row.
 func (d *Dist) Shape(dst []int32) ([]int32, error) {
+	dst, err := d.batchShape(dst)
+	if err == nil && d.Kind.Vector() {
+		dst = append(dst, int32(d.width()))
+	}
+	return dst, err
+}
+
+// batchShape appends the shape of the draws: that of a value, without the dimension of a draw.
+func (d *Dist) batchShape(dst []int32) ([]int32, error) {
 	if d.numbers() { // the fast path: a scalar
 		return dst, nil
 	}
@@ -257,10 +280,10 @@ func (e *elements) init(d *Dist, with []int32) (err error) {
 	return nil
 }
 
-// broadcast puts the shape of d's values, broadcast against with unless that is nil, into shape.
+// broadcast puts the shape of d's draws, broadcast against with unless that is nil, into shape.
 func (d *Dist) broadcast(shape *[MaxRank]int32, with []int32) (rank, n int, err error) {
 	var room [MaxRank]int32
-	own, err := d.Shape(room[:0])
+	own, err := d.batchShape(room[:0])
 	if err != nil {
 		return 0, 0, err
 	}
@@ -333,17 +356,12 @@ func (d *Dist) LogProb(x Tensor) (float64, error) {
 	return sum, nil
 }
 
-// LogProbs writes the log density of each element of x to out; x has the elements of a value.
+// LogProbs writes the log density of each draw of x to out (see Draws); x has the elements of a value.
 func (d *Dist) LogProbs(x, out []float64) error {
 	f := &kinds[d.Kind]
 	if f.rows != nil {
-		for i, v := range x {
-			out[i] = v
-			if v == v {
-				out[i] = f.rows.logProb(v, d.row(i))
-			}
-		}
-		return nil
+		m := d.width()
+		return d.eachRow(len(out), func(i int, p rows) { out[i] = f.rows.density(x[i*m:(i+1)*m], p) })
 	}
 	i := 0
 	return d.each(out, func(p args) float64 {
@@ -367,13 +385,14 @@ func nonNil(shape []int32) []int32 {
 func (d *Dist) Sample(s *Stream, out []float64) error {
 	f := &kinds[d.Kind]
 	if f.rows != nil {
-		if d.aligned(len(out)) { // without a closure
-			for i := range out {
-				out[i] = f.rows.sample(s, d.row(i))
+		m := d.width()
+		if m > 0 && d.aligned(len(out)/m) { // without a closure
+			for i := range len(out) / m {
+				f.rows.sample(s, d.row(i), out[i*m:(i+1)*m])
 			}
 			return nil
 		}
-		return d.eachRow(out, func(p rows) float64 { return f.rows.sample(s, p) })
+		return d.eachDraw(out, func(p rows, x []float64) { f.rows.sample(s, p, x) })
 	}
 	if len(out) == 1 && d.scalar() {
 		out[0] = f.sample(s, d.args())
@@ -387,7 +406,7 @@ func (d *Dist) Sample(s *Stream, out []float64) error {
 func (d *Dist) Mean(out []float64) error {
 	f := &kinds[d.Kind]
 	if f.rows != nil {
-		return d.eachRow(out, func(p rows) float64 { m, _ := f.rows.moments(p); return m })
+		return d.eachDraw(out, func(p rows, x []float64) { f.rows.moments(p, x, make([]float64, len(x))) })
 	}
 	return d.each(out, f.mean)
 }
@@ -396,7 +415,7 @@ func (d *Dist) Mean(out []float64) error {
 func (d *Dist) Variance(out []float64) error {
 	f := &kinds[d.Kind]
 	if f.rows != nil {
-		return d.eachRow(out, func(p rows) float64 { _, v := f.rows.moments(p); return v })
+		return d.eachDraw(out, func(p rows, x []float64) { f.rows.moments(p, make([]float64, len(x)), x) })
 	}
 	return d.each(out, f.variance)
 }
@@ -404,7 +423,10 @@ func (d *Dist) Variance(out []float64) error {
 // Spread writes the size of typical differences of each element to out: the standard deviation, of families whose variance may be infinite the scale.
 func (d *Dist) Spread(out []float64) error {
 	f := &kinds[d.Kind]
-	if f.spread != nil {
+	switch {
+	case f.rows != nil && f.rows.place != nil:
+		return d.eachDraw(out, func(p rows, x []float64) { _, x[0] = f.rows.place(p) })
+	case f.spread != nil:
 		return d.each(out, f.spread)
 	}
 	if err := d.Variance(out); err != nil {
@@ -420,15 +442,18 @@ func (d *Dist) Spread(out []float64) error {
 // density is 0 or infinite there.
 func (d *Dist) Support(lo, hi []float64) error {
 	f, i := &kinds[d.Kind], 0
-	next := func(l, h float64) float64 {
+	if f.rows != nil {
+		return d.eachDraw(lo, func(p rows, x []float64) {
+			f.rows.support(p, x, hi[i:i+len(x)])
+			i += len(x)
+		})
+	}
+	return d.each(lo, func(p args) float64 {
+		l, h := f.support(p)
 		hi[i] = h
 		i++
 		return l
-	}
-	if f.rows != nil {
-		return d.eachRow(lo, func(p rows) float64 { return next(f.rows.support(p)) })
-	}
-	return d.each(lo, func(p args) float64 { return next(f.support(p)) })
+	})
 }
 
 // each applies g to the broadcast parameters of each element.
@@ -450,19 +475,36 @@ func (d *Dist) each(out []float64, g func(p args) float64) error {
 // the value's own: 0 unless the sample is a sum in which large terms may cancel.
 func (d *Dist) Roundings(shape []int32, out []float64) {
 	clear(out)
-	if !kinds[d.Kind].sums {
-		return
-	}
-	for i := range d.Params {
-		for k, x := range Expand(nil, d.Params[i], shape, len(out)) {
-			out[k] = math.Max(out[k], math.Abs(x))
+	f := &kinds[d.Kind]
+	switch {
+	case !f.sums:
+	case f.rows != nil:
+		_ = d.eachDraw(out, func(p rows, x []float64) {
+			most := 0.0
+			for _, row := range p {
+				for _, v := range row {
+					most = math.Max(most, math.Abs(v))
+				}
+			}
+			for i := range x {
+				x[i] = most
+			}
+		})
+	default:
+		for i := range d.Params {
+			for k, x := range Expand(nil, d.Params[i], shape, len(out)) {
+				out[k] = math.Max(out[k], math.Abs(x))
+			}
 		}
 	}
 }
 
 // Flatten appends the parameters of a value of n elements and that shape to dst, one parameter after the other, each broadcast to the
-// value: as many numbers for each element, which are a row's where the parameter is one.
+// draws of the value: as many numbers for each draw, which are a row's where the parameter is one.
 func (d *Dist) Flatten(dst []float64, shape []int32, n int) []float64 {
+	if d.Kind.Vector() {
+		shape, n = shape[:len(shape)-1], n/max(1, d.width())
+	}
 	for k := range d.Params {
 		p := &d.Params[k]
 		size := rowSize(d.Kind, k, p)
@@ -483,40 +525,71 @@ func (d *Dist) Flatten(dst []float64, shape []int32, n int) []float64 {
 	return dst
 }
 
-// FlatLen is how many numbers Flatten appends.
+// FlatLen is how many numbers Flatten appends for a value of n elements.
 func (d *Dist) FlatLen(n int) (total int) {
+	if d.Kind.Vector() {
+		n /= max(1, d.width())
+	}
 	for k := range d.Params {
 		total += n * rowSize(d.Kind, k, &d.Params[k])
 	}
 	return total
 }
 
+// Shapes is room for the shapes of a distribution's parameters.
+type Shapes [MaxArgs][MaxRank + 2]int32
+
 // Unflatten is the inverse of Flatten, for a value of n elements; false where the numbers are no parameters of such a value. The tensors
-// are views of flat, put into d's memory; room is for a shape.
-func (d *Dist) Unflatten(k Kind, flat []float64, shape []int32, n int, room *[MaxRank + 1]int32) bool {
+// are views of flat, put into d's memory; room is for shapes.
+func (d *Dist) Unflatten(k Kind, flat []float64, shape []int32, n int, room *Shapes) bool {
 	d.Kind, d.Params = k, d.Params[:0]
+	event := 0
+	if k.Vector() {
+		if len(shape) == 0 {
+			return false
+		}
+		event = int(shape[len(shape)-1])
+		shape = shape[:len(shape)-1]
+		if n == 0 || event == 0 {
+			return false // there is no telling how many parameters there were
+		}
+		n /= event
+	}
 	params := kinds[k].params
-	fixed, rows := 0, 0
-	for _, p := range params {
-		if p.event == 0 {
-			fixed++
-		} else {
-			rows++
+	sizes := [MaxArgs]int{1, 1, 1, 1}
+	if f := kinds[k].rows; f != nil && n > 0 {
+		var ok bool
+		if sizes, ok = f.sizes(len(flat)/n, event, flat); !ok {
+			return false
 		}
+	} else if f != nil { // no draw, and no row
+		clear(sizes[:])
 	}
-	rest := len(flat) - fixed*n
-	switch {
-	case rest < 0, rows == 0 && rest != 0, rows > 1, rows == 1 && n > 0 && rest%n != 0:
-		return false // families with several rows of different sizes would need them to be told
-	}
-	for _, p := range params {
-		if p.event == 0 {
-			d.Params = append(d.Params, Tensor{Data: flat[:n:n], Shape: shape})
-			flat = flat[n:]
-			continue
+	total := 0
+	for i := range params {
+		if sizes[i] < 0 || kinds[k].rows != nil && n > 0 && sizes[i] == 0 {
+			return false
 		}
-		d.Params = append(d.Params, Tensor{Data: flat[:rest:rest], Shape: append(append(room[:0], shape...), int32(rest/max(1, n)))})
-		flat = flat[rest:]
+		total += n * sizes[i]
+	}
+	if total != len(flat) {
+		return false
+	}
+	for i, p := range params {
+		m := n * sizes[i]
+		s := shape
+		switch p.event {
+		case 1:
+			s = append(append(room[i][:0], shape...), int32(sizes[i]))
+		case 2:
+			side := int32(math.Round(math.Sqrt(float64(sizes[i]))))
+			if int(side)*int(side) != sizes[i] {
+				return false
+			}
+			s = append(append(room[i][:0], shape...), side, side)
+		}
+		d.Params = append(d.Params, Tensor{Data: flat[:m:m], Shape: s})
+		flat = flat[m:]
 	}
 	return true
 }

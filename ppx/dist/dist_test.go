@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,8 +92,11 @@ func TestLogProbAgainstTables(t *testing.T) {
 			t.Errorf("%s%v: mean %g variance %g, want %g %g", r.Kind, r.Params, m[0], v[0], r.Mean, r.Variance)
 		}
 	}
+	for _, r := range loadRows(t) {
+		seen[kindOf(t, r.Kind)] = true
+	}
 	if len(seen) != int(NumKinds)-1 {
-		t.Errorf("the table covers %d of %d kinds", len(seen), NumKinds-1)
+		t.Errorf("the tables cover %d of %d kinds", len(seen), NumKinds-1)
 	}
 }
 
@@ -145,7 +149,13 @@ func TestSamplesAgainstVectors(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				w.each(&d, nil, 1, func(int) { out[0] = w.sample(&s, uint64(i)) })
+				if d.Kind == Categorical { // each is the first draw of a stream of its own
+					s.Skip(uint64(i) << 16)
+					p := w.wider(kinds[Categorical].rows, d.row(0))
+					kinds[Categorical].rows.sample(&s, p, out)
+				} else {
+					w.each(&d, nil, 1, func(int) { out[0] = w.sample(&s, uint64(i)) })
+				}
 			}
 			if !near(out[0], want, 1e-12, 1e-300) {
 				t.Errorf("%s%v value %d: %.17g, want %.17g", r.Kind, r.Params, i, out[0], want)
@@ -424,8 +434,15 @@ func TestEmptyTensors(t *testing.T) {
 	empty := Tensor{Data: []float64{}, Shape: []int32{0}}
 	for k := Normal; k < NumKinds; k++ {
 		d := Dist{Kind: k, Params: []Tensor{empty, empty, empty, empty}[:len(k.Params())]}
-		if k == Categorical {
-			d.Params[0].Shape = []int32{0, 3}
+		for i, p := range kinds[k].params {
+			d.Params[i].Shape = []int32{0, 3, 3}[:1+p.event]
+		}
+		x := empty
+		if k == Histogram {
+			d.Params[0].Shape = []int32{0, 4}
+		}
+		if k.Vector() {
+			x.Shape = []int32{0, 3}
 		}
 		if err := d.Check(); err != nil {
 			t.Errorf("%s: %v", k, err)
@@ -433,7 +450,7 @@ func TestEmptyTensors(t *testing.T) {
 		}
 		n, err := d.Len()
 		s := NewStream(1, 0, 0, 0, 0)
-		lp, err2 := d.LogProb(empty)
+		lp, err2 := d.LogProb(x)
 		if n != 0 || lp != 0 || errors.Join(err, err2, d.Sample(&s, nil)) != nil {
 			t.Errorf("%s: %d elements, log density %g, %v %v", k, n, lp, err, err2)
 		}
@@ -508,6 +525,10 @@ func TestDrawsEndWhateverIsValid(t *testing.T) {
 		if k == Categorical {
 			continue
 		}
+		size := 1
+		if k.Vector() {
+			size = 3
+		}
 		valid := 0
 		for try := 0; try < 40_000 && valid < 1000; try++ {
 			var p []float64
@@ -515,6 +536,9 @@ func TestDrawsEndWhateverIsValid(t *testing.T) {
 				p = append(p, number())
 			}
 			d := New(k, p...)
+			if kinds[k].rows != nil {
+				d = randomRows(k, number)
+			}
 			if d.Check() != nil {
 				continue
 			}
@@ -526,15 +550,18 @@ func TestDrawsEndWhateverIsValid(t *testing.T) {
 				}
 				return r.Float64()
 			})
-			var x [1]float64
+			x := make([]float64, size)
 			for range 3 {
 				taken = 0
-				if err := d.Sample(&s, x[:]); err != nil {
+				if err := d.Sample(&s, x); err != nil {
 					t.Fatal(err)
 				}
-				var lo, hi [1]float64
-				if err := d.Support(lo[:], hi[:]); err != nil || !(x[0] >= lo[0] && x[0] <= hi[0]) || math.IsInf(x[0], 0) {
-					t.Fatalf("%v: drew %g, the support is %g to %g (%v)", d, x[0], lo[0], hi[0], err)
+				lo, hi := make([]float64, size), make([]float64, size)
+				err := d.Support(lo, hi)
+				for i := range x {
+					if err != nil || !(x[i] >= lo[i] && x[i] <= hi[i]) || math.IsInf(x[i], 0) {
+						t.Fatalf("%v: drew %v, the support is %v to %v (%v)", d, x, lo, hi, err)
+					}
 				}
 			}
 		}
@@ -542,4 +569,59 @@ func TestDrawsEndWhateverIsValid(t *testing.T) {
 			t.Errorf("%s: %d valid parameters", k, valid)
 		}
 	}
+}
+
+// randomRows is a distribution of which parameters are rows, of three numbers as a rule.
+func randomRows(k Kind, number func() float64) Dist {
+	row := func(n int) (out []float64) {
+		for range n {
+			out = append(out, number())
+		}
+		return out
+	}
+	weights := func(n int) []float64 {
+		w := row(n)
+		for i := range w {
+			w[i] = math.Abs(w[i])
+		}
+		return w
+	}
+	ascending := func(n int) []float64 {
+		x := row(n)
+		slices.Sort(x)
+		return x
+	}
+	tril := func() Tensor {
+		l := row(9)
+		l[1], l[2], l[5] = 0, 0, 0
+		l[0], l[4], l[8] = math.Abs(l[0]), math.Abs(l[4]), math.Abs(l[8])
+		return Tensor{Data: l, Shape: []int32{3, 3}}
+	}
+	d := Dist{Kind: k}
+	switch k {
+	case Dirichlet:
+		d.Params = []Tensor{Vector(weights(3)...)}
+	case MultivariateNormal:
+		d.Params = []Tensor{Vector(row(3)...), tril()}
+	case MultivariateStudentT:
+		d.Params = []Tensor{Scalar(number()), Vector(row(3)...), tril()}
+	case Multinomial:
+		d.Params = []Tensor{Scalar(number()), Vector(weights(3)...)}
+	case Empirical:
+		d.Params = []Tensor{Vector(ascending(3)...), Vector(weights(3)...)}
+	case Histogram:
+		d.Params = []Tensor{Vector(ascending(4)...), Vector(weights(3)...)}
+	default:
+		of := []Kind{Normal, Gamma, Cauchy, TruncatedNormal}
+		if k == DiscreteMixture {
+			of = []Kind{Poisson, Geometric, Binomial, NegativeBinomial2}
+		}
+		var families, parameters []float64
+		for range 2 {
+			c := of[int(math.Abs(number()))&3]
+			families, parameters = append(families, float64(c)), append(parameters, row(len(c.Params()))...)
+		}
+		d.Params = []Tensor{Vector(families...), Vector(weights(2)...), Vector(parameters...)}
+	}
+	return d
 }

@@ -39,6 +39,16 @@ const (
 	ZeroInflatedPoisson
 	ZeroInflatedNegativeBinomial2
 	BetaBinomial
+	// Of extension 4.
+	Dirichlet
+	MultivariateNormal
+	MultivariateStudentT
+	Multinomial
+	Mixture         // of reals
+	DiscreteMixture // of integers
+	Empirical
+	Histogram
+	Factor
 	NumKinds // one more than the largest kind
 )
 
@@ -64,7 +74,7 @@ func (p *args) at(i int) float64 {
 // argsOf are given numbers.
 func argsOf(x *[MaxArgs]float64) args { return args{x[0], x[1], x[2], x[3]} }
 
-// param is a parameter: a number for each draw, or, with an event rank of 1, a row of numbers.
+// param is a parameter: a number for each draw, or, with an event rank of 1, a row of numbers, of 2, a square matrix.
 type param struct {
 	name  string
 	event int
@@ -109,18 +119,26 @@ type family struct {
 // rows are the parameters of one draw, in their order, each a row of numbers; others are nil.
 type rows = [MaxArgs][]float64
 
-// rowFamily is the functions of a family whose parameters are rows of numbers, for one draw.
+// rowFamily is the functions of a family of which a parameter is a row of numbers, for one draw. A draw x is a number, a row of one, or itself a row.
 type rowFamily struct {
+	vector bool // a draw is a row, as long as that of
+	like   int  // this parameter
 	// check returns the parameter at fault, the index in its row, and what is wrong.
 	check   func(p rows) (param, at int, reason string)
-	logProb func(x float64, p rows) float64
-	sample  func(s *Stream, p rows) float64
-	support func(p rows) (lo, hi float64)
-	moments func(p rows) (mean, variance float64)
-	widen   func(p rows, room []float64) []float64 // of the first parameter, in room
-	// label is what an address says of the sizes of the rows: a site whose size changes is another address.
+	logProb func(x []float64, p rows) float64
+	sample  func(s *Stream, p rows, x []float64)
+	support func(p rows, lo, hi []float64)
+	moments func(p rows, mean, variance []float64)
+	place   func(p rows) (centre, spread float64) // of a number that may have no variance; nil: mean and standard deviation
+	coarse  func(p rows) bool                     // as family's
+	// widen is the parameters of the wider distribution, in room; nil: there is none.
+	widen func(p rows, room []float64) (wide rows, used []float64)
+	// label is what an address says of the sizes of the rows: a site whose size changes is another address; nil: nothing.
 	label func(p rows) string
-	carry func(x float64, from, to rows, u *Stream) float64 // as family's
+	carry func(x []float64, from, to rows, u *Stream, out []float64) // as family's; NaN: there is no telling
+	// sizes tells how long the rows are of a draw whose parameters are total numbers, of which flat begins with the first parameter's; false: none are.
+	sizes func(total, event int, flat []float64) (sizes [MaxArgs]int, ok bool)
+	parts *partition // of a vector
 }
 
 // The table of kinds.
@@ -154,6 +172,23 @@ var kinds = [NumKinds]family{
 	ZeroInflatedPoisson:           zeroInflatedPoissonFamily,
 	ZeroInflatedNegativeBinomial2: zeroInflatedNegativeBinomialFamily,
 	BetaBinomial:                  betaBinomialFamily,
+
+	Dirichlet:            dirichletFamily,
+	MultivariateNormal:   multivariateNormalFamily,
+	MultivariateStudentT: multivariateStudentTFamily,
+	Multinomial:          multinomialFamily,
+	Mixture:              mixtureFamily,
+	DiscreteMixture:      discreteMixtureFamily,
+	Empirical:            empiricalFamily,
+	Histogram:            histogramFamily,
+	Factor:               factorFamily,
+}
+
+func init() { // the table of kinds, which mixtures look into, may not be its own initialiser's
+	for _, k := range []Kind{Mixture, DiscreteMixture} {
+		f := mixtureRows(k == DiscreteMixture)
+		kinds[k].rows = &f
+	}
 }
 
 // paramNames are the names in the table.
@@ -180,8 +215,19 @@ func (k Kind) String() string {
 // Params are the names of the parameters in wire order.
 func (k Kind) Params() []string { return paramNames[k] }
 
-// Plain tells whether k is one of the eleven families of PPX 1.0; others need extension 3.
-func (k Kind) Plain() bool { return k <= Weibull }
+// Extension is the extension of PPX that has a kind: 0, that is PPX 1.0, for eleven families, else 3 or 4.
+func (k Kind) Extension() int {
+	switch {
+	case k <= Weibull:
+		return 0
+	case k <= BetaBinomial:
+		return 3
+	}
+	return 4
+}
+
+// Vector tells that a draw is a row of numbers: the last dimension of a value is that of a draw.
+func (k Kind) Vector() bool { return kinds[k].rows != nil && kinds[k].rows.vector }
 
 // Logarithmic tells whether it is ratios of the values that matter, not differences.
 func (k Kind) Logarithmic() bool { return kinds[k].logarithmic }

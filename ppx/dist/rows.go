@@ -54,7 +54,7 @@ func (d *Dist) aligned(n int) bool {
 
 // walkRows calls f with the rows of each draw, until it says stop.
 func (d *Dist) walkRows(f func(i int, p rows) bool) (n int, err error) {
-	if n, err = d.Len(); err != nil {
+	if n, err = d.Draws(); err != nil {
 		return 0, err
 	}
 	if d.aligned(n) {
@@ -77,6 +77,16 @@ func (d *Dist) walkRows(f func(i int, p rows) bool) (n int, err error) {
 	return n, nil
 }
 
+// density is the log density of a draw; that of one with a NaN is NaN.
+func (f *rowFamily) density(x []float64, p rows) float64 {
+	for _, v := range x {
+		if v != v {
+			return v
+		}
+	}
+	return f.logProb(x, p)
+}
+
 func (d *Dist) checkRows() error {
 	f := &kinds[d.Kind]
 	for k := range d.Params {
@@ -85,10 +95,18 @@ func (d *Dist) checkRows() error {
 			return err
 		}
 		if rowSize(d.Kind, k, p) == 0 {
-			return fmt.Errorf("%w: %s: %s of shape %s has no numbers for an element", ErrShape, d.Kind, f.params[k].name, ShapeString(p.Shape))
+			return fmt.Errorf("%w: %s: %s of shape %s has no numbers for a draw", ErrShape, d.Kind, f.params[k].name, ShapeString(p.Shape))
+		}
+		if s := p.Shape; f.params[k].event == 2 && s[len(s)-1] != s[len(s)-2] {
+			return fmt.Errorf("%w: %s: %s has shape %s, its matrices must be square", ErrShape, d.Kind, f.params[k].name, ShapeString(s))
 		}
 	}
-	n, err := d.Len()
+	if d.Kind.Vector() {
+		if n, err := d.Draws(); err == nil && n > MaxElements/d.width() {
+			return fmt.Errorf("%w: %s: %d draws of %d numbers", ErrTooLarge, d.Kind, n, d.width())
+		}
+	}
+	n, err := d.Draws()
 	if err == nil && d.aligned(n) { // without a closure: this is done for every statement
 		for i := range n {
 			p := d.row(i)
@@ -109,53 +127,66 @@ func (d *Dist) checkRows() error {
 }
 
 func (d *Dist) logProbRows(x Tensor) (float64, error) {
-	f := &kinds[d.Kind]
-	if n, err := d.Len(); err == nil && n == len(x.Data) && d.aligned(n) && (n == 1 || d.fits(x)) {
+	f, m := kinds[d.Kind].rows, d.width()
+	if n, err := d.Draws(); err == nil && n*m == len(x.Data) && d.aligned(n) && (n == 1 && m == 1 || d.fits(x)) {
 		sum := 0.0
-		for i, v := range x.Data {
-			if v != v {
-				return v, nil
-			}
-			sum += f.rows.logProb(v, d.row(i))
+		for i := range n {
+			sum += f.density(x.Data[i*m:(i+1)*m], d.row(i))
 		}
 		return sum, nil
 	}
+	with := x.Shape
+	if f.vector {
+		if len(with) == 0 || int(with[len(with)-1]) != m {
+			return 0, fmt.Errorf("%w: %s: a value of shape %s, its last dimension must be %d", ErrShape, d.Kind, ShapeString(with), m)
+		}
+		with = with[:len(with)-1]
+	}
 	var w rowWalk
-	if err := w.init(d, nonNil(x.Shape)); err != nil {
+	if err := w.init(d, nonNil(with)); err != nil {
 		return 0, err
 	}
-	var xs operand
-	xs.init(x, w.shape[:w.rank], w.n)
+	at := newWalk(w.shape[:w.rank], with)
 	sum := 0.0
 	for range w.n {
-		p, v := w.next(), xs.next()
-		if v != v {
-			return v, nil
-		}
-		sum += f.rows.logProb(v, p)
+		i := at.next()
+		sum += f.density(x.Data[i*m:(i+1)*m], w.next())
 	}
 	return sum, nil
 }
 
 // fits tells whether x has the shape of a value.
 func (d *Dist) fits(x Tensor) bool {
-	var room [MaxRank]int32
+	var room [MaxRank + 1]int32
 	s, err := d.Shape(room[:0])
 	return err == nil && slices.Equal(s, x.Shape)
 }
 
-// eachRow applies g to the rows of each draw.
-func (d *Dist) eachRow(out []float64, g func(p rows) float64) error {
-	n, err := d.Len()
-	if err == nil && n != len(out) {
-		err = fmt.Errorf("%w: %s: %d elements wanted, room for %d", ErrShape, d.Kind, n, len(out))
+// eachRow calls f with the rows of each of n draws.
+func (d *Dist) eachRow(n int, f func(i int, p rows)) error {
+	draws, err := d.Draws()
+	if err == nil && draws != n {
+		err = fmt.Errorf("%w: %s: %d draws wanted, room for %d", ErrShape, d.Kind, draws, n)
 	}
 	if err != nil {
 		return err
 	}
 	_, err = d.walkRows(func(i int, p rows) bool {
-		out[i] = g(p)
+		f(i, p)
 		return true
 	})
 	return err
+}
+
+// eachDraw calls f with the rows of each draw, and its part of out, which has the elements of a value.
+func (d *Dist) eachDraw(out []float64, f func(p rows, x []float64)) error {
+	m := d.width()
+	n := len(out)
+	if m > 0 {
+		n /= m
+	}
+	if n*m != len(out) {
+		return fmt.Errorf("%w: %s: draws of %d numbers, room for %d", ErrShape, d.Kind, m, len(out))
+	}
+	return d.eachRow(n, func(i int, p rows) { f(p, out[i*m:(i+1)*m]) })
 }

@@ -6,11 +6,9 @@ import "math"
 // same family, or for the counts a mixture over their mean (docs/random.md has the table). Prior inflation
 // draws from them. The zero value is ready for use, and reuses its memory.
 type Widened struct {
-	w     wide // the present element's
-	row   Dist // or this, of a family whose parameters are rows
-	probs []float64
-	shape [1]int32
-	args  [MaxArgs][]float64 // the broadcast parameters of a tensor
+	w    wide // the present element's
+	room []float64
+	args [MaxArgs][]float64 // the broadcast parameters of a tensor
 }
 
 // wide is the wider distribution of an element.
@@ -22,31 +20,43 @@ type wide struct {
 }
 
 // Sample draws one value of d, widened, into out, which has as many elements as shape, the shape of d's values.
-// Element i uses the stream's blocks from i·2¹⁶ on.
+// Draw i uses the stream's blocks from i·2¹⁶ on.
 func (e *Widened) Sample(d *Dist, shape []int32, s *Stream, out []float64) {
+	if f := kinds[d.Kind].rows; f != nil {
+		i := 0
+		_ = d.eachDraw(out, func(p rows, x []float64) {
+			s.Skip(uint64(i) << 16)
+			f.sample(s, e.wider(f, p), x)
+			i++
+		})
+		return
+	}
 	e.each(d, shape, len(out), func(i int) { out[i] = e.sample(s, uint64(i)) })
 }
 
 // LogProb is the log density of x under d, widened, summed over the elements.
 func (e *Widened) LogProb(d *Dist, shape []int32, x []float64) float64 {
 	sum := 0.0
+	if f := kinds[d.Kind].rows; f != nil {
+		_ = d.eachDraw(x, func(p rows, x []float64) { sum += f.density(x, e.wider(f, p)) })
+		return sum
+	}
 	e.each(d, shape, len(x), func(i int) { sum += e.logProb(x[i]) })
 	return sum
+}
+
+// wider is the wider distribution of a draw.
+func (e *Widened) wider(f *rowFamily, p rows) rows {
+	if f.widen == nil {
+		return p
+	}
+	p, e.room = f.widen(p, e.room[:0])
+	return p
 }
 
 // each makes e the widened distribution of each element in turn.
 func (e *Widened) each(d *Dist, shape []int32, n int, f func(i int)) {
 	family := &kinds[d.Kind]
-	if family.rows != nil {
-		for i := range n {
-			e.probs = family.rows.widen(d.row(i), e.probs[:0])
-			e.shape[0] = int32(len(e.probs))
-			e.row = Dist{Kind: d.Kind, Params: append(e.row.Params[:0], Tensor{Data: e.probs, Shape: e.shape[:]})}
-			e.w = wide{kind: d.Kind}
-			f(i)
-		}
-		return
-	}
 	for k := range d.Params {
 		e.args[k] = Expand(e.args[k][:0], d.Params[k], shape, n)
 	}
@@ -85,11 +95,7 @@ func flatter(c, by float64) float64 { return math.Max(c/by, math.Min(c, 1)) }
 // sample draws element i of a site from its own part of the site's random numbers.
 func (e *Widened) sample(s *Stream, i uint64) float64 {
 	s.Skip(i << 16)
-	f := &kinds[e.w.kind]
-	if f.rows != nil {
-		return f.rows.sample(s, e.row.row(0))
-	}
-	x := f.sample(s, e.w.p)
+	x := kinds[e.w.kind].sample(s, e.w.p)
 	switch e.w.mixed {
 	case Poisson:
 		return kinds[Poisson].sample(s, args{a: x})
@@ -115,14 +121,10 @@ func (e *Widened) logProb(x float64) float64 {
 		return logGamma(n+1) - logGamma(x+1) - logGamma(n-x+1) +
 			logGamma(x+a) + logGamma(n-x+b) - logGamma(n+a+b) + logGamma(a+b) - logGamma(a) - logGamma(b)
 	}
-	switch f := &kinds[e.w.kind]; {
-	case x != x:
+	if x != x {
 		return x
-	case f.rows != nil:
-		return f.rows.logProb(x, e.row.row(0))
-	default:
-		return f.logProb(x, e.w.p)
 	}
+	return kinds[e.w.kind].logProb(x, e.w.p)
 }
 
 func logGamma(x float64) float64 {

@@ -35,6 +35,15 @@ const (
 	DistributionZeroInflatedPoisson           Distribution = 25
 	DistributionZeroInflatedNegativeBinomial2 Distribution = 26
 	DistributionBetaBinomial                  Distribution = 27
+	DistributionDirichlet                     Distribution = 28
+	DistributionMultivariateNormal            Distribution = 29
+	DistributionMultivariateStudentT          Distribution = 30
+	DistributionMultinomial                   Distribution = 31
+	DistributionMixture                       Distribution = 32
+	DistributionDiscreteMixture               Distribution = 33
+	DistributionEmpirical                     Distribution = 34
+	DistributionHistogram                     Distribution = 35
+	DistributionFactor                        Distribution = 36
 )
 
 var EnumNamesDistribution = map[Distribution]string{
@@ -66,6 +75,15 @@ var EnumNamesDistribution = map[Distribution]string{
 	DistributionZeroInflatedPoisson:           "ZeroInflatedPoisson",
 	DistributionZeroInflatedNegativeBinomial2: "ZeroInflatedNegativeBinomial2",
 	DistributionBetaBinomial:                  "BetaBinomial",
+	DistributionDirichlet:                     "Dirichlet",
+	DistributionMultivariateNormal:            "MultivariateNormal",
+	DistributionMultivariateStudentT:          "MultivariateStudentT",
+	DistributionMultinomial:                   "Multinomial",
+	DistributionMixture:                       "Mixture",
+	DistributionDiscreteMixture:               "DiscreteMixture",
+	DistributionEmpirical:                     "Empirical",
+	DistributionHistogram:                     "Histogram",
+	DistributionFactor:                        "Factor",
 }
 
 var EnumValuesDistribution = map[string]Distribution{
@@ -97,6 +115,15 @@ var EnumValuesDistribution = map[string]Distribution{
 	"ZeroInflatedPoisson":           DistributionZeroInflatedPoisson,
 	"ZeroInflatedNegativeBinomial2": DistributionZeroInflatedNegativeBinomial2,
 	"BetaBinomial":                  DistributionBetaBinomial,
+	"Dirichlet":                     DistributionDirichlet,
+	"MultivariateNormal":            DistributionMultivariateNormal,
+	"MultivariateStudentT":          DistributionMultivariateStudentT,
+	"Multinomial":                   DistributionMultinomial,
+	"Mixture":                       DistributionMixture,
+	"DiscreteMixture":               DistributionDiscreteMixture,
+	"Empirical":                     DistributionEmpirical,
+	"Histogram":                     DistributionHistogram,
+	"Factor":                        DistributionFactor,
 }
 
 func (v Distribution) String() string {

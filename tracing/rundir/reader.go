@@ -28,7 +28,7 @@ type Reader struct {
 	ops   []ppx.Type
 	b     tracing.Builder
 	d     ppx.Dist
-	room  [dist.MaxRank + 1]int32
+	room  dist.Shapes
 	same  map[int64]*tracing.Trace // by chain, the last one with statements of its own: others may share them
 }
 

@@ -22,7 +22,7 @@ CREATE OR REPLACE VIEW variables AS
 WITH counted AS (
   SELECT *, row_number() OVER (PARTITION BY "row", name ORDER BY "index") AS k FROM sites WHERE name <> ''
 ), quantities AS (
-  SELECT "row", "index" AS pos, name, k, value, "values", shape FROM counted WHERE role <> 'observe' OR origin NOT IN ('data', 'own')
+  SELECT "row", "index" AS pos, name, k, value, "values", shape FROM counted WHERE (role <> 'observe' OR origin NOT IN ('data', 'own')) AND kind <> 'Factor'
   UNION ALL
   SELECT d.row, 2147483647, 'result', (SELECT coalesce(max(k), 0) FROM counted WHERE name = 'result') + 1, result, results, result_shape
   FROM draws d WHERE d.status = 'ok'

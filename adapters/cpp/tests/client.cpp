@@ -256,6 +256,49 @@ static void answers() {
   refused(ppx::Normal({0, 0}, {1, 1, 1}), {1, 2, 3, 4, 5, 6}, {6});
 }
 
+// Covariances and precisions become triangles; a matrix that has none says by how much.
+static void matrices() {
+  auto near = [](const ppx::Tensor& a, std::vector<double> b) {
+    bool ok = a.size() == b.size();
+    for (std::size_t i = 0; ok && i < b.size(); i++) ok = std::abs(a[i] - b[i]) < 1e-12;
+    return ok;
+  };
+  ppx::Tensor loc{0, 0}, m({4, 3, 3, 2.5}, {2, 2});
+  CHECK(near(ppx::MultivariateNormal(loc, m).b.tensor, {2, 0, 1.5, 0.5}));
+  CHECK(near(ppx::MultivariateNormalPrecision(loc, ppx::Tensor({2.5, -3, -3, 4}, {2, 2})).b.tensor, {2, 0, 1.5, 0.5}));
+  auto bad = ppx::MultivariateNormal(loc, ppx::Tensor({1, 2, 2, 1}, {2, 2})).b.tensor;
+  CHECK(std::abs(bad[0] + 1) < 1e-12 && std::isnan(bad[1]) && std::isnan(bad[3]));
+  for (auto& t : {ppx::Tensor({1, 2, 3, 1}, {2, 2}), ppx::Tensor({1, 2}, {1, 2}), ppx::Tensor{1, 2}}) {
+    bool thrown = false;
+    try {
+      ppx::MultivariateNormal(loc, t);
+    } catch (const ppx::Error&) {
+      thrown = true;
+    }
+    CHECK(thrown);
+  }
+  auto e = ppx::Empirical({3, 1, 3}, {1, 2, 4});
+  CHECK(e.a.tensor.data == (std::vector<double>{1, 3}) && e.b.tensor.data == (std::vector<double>{2, 5}));
+  auto same = ppx::MixtureSameFamily(ppx::Tensor({1, 1, 1, 3}, {2, 2}), ppx::Normal(ppx::Tensor({0, 5, -3, 7}, {2, 2}), 2));
+  CHECK(same.kind == ppx::Kind::mixture && (same.more[0].tensor.shape == std::vector<std::int32_t>{2, 4}));
+  CHECK(same.more[0].tensor.data == (std::vector<double>{0, 2, 5, 2, -3, 2, 7, 2}));
+  CHECK((ppx::sample_tensor(same).shape == std::vector<std::int32_t>{2}));
+  auto shares = ppx::sample_tensor(ppx::Dirichlet({1, 2, 3}));
+  CHECK(shares.size() == 3 && std::abs(shares[0] + shares[1] + shares[2] - 1) < 1e-12);
+  for (int i = 0; i < 3; i++) {
+    bool thrown = false;
+    try {
+      if (i == 0) ppx::Mixture({1, 1}, {ppx::Normal({0, 1}, 1), ppx::Normal(0, 1)});
+      if (i == 1) ppx::sample(ppx::Mixture({1, 1}, {ppx::Normal(0, 1), ppx::Poisson(1)}));
+      if (i == 2) ppx::sample(ppx::Dirichlet({1, 0}));
+    } catch (const ppx::Error&) {
+      thrown = true;
+    }
+    CHECK(thrown);
+  }
+  ppx::factor(-1);  // without an engine it is nothing
+}
+
 static void texts() {
   auto text = [](const ppx::Tensor& t) { return ppx::detail::text(t); };
   CHECK(text(3) == "3");
@@ -292,6 +335,7 @@ int main() {
   stacks();
   damaged();
   answers();
+  matrices();
   texts();
   names();
   bad_endpoint();

@@ -96,6 +96,15 @@ ppx::Distribution distribution(const Line& l) {
       {"ZeroInflatedPoisson", {ppx::Kind::zero_inflated_poisson, {"gate", "rate"}}},
       {"ZeroInflatedNegativeBinomial2", {ppx::Kind::zero_inflated_negative_binomial, {"gate", "mean", "concentration"}}},
       {"BetaBinomial", {ppx::Kind::beta_binomial, {"concentration1", "concentration0", "total_count"}}},
+      {"Dirichlet", {ppx::Kind::dirichlet, {"concentration"}}},
+      {"MultivariateNormal", {ppx::Kind::multivariate_normal, {"loc", "scale_tril"}}},
+      {"MultivariateStudentT", {ppx::Kind::multivariate_student_t, {"df", "loc", "scale_tril"}}},
+      {"Multinomial", {ppx::Kind::multinomial, {"total_count", "probs"}}},
+      {"Mixture", {ppx::Kind::mixture, {"families", "probs", "parameters"}}},
+      {"DiscreteMixture", {ppx::Kind::discrete_mixture, {"families", "probs", "parameters"}}},
+      {"Empirical", {ppx::Kind::empirical, {"values", "weights"}}},
+      {"Histogram", {ppx::Kind::histogram, {"edges", "weights"}}},
+      {"Factor", {ppx::Kind::factor, {"log_weight"}}},
   };
   const auto& [kind, names] = kinds.at(l.kind);
   std::vector<ppx::Parameter> p;
@@ -116,7 +125,7 @@ bool as_wanted(std::vector<Line>& lines, std::size_t at, const ppx::Distribution
   }
   auto want = tensor(lines[at].fields["value"]);
   double scale = 0;
-  if (d.kind == ppx::Kind::normal || d.kind == ppx::Kind::uniform) {
+  if (d.kind == ppx::Kind::normal || d.kind == ppx::Kind::uniform || d.kind == ppx::Kind::multivariate_normal) {
     for (auto* p : {&d.a, &d.b}) {
       scale = std::max(scale, std::abs(p->number));
       for (double x : p->tensor.data) scale = std::max(scale, std::abs(x));

@@ -1,5 +1,6 @@
 // Prints what the test vectors ask for, line by line:
 //   sample KIND WIDENED SEED STREAM STATEMENT DRAW PURPOSE N PARAMETER…   N values
+//   rows KIND WIDENED SEED STREAM STATEMENT DRAW PURPOSE {RANK DIMENSION… NUMBER…}…   a value, or "invalid"
 //   base KIND CATEGORIES ADDRESS                                          an address base
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +28,35 @@ static void samples(std::stringstream& in) {
   std::printf("\n");
 }
 
+static void rows(std::stringstream& in) {
+  int kind, wide;
+  std::uint64_t seed, stream, statement, draw, purpose;
+  in >> kind >> wide >> seed >> stream >> statement >> draw >> purpose;
+  std::vector<ppx::Parameter> p;
+  for (std::size_t rank; in >> rank;) {
+    ppx::Tensor t;
+    t.shape.resize(rank);
+    std::size_t n = 1;
+    for (auto& d : t.shape) {
+      in >> d;
+      n *= static_cast<std::size_t>(d);
+    }
+    for (std::string x; t.data.size() < n && in >> x;) t.data.push_back(std::strtod(x.c_str(), nullptr));
+    p.emplace_back(t);
+  }
+  auto k = static_cast<ppx::Kind>(kind);
+  ppx::Distribution d = p.size() == 1 ? ppx::Distribution(k, p[0]) : p.size() == 2 ? ppx::Distribution(k, p[0], p[1]) : ppx::Distribution(k, p[0], p[1], p[2]);
+  ppx::detail::Solo solo;
+  if (!solo.prepare(d)) {
+    std::printf("invalid\n");
+    return;
+  }
+  ppx::rng::Stream s(seed, stream, statement, draw, purpose);
+  solo.draw_from(s, d, wide != 0);
+  for (double v : solo.value) std::printf("%.17g ", v);
+  std::printf("\n");
+}
+
 int main() {
   for (std::string line; std::getline(std::cin, line);) {
     std::stringstream in(line);
@@ -34,6 +64,10 @@ int main() {
     in >> what;
     if (what == "sample") {
       samples(in);
+      continue;
+    }
+    if (what == "rows") {
+      rows(in);
       continue;
     }
     int kind;

@@ -2,8 +2,11 @@
 
 import sys
 
+import numpy as np
+
 from ppxsim import _notes as notes
 from ppxsim import _random as random
+from ppxsim import _rows as rows
 
 
 def samples(words):
@@ -19,9 +22,28 @@ def samples(words):
             yield random.draw_widened(s, kind, *params) if wide else random.DRAW[kind](s, *params)
 
 
+def value(words):
+    kind, wide, seed, stream, statement, draw, purpose = map(int, words[:7])
+    words = words[7:]
+    params = []
+    while words:
+        rank = int(words[0])
+        shape = tuple(map(int, words[1 : 1 + rank]))
+        n = int(np.prod(shape, dtype=int))
+        params.append(np.array([float(w) for w in words[1 + rank : 1 + rank + n]]).reshape(shape))
+        words = words[1 + rank + n :]
+    shape = notes.valid_shape(kind, params)
+    if shape is None:
+        return ["invalid"]
+    s = random.Stream((seed, stream), statement, draw, purpose)
+    return [repr(x) for x in np.asarray(rows.draw(s, kind, shape, params, bool(wide))).reshape(-1).tolist()]
+
+
 for line in sys.stdin:
     what, *words = line.rstrip("\n").split(" ")
     if what == "sample":
         print(*[repr(x) for x in samples(words)])
+    elif what == "rows":
+        print(*value(words))
     else:
         print(notes.address_base(" ".join(words[2:]), int(words[0]), int(words[1])))

@@ -1,5 +1,6 @@
 // Every distribution beyond the eleven of PPX 1.0, as a prior (MODEL=priors) and as a likelihood (MODEL=likelihoods);
-// MODEL=unnamed draws what an engine that speaks plain PPX 1.0 can have too.
+// MODEL=unnamed draws what an engine that speaks plain PPX 1.0 can have too. With made- before it: those whose draws are vectors, of which
+// the first number is observed, or that are made of others. MODEL=factor has a factor.
 #include <ppx/ppx.hpp>
 
 struct Case {
@@ -28,29 +29,63 @@ static const Case cases[] = {
     {"beta_binomial", ppx::BetaBinomial(2, 3, 20), 8, [](double u) { return ppx::BetaBinomial(u, 1, 9); }},
 };
 
-static double priors() {
+using ppx::Tensor;
+
+static const Case made[] = {
+    {"mixture", ppx::Mixture({0.3, 0.7}, {ppx::Normal(-2, 1), ppx::Cauchy(2, 0.5)}), 2,
+     [](double u) { return ppx::Mixture({1, 2}, {ppx::Normal(u, 1), ppx::Exponential(u)}); }},
+    {"discrete_mixture", ppx::Mixture({2, 3}, {ppx::Poisson(2), ppx::NegativeBinomial2(8, 3)}), 4,
+     [](double u) { return ppx::Mixture({1, 1}, {ppx::Poisson(u), ppx::DiscreteUniform(1, 6)}); }},
+    {"empirical", ppx::Empirical({2.5, -1, 0, 7, 0}, {0.2, 0.5, 1, 0.3, 1}), 3, [](double u) { return ppx::Empirical({1, 2, 3}, {u * u, 1, 1}); }},
+    {"histogram", ppx::Histogram({-1, 0, 2.5, 7}, {0.2, 1, 0.8}), 3, [](double u) { return ppx::Histogram({0, u, 3}, {1, 2}); }},
+    {"dirichlet", ppx::Dirichlet({2, 3, 4}), 0.3, [](double u) { return ppx::Dirichlet({u, 1, 2 * u}); }},
+    {"multivariate_normal", ppx::MultivariateNormal({1, -1}, Tensor({4, 3, 3, 2.5}, {2, 2})), 4,
+     [](double u) { return ppx::MultivariateNormalPrecision({u, -u}, Tensor({4. / 3, -2. / 3, -2. / 3, 4. / 3}, {2, 2})); }},
+    {"multivariate_student_t", ppx::MultivariateStudentT(5, {1, -1}, Tensor({2, 0, 1.5, 0.5}, {2, 2})), 5,
+     [](double u) { return ppx::MultivariateStudentT(3, {u, -u}, Tensor({1, 0, 0.5, 1}, {2, 2})); }},
+    {"multinomial", ppx::Multinomial(9, {0.2, 0.3, 0.5}), 3, [](double u) { return ppx::Multinomial(6, {u, 1, 2 * u}); }},
+};
+
+template <std::size_t N>
+static double priors(const Case (&cases)[N]) {
   for (auto& c : cases) {
-    double z = ppx::sample(c.prior, c.name);
+    double z = ppx::sample_tensor(c.prior, c.name)[0];
     ppx::observe(ppx::Normal(z, c.noise), "y_" + c.name);
   }
-  return std::size(cases);
+  return N;
 }
 
-static double likelihoods() {
+template <std::size_t N>
+static double likelihoods(const Case (&cases)[N]) {
   for (auto& c : cases) {
     double u = ppx::sample(ppx::Uniform(0.5, 2), c.name);
     ppx::observe(c.given(u), "x_" + c.name);
   }
-  return std::size(cases);
+  return N;
 }
 
-static double unnamed() {
-  for (auto& c : cases) ppx::tag(ppx::sample(c.prior, {}, ppx::Site().address(c.name)), c.name);
-  return std::size(cases);
+template <std::size_t N>
+static double unnamed(const Case (&cases)[N]) {
+  for (auto& c : cases) ppx::tag(ppx::sample_tensor(c.prior, {}, ppx::Site().address(c.name)), c.name);
+  return N;
 }
 
-int main(int argc, char** argv) {
+static double factored() {
+  double u = ppx::sample(ppx::Normal(0, 1), "u");
+  ppx::factor(-(u - 1) * (u - 1) / 2, "near 1");
+  return u;
+}
+
+static double model() {
   const char* env = std::getenv("MODEL");
-  std::string model = env == nullptr ? "priors" : env;
-  return ppx::main("families", model == "likelihoods" ? likelihoods : model == "unnamed" ? unnamed : priors, argc, argv);
+  std::string name = env == nullptr ? "priors" : env;
+  if (name == "likelihoods") return likelihoods(cases);
+  if (name == "unnamed") return unnamed(cases);
+  if (name == "made-priors") return priors(made);
+  if (name == "made-likelihoods") return likelihoods(made);
+  if (name == "made-unnamed") return unnamed(made);
+  if (name == "factor") return factored();
+  return priors(cases);
 }
+
+int main(int argc, char** argv) { return ppx::main("families", model, argc, argv); }

@@ -1,8 +1,11 @@
 """Every distribution beyond the eleven of PPX 1.0, as a prior (MODEL=priors) and as a likelihood (MODEL=likelihoods);
-MODEL=unnamed draws what an engine that speaks plain PPX 1.0 can have too."""
+MODEL=unnamed draws what an engine that speaks plain PPX 1.0 can have too. With made- before it: those whose draws are vectors, of which
+the first number is observed, or that are made of others. MODEL=factor has a factor."""
 
 import math
 import os
+
+import numpy as np
 
 import ppxsim
 from ppxsim import Normal, Uniform
@@ -27,25 +30,59 @@ CASES = [  # name, prior, noise of what is observed of it, the family as a likel
 ]
 
 
-def priors():
-    for name, prior, noise, _ in CASES:
+MADE = [
+    ("mixture", ppxsim.Mixture([0.3, 0.7], [Normal(-2, 1), ppxsim.Cauchy(2, 0.5)]), 2, lambda u: ppxsim.Mixture([1, 2], [Normal(u, 1), ppxsim.Exponential(u)])),
+    ("discrete_mixture", ppxsim.Mixture([2, 3], [ppxsim.Poisson(2), ppxsim.NegativeBinomial2(8, 3)]), 4,
+     lambda u: ppxsim.Mixture([1, 1], [ppxsim.Poisson(u), ppxsim.DiscreteUniform(1, 6)])),
+    ("empirical", ppxsim.Empirical([2.5, -1, 0, 7, 0], [0.2, 0.5, 1, 0.3, 1]), 3, lambda u: ppxsim.Empirical([1, 2, 3], [u * u, 1, 1])),
+    ("histogram", ppxsim.Histogram([-1, 0, 2.5, 7], [0.2, 1, 0.8]), 3, lambda u: ppxsim.Histogram([0, u, 3], [1, 2])),
+    ("dirichlet", ppxsim.Dirichlet([2, 3, 4]), 0.3, lambda u: ppxsim.Dirichlet([u, 1, 2 * u])),
+    ("multivariate_normal", ppxsim.MultivariateNormal([1, -1], [[4, 3], [3, 2.5]]), 4,
+     lambda u: ppxsim.MultivariateNormal([u, -u], precision_matrix=[[4 / 3, -2 / 3], [-2 / 3, 4 / 3]])),
+    ("multivariate_student_t", ppxsim.MultivariateStudentT(5, [1, -1], [[2, 0], [1.5, 0.5]]), 5,
+     lambda u: ppxsim.MultivariateStudentT(3, [u, -u], [[1, 0], [0.5, 1]])),
+    ("multinomial", ppxsim.Multinomial(9, [0.2, 0.3, 0.5]), 3, lambda u: ppxsim.Multinomial(6, [u, 1, 2 * u])),
+]  # fmt: skip
+
+
+def first(x):
+    """The first number of a vector, or a number."""
+    return float(np.reshape(x, -1)[0])
+
+
+def priors(cases):
+    for name, prior, noise, _ in cases:
         z = ppxsim.sample(prior, name=name)
-        ppxsim.observe(Normal(z, noise), name="y_" + name)
-    return len(CASES)
+        ppxsim.observe(Normal(first(z), noise), name="y_" + name)
+    return len(cases)
 
 
-def likelihoods():
-    for name, _, _, given in CASES:
+def likelihoods(cases):
+    for name, _, _, given in cases:
         u = ppxsim.sample(Uniform(0.5, 2), name=name)
         ppxsim.observe(given(u), name="x_" + name)
-    return len(CASES)
+    return len(cases)
 
 
-def unnamed():
-    for name, prior, _, _ in CASES:
+def unnamed(cases):
+    for name, prior, _, _ in cases:
         ppxsim.tag(ppxsim.sample(prior, address=name), name)
-    return len(CASES)
+    return len(cases)
+
+
+def factored():
+    u = ppxsim.sample(Normal(0, 1), name="u")
+    ppxsim.factor(-((u - 1) ** 2) / 2, name="near 1")
+    return u
+
+
+def model():
+    name = os.environ.get("MODEL", "priors")
+    if name == "factor":
+        return factored()
+    kind = {"likelihoods": likelihoods, "unnamed": unnamed}.get(name.removeprefix("made-"), priors)
+    return kind(MADE if name.startswith("made-") else CASES)
 
 
 if __name__ == "__main__":
-    ppxsim.main({"likelihoods": likelihoods, "unnamed": unnamed}.get(os.environ.get("MODEL"), priors), name="families")
+    ppxsim.main(model, name="families")

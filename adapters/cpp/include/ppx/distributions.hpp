@@ -3,8 +3,11 @@
 #ifndef PPX_DISTRIBUTIONS_HPP
 #define PPX_DISTRIBUTIONS_HPP
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -210,6 +213,173 @@ inline Distribution ZeroInflatedNegativeBinomial(double gate, double total_count
 }
 // A Gamma of concentration df/2 and rate ½.
 inline Distribution ChiSquared(double df) { return Gamma(df / 2, 0.5); }
+
+// The families of PPX's extension 4: draws that are rows (sample_tensor), and distributions made of others.
+
+namespace detail {
+
+// Makes of each square matrix of a tensor another.
+template <class F>
+Tensor matrices(const char* what, const Tensor& t, F f) {
+  std::size_t rank = t.shape.size();
+  if (rank < 2 || t.shape[rank - 1] != t.shape[rank - 2]) throw Error(std::string("ppx: ") + what + " must be square matrices");
+  auto d = static_cast<std::size_t>(t.shape[rank - 1]);
+  Tensor out(std::vector<double>(t.size()), t.shape);
+  for (std::size_t at = 0; d > 0 && at < t.size(); at += d * d) {
+    for (std::size_t i = 0; i < d; i++)
+      for (std::size_t j = 0; j < i; j++) {
+        double a = t.data[at + i * d + j], b = t.data[at + j * d + i];
+        if (!(std::fabs(a - b) <= 1e-8 * (std::fabs(a) + std::fabs(b)) + 1e-12 * std::sqrt(std::fabs(t.data[at + i * d + i] * t.data[at + j * d + j]))))
+          throw Error(std::string("ppx: ") + what + " must be symmetric");
+      }
+    f(t.data.data() + at, out.data.data() + at, d);
+  }
+  return out;
+}
+
+// The smallest eigenvalue of a symmetric matrix, by Jacobi's rotations.
+inline double smallest_eigenvalue(const double* m, std::size_t d) {
+  std::vector<double> a(m, m + d * d);
+  for (int sweep = 0; sweep < 60; sweep++) {
+    double off = 0;
+    for (std::size_t p = 0; p < d; p++)
+      for (std::size_t q = p + 1; q < d; q++) {
+        double apq = a[p * d + q];
+        off += apq * apq;
+        if (apq == 0) continue;
+        double theta = (a[q * d + q] - a[p * d + p]) / (2 * apq), t = (theta >= 0 ? 1 : -1) / (std::fabs(theta) + std::sqrt(theta * theta + 1));
+        double c = 1 / std::sqrt(t * t + 1), s = t * c;
+        for (std::size_t k = 0; k < d; k++) {
+          double x = a[k * d + p], y = a[k * d + q];
+          a[k * d + p] = c * x - s * y;
+          a[k * d + q] = s * x + c * y;
+        }
+        for (std::size_t k = 0; k < d; k++) {
+          double x = a[p * d + k], y = a[q * d + k];
+          a[p * d + k] = c * x - s * y;
+          a[q * d + k] = s * x + c * y;
+        }
+      }
+    if (!(off > 1e-300)) break;
+  }
+  double least = a[0];
+  for (std::size_t i = 1; i < d; i++) least = std::fmin(least, a[i * d + i]);
+  return least;
+}
+
+// The lower triangle of a covariance. Of one that is not positive definite: its smallest eigenvalue, and no numbers, for which the engine has words.
+inline void cholesky(const double* m, double* l, std::size_t d) {
+  for (std::size_t i = 0; i < d; i++) {
+    for (std::size_t j = 0; j <= i; j++) {
+      double sum = m[i * d + j];
+      for (std::size_t k = 0; k < j; k++) sum -= l[i * d + k] * l[j * d + k];
+      if (i != j) {
+        l[i * d + j] = sum / l[j * d + j];
+      } else if (sum > 0) {
+        l[i * d + i] = std::sqrt(sum);
+      } else {
+        double least = std::fmin(smallest_eigenvalue(m, d), 0);
+        std::fill(l, l + d * d, std::nan(""));
+        l[0] = least;
+        return;
+      }
+    }
+  }
+}
+
+// The same of the inverse of a precision: with P = U·Uᵀ, U an upper triangle, it is the inverse of Uᵀ.
+inline void cholesky_of_inverse(const double* m, double* l, std::size_t d) {
+  std::vector<double> turned(d * d), u(d * d);
+  for (std::size_t i = 0; i < d * d; i++) turned[i] = m[d * d - 1 - i];
+  cholesky(turned.data(), u.data(), d);
+  if (!(u[0] > 0)) {
+    std::copy(u.begin(), u.end(), l);
+    return;
+  }
+  auto lower = [&](std::size_t i, std::size_t j) { return u[(d - 1 - j) * d + d - 1 - i]; };  // of Uᵀ
+  for (std::size_t j = 0; j < d; j++)
+    for (std::size_t i = j; i < d; i++) {
+      double sum = i == j ? 1 : 0;
+      for (std::size_t k = j; k < i; k++) sum -= lower(i, k) * l[k * d + j];
+      l[i * d + j] = sum / lower(i, i);
+    }
+}
+
+inline Tensor triangles(const char* what, const Tensor& m, void (*f)(const double*, double*, std::size_t)) {
+  return matrices(what, m, [&](const double* from, double* to, std::size_t d) { f(from, to, d); });
+}
+
+// A mixture of components over numbers.
+inline Distribution mixture(Tensor probs, const std::vector<Distribution>& components) {
+  std::vector<double> families, parameters;
+  bool whole = !components.empty() && rng::counts(components[0].kind);
+  for (auto& c : components) {
+    if (!c.scalar() || rng::parameters_of(c.kind) == 0) throw Error("ppx::Mixture: the components are scalar families, with numbers for parameters; MixtureSameFamily takes tensors");
+    families.push_back(static_cast<double>(c.kind));
+    for (int i = 0; i < c.parameters; i++) parameters.push_back(c[i].number);
+  }
+  return {whole ? Kind::discrete_mixture : Kind::mixture, Tensor(std::move(families)), std::move(probs), Tensor(std::move(parameters))};
+}
+
+}  // namespace detail
+
+// Shares that add up to 1; of shape [..., k], as the concentrations are.
+inline Distribution Dirichlet(Tensor concentration) { return {Kind::dirichlet, Parameter(std::move(concentration))}; }
+// By the lower triangle L of the covariance L·Lᵀ: loc has shape [..., d], scale_tril [..., d, d].
+inline Distribution MultivariateNormalTril(Tensor loc, Tensor scale_tril) {
+  return {Kind::multivariate_normal, Parameter(std::move(loc)), Parameter(std::move(scale_tril))};
+}
+inline Distribution MultivariateNormal(Tensor loc, const Tensor& covariance) {
+  return MultivariateNormalTril(std::move(loc), detail::triangles("the covariances of a MultivariateNormal", covariance, detail::cholesky));
+}
+inline Distribution MultivariateNormalPrecision(Tensor loc, const Tensor& precision) {
+  return MultivariateNormalTril(std::move(loc), detail::triangles("the precisions of a MultivariateNormal", precision, detail::cholesky_of_inverse));
+}
+// df degrees of freedom; the scale is a lower triangle.
+inline Distribution MultivariateStudentT(Parameter df, Tensor loc, Tensor scale_tril) {
+  return {Kind::multivariate_student_t, std::move(df), Parameter(std::move(loc)), Parameter(std::move(scale_tril))};
+}
+// How often each category comes in total_count draws; probs have shape [..., k], and need not be normalised.
+inline Distribution Multinomial(Parameter total_count, Tensor probs) {
+  return {Kind::multinomial, std::move(total_count), Parameter(std::move(probs))};
+}
+// One of the components, in proportion to probs: Mixture({0.3, 0.7}, {Normal(0, 1), Cauchy(5, 2)}). All are counts, or none is.
+inline Distribution Mixture(Tensor probs, const std::vector<Distribution>& components) { return detail::mixture(std::move(probs), components); }
+// A mixture of one family, whose parameters are tensors of shape [..., k] and numbers: values have shape [...].
+inline Distribution MixtureSameFamily(Tensor probs, const Distribution& component) {
+  std::size_t n = rng::parameters_of(component.kind);
+  if (n == 0 || probs.shape.empty()) throw Error("ppx::MixtureSameFamily: it needs probs of shape [..., k], and a scalar family");
+  auto k = static_cast<std::size_t>(probs.shape.back());
+  std::vector<std::int32_t> shape = probs.shape;
+  for (int i = 0; i < component.parameters; i++) {
+    const Parameter& p = component[i];
+    if (!p.scalar && p.tensor.shape != shape) throw Error("ppx::MixtureSameFamily: the component's parameters must have the shape of probs, or be numbers");
+  }
+  std::vector<double> parameters(probs.size() * n);
+  for (std::size_t j = 0; j < probs.size(); j++)
+    for (std::size_t i = 0; i < n; i++) {
+      const Parameter& p = component[static_cast<int>(i)];
+      parameters[j * n + i] = p.scalar ? p.number : p.tensor.data[j];
+    }
+  shape.back() = static_cast<std::int32_t>(k * n);
+  Tensor families(std::vector<double>(k, static_cast<double>(component.kind)));
+  return {rng::counts(component.kind) ? Kind::discrete_mixture : Kind::mixture, std::move(families), std::move(probs), Tensor(std::move(parameters), std::move(shape))};
+}
+// One of the values, in proportion to their weights.
+inline Distribution Empirical(const std::vector<double>& values, const std::vector<double>& weights) {
+  if (values.size() != weights.size()) throw Error("ppx::Empirical: as many weights as values");
+  std::map<double, double> sorted;
+  for (std::size_t i = 0; i < values.size(); i++) sorted[values[i]] += weights[i];
+  std::vector<double> v, w;
+  for (auto& x : sorted) {
+    v.push_back(x.first);
+    w.push_back(x.second);
+  }
+  return {Kind::empirical, Tensor(std::move(v)), Tensor(std::move(w))};
+}
+inline Distribution Empirical(const std::vector<double>& values) { return Empirical(values, std::vector<double>(values.size(), 1.0)); }
+// Between edges, each above the one before, with the density of a weight over its width: edges of shape [..., k + 1], weights [..., k].
+inline Distribution Histogram(Tensor edges, Tensor weights) { return {Kind::histogram, Parameter(std::move(edges)), Parameter(std::move(weights))}; }
 
 }  // namespace ppx
 

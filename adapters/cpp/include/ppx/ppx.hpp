@@ -115,7 +115,7 @@ class Connection {
   // A Sample: the value stays valid until the next statement.
   View sample(std::string_view address, bool stays, std::string_view name, const Distribution& d, bool control) {
     check_over();
-    if (!families_ && !plain(d.kind)) return by_uniforms(address, name, d, control);
+    if (extension_of(d.kind) > speaks_) return by_uniforms(address, name, d, control);
     if (mode_ != Mode::delegate) {
       solo_.statement++;
       const Chunk* earlier = before();
@@ -145,7 +145,7 @@ class Connection {
   void tell(Type type, std::string_view address, bool stays, std::string_view name, const Distribution* d, const View* value, Type answer) {
     check_over();
     if (value != nullptr && value->size == 0 && value->rank == 0) value = nullptr;  // an empty Tensor is no value
-    if (d != nullptr && !families_ && !plain(d->kind)) strange("Observe", address);
+    if (d != nullptr && extension_of(d->kind) > speaks_) strange("Observe", address, d->kind);
     if ((value != nullptr && !fits(*value)) || (d != nullptr && !fits(*d))) {
       throw Error("ppx: a tensor whose shape does not fit its data at " + std::string(address));
     }
@@ -173,7 +173,8 @@ class Connection {
   // The engine's session.
   std::uint64_t token_ = 0;
   Clock::time_point contact_ = Clock::now();
-  bool extended_ = false, families_ = false;
+  bool extended_ = false;
+  unsigned speaks_ = 0;  // which extension
   Notes notes_;
 
   // The run in progress.
@@ -228,7 +229,7 @@ class Connection {
   void greet() {
     token_ = decoder.token;
     extended_ = decoder.speaks > 0;
-    families_ = decoder.speaks >= families;
+    speaks_ = std::min(decoder.speaks, extension);
     notes_.reset();
     send(encoder.handshake_result(system_, model_, std::min(decoder.speaks, extension)));
   }
@@ -438,7 +439,7 @@ class Connection {
 
   // Draws for an engine that does not know the family: each uniform number that its sampler takes is a Sample, at an address of its own.
   View by_uniforms(std::string_view address, std::string_view name, const Distribution& d, bool control) {
-    if (!name.empty()) strange("Sample", address);
+    if (!name.empty()) strange("Sample", address, d.kind);
     Solo own;
     if (!own.prepare(d)) throw Error("ppx: a distribution with invalid parameters at " + std::string(address));
     struct Asked {
@@ -460,9 +461,10 @@ class Connection {
   Tensor drawn_;
 
   // An engine without the family cannot be told of a statement.
-  [[noreturn]] static void strange(const char* statement, std::string_view address) {
+  [[noreturn]] static void strange(const char* statement, std::string_view address, Kind kind) {
     throw Error(std::string("ppx: ") + statement + " at " + std::string(address) +
-                ": the engine does not know this family (it speaks an extension of PPX below 3); an unnamed Sample is drawn by uniform numbers, "
+                ": the engine does not know this family (it speaks an extension of PPX below " +
+                std::to_string(extension_of(kind)) + "); an unnamed Sample is drawn by uniform numbers, "
                 "but a name may have data, and an Observe a density");
   }
 
@@ -554,6 +556,15 @@ inline void seed(std::uint64_t s) { detail::current().local = std::make_unique<d
   if (e == nullptr) return;
   e->tell(detail::observe, PPX_DETAIL_ADDRESS(*e, site), name, &d, nullptr, detail::observe_result);
   asm volatile("");  // no tail call: this frame must be there
+}
+
+// Weighs the run by e^log_weight: a soft constraint, or a likelihood that was computed elsewhere. −Infinity makes the run impossible. Under ppx prior factors do nothing.
+[[gnu::noinline]] inline void factor(double log_weight, std::string_view name = {}, const Site& site = {}) {
+  auto* e = detail::current().engine;
+  if (e == nullptr) return;
+  Distribution d(Kind::factor, log_weight);
+  detail::View v(detail::zero);
+  e->tell(detail::observe, PPX_DETAIL_ADDRESS(*e, site), name, &d, &v, detail::observe_result);
 }
 
 // A number in the place of the name is a value: that is for observe_value. (0 would pass for a pointer to a name.)

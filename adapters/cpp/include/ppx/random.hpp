@@ -18,11 +18,13 @@ enum class Kind : std::uint8_t {
   none, normal, uniform, categorical, poisson, bernoulli, beta, exponential, gamma, log_normal, binomial, weibull,
   // Extension 3.
   truncated_normal, half_normal, student_t, cauchy, laplace, logistic, pareto, inverse_gamma, von_mises, log_uniform, negative_binomial,
-  geometric, discrete_uniform, zero_inflated_poisson, zero_inflated_negative_binomial, beta_binomial
+  geometric, discrete_uniform, zero_inflated_poisson, zero_inflated_negative_binomial, beta_binomial,
+  // Extension 4.
+  dirichlet, multivariate_normal, multivariate_student_t, multinomial, mixture, discrete_mixture, empirical, histogram, factor
 };
 
-// Whether it is one of the eleven families of PPX 1.0.
-inline bool plain(Kind k) { return k <= Kind::weibull; }
+// The extension of PPX that has a family; 0 is PPX 1.0.
+inline unsigned extension_of(Kind k) { return k <= Kind::weibull ? 0 : k <= Kind::beta_binomial ? 3 : 4; }
 
 namespace rng {
 
@@ -432,15 +434,16 @@ inline bool valid(Kind kind, double a, double b, double c = 0, double d = 0) {
     case Kind::zero_inflated_poisson: return probability(a) && rate(b);
     case Kind::zero_inflated_negative_binomial: return probability(a) && rate(b) && positive(c);
     case Kind::beta_binomial: return positive(a) && positive(b) && count(c);
+    case Kind::factor: return a < std::numeric_limits<double>::infinity();
     default: return false;
   }
 }
 
-inline bool valid_categorical(const double* probs, std::size_t k) {
+inline bool valid_weights(const double* w, std::size_t k) {
   double sum = 0;
   for (std::size_t j = 0; j < k; j++) {
-    if (!(probs[j] >= 0) || std::isinf(probs[j])) return false;
-    sum += probs[j];
+    if (!(w[j] >= 0) || std::isinf(w[j])) return false;
+    sum += w[j];
   }
   return sum > 0 && std::isfinite(sum);
 }
@@ -526,8 +529,236 @@ inline double draw_widened(Stream& s, Kind kind, double a, double b, double c = 
   }
 }
 
-inline double categorical_widened(Stream& s, const double* probs, std::size_t k) {
-  return categorical(s, probs, k, [](double p) { return std::ceil(std::fmin(p, 1)); });
+// 1 for what has a chance, else 0.
+inline double chance(double p) { return std::ceil(std::fmin(p, 1)); }
+
+inline double categorical_widened(Stream& s, const double* probs, std::size_t k) { return categorical(s, probs, k, chance); }
+
+// ---- Families of which parameters are rows of numbers, and draws perhaps too
+
+// A row of numbers, or a matrix.
+struct Row {
+  const double* data = nullptr;
+  std::size_t size = 0;
+  double operator[](std::size_t i) const { return data[i]; }
+};
+
+// How many dimensions of each parameter belong to a draw, and which one is as long as a draw that is a row: −1 for none, that is, a number.
+struct Events {
+  int count;
+  int event[3];
+  int like;
+};
+
+// Null for families whose parameters are numbers.
+inline const Events* events_of(Kind kind) {
+  static constexpr Events one{1, {1, 0, 0}, -1}, dirichlet{1, {1, 0, 0}, 0}, normal{2, {1, 2, 0}, 0}, student{3, {0, 1, 2}, 1}, multinomial{2, {0, 1, 0}, 1},
+      mixture{3, {1, 1, 1}, -1}, two{2, {1, 1, 0}, -1};
+  switch (kind) {
+    case Kind::categorical: return &one;
+    case Kind::dirichlet: return &dirichlet;
+    case Kind::multivariate_normal: return &normal;
+    case Kind::multivariate_student_t: return &student;
+    case Kind::multinomial: return &multinomial;
+    case Kind::mixture:
+    case Kind::discrete_mixture: return &mixture;
+    case Kind::empirical:
+    case Kind::histogram: return &two;
+    default: return nullptr;
+  }
+}
+
+// The number of a scalar family's parameters; 0 for other families.
+inline std::size_t parameters_of(Kind kind) {
+  switch (kind) {
+    case Kind::poisson:
+    case Kind::bernoulli:
+    case Kind::exponential:
+    case Kind::half_normal:
+    case Kind::geometric: return 1;
+    case Kind::student_t:
+    case Kind::zero_inflated_negative_binomial:
+    case Kind::beta_binomial: return 3;
+    case Kind::truncated_normal: return 4;
+    default: return kind == Kind::none || kind == Kind::categorical || kind > Kind::beta_binomial ? 0 : 2;
+  }
+}
+
+inline bool counts(Kind kind) {
+  switch (kind) {
+    case Kind::poisson:
+    case Kind::bernoulli:
+    case Kind::binomial:
+    case Kind::negative_binomial:
+    case Kind::geometric:
+    case Kind::discrete_uniform:
+    case Kind::zero_inflated_poisson:
+    case Kind::zero_inflated_negative_binomial:
+    case Kind::beta_binomial: return true;
+    default: return false;
+  }
+}
+
+// Calls f with each component's number, family and four parameters, those that it does not have 0; false where the rows are no mixture's.
+template <class F>
+bool components(const Row* p, F f) {
+  std::size_t at = 0;
+  for (std::size_t j = 0; j < p[0].size; j++) {
+    double k = p[0][j];
+    if (!(k > 0 && k <= static_cast<double>(Kind::beta_binomial)) || !whole(k)) return false;
+    auto kind = static_cast<Kind>(static_cast<int>(k));
+    std::size_t n = parameters_of(kind);
+    if (n == 0 || at + n > p[2].size) return false;
+    double a[4] = {};
+    std::copy(p[2].data + at, p[2].data + at + n, a);
+    at += n;
+    if (!f(j, kind, a)) return false;
+  }
+  return at == p[2].size;
+}
+
+inline bool valid_triangle(const Row& loc, const Row& tril) {
+  std::size_t d = loc.size;
+  if (tril.size != d * d) return false;
+  for (std::size_t i = 0; i < d; i++) {
+    if (!(std::fabs(loc[i]) <= 1e150)) return false;
+    for (std::size_t j = 0; j < d; j++) {
+      double v = tril[i * d + j];
+      if (j > i ? v != 0 : i == j ? !(v > 0 && v <= 1e150) : !(std::fabs(v) <= 1e150)) return false;
+    }
+  }
+  return true;
+}
+
+inline bool ascending(const Row& x) {
+  for (std::size_t i = 0; i < x.size; i++)
+    if (!std::isfinite(x[i]) || (i > 0 && !(x[i] > x[i - 1]))) return false;
+  return true;
+}
+
+// Whether the parameters of a draw are valid.
+inline bool valid_rows(Kind kind, const Row* p) {
+  switch (kind) {
+    case Kind::categorical: return valid_weights(p[0].data, p[0].size);
+    case Kind::dirichlet: {
+      double sum = 0;
+      for (std::size_t i = 0; i < p[0].size; i++) {
+        if (!(p[0][i] >= 1e-300)) return false;
+        sum += p[0][i];
+      }
+      return std::isfinite(sum);
+    }
+    case Kind::multivariate_normal: return valid_triangle(p[0], p[1]);
+    case Kind::multivariate_student_t: return p[0][0] >= 1e-300 && std::isfinite(p[0][0]) && valid_triangle(p[1], p[2]);
+    case Kind::multinomial: return p[0][0] >= 0 && p[0][0] <= 0x1p53 && whole(p[0][0]) && valid_weights(p[1].data, p[1].size);
+    case Kind::mixture:
+    case Kind::discrete_mixture:
+      return p[1].size == p[0].size && valid_weights(p[1].data, p[1].size) && components(p, [&](std::size_t, Kind k, const double* a) {
+               return counts(k) == (kind == Kind::discrete_mixture) && valid(k, a[0], a[1], a[2], a[3]);
+             });
+    case Kind::empirical: return p[1].size == p[0].size && ascending(p[0]) && valid_weights(p[1].data, p[1].size);
+    case Kind::histogram:
+      return p[0].size == p[1].size + 1 && ascending(p[0]) && std::isfinite(p[0][p[0].size - 1] - p[0][0]) && valid_weights(p[1].data, p[1].size);
+    default: return false;
+  }
+}
+
+// loc + by·L·z in place of z.
+inline void apply_lower(const Row& loc, const Row& tril, double by, double* z) {
+  for (std::size_t d = loc.size, i = d; i-- > 0;) {
+    double sum = 0;
+    for (std::size_t j = 0; j <= i; j++) sum += by * tril[i * d + j] * z[j];
+    z[i] = clamp(loc[i] + sum, -largest, largest);
+  }
+}
+
+// By how much a triangle is widened: three times, unless that is of no use.
+inline double wider_triangle(const Row& loc, const Row& tril) {
+  std::size_t d = loc.size;
+  for (std::size_t i = 0; i < d; i++) {
+    double v = 0, b = tril[i * d + i];
+    for (std::size_t j = 0; j <= i; j++) v += tril[i * d + j] * tril[i * d + j];
+    if (!(b < 1e290 && b > 1e-290 && b > 1e-11 * std::fabs(loc[i])) || !(v < 1e290)) return 1;
+  }
+  return 3;
+}
+
+// One draw, into x; wide: from the wider distribution.
+inline void draw_rows(Stream& s, Kind kind, const Row* p, bool wide, double* x) {
+  auto pick = [&](const Row& w) { return static_cast<std::size_t>(wide ? categorical_widened(s, w.data, w.size) : categorical(s, w.data, w.size)); };
+  switch (kind) {
+    case Kind::dirichlet: {
+      double most = -std::numeric_limits<double>::infinity(), sum = 0;
+      for (std::size_t i = 0; i < p[0].size; i++) {
+        double a = p[0][i];
+        if (wide && a > 0.05) a = std::fmax(a / 9, std::fmin(a, 1));
+        x[i] = log_gamma_variate(s, a);
+        most = std::fmax(most, x[i]);
+      }
+      for (std::size_t i = 0; i < p[0].size; i++) sum += x[i] = std::exp(x[i] - most);
+      for (std::size_t i = 0; i < p[0].size; i++) x[i] = std::fmax(x[i] / sum, tiny);
+      return;
+    }
+    case Kind::multivariate_normal:
+      for (std::size_t i = 0; i < p[0].size; i++) x[i] = normal_quantile(s.uniform());
+      apply_lower(p[0], p[1], wide ? wider_triangle(p[0], p[1]) : 1, x);
+      return;
+    case Kind::multivariate_student_t: {
+      for (std::size_t i = 0; i < p[1].size; i++) x[i] = normal_quantile(s.uniform());
+      double df = p[0][0], f = std::exp((std::log(df / 2) - log_gamma_variate(s, df / 2)) / 2);
+      for (std::size_t i = 0; i < p[1].size; i++) x[i] = clamp(x[i] * f, -1e150, 1e150);
+      apply_lower(p[1], p[2], wide ? wider_triangle(p[1], p[2]) : 1, x);
+      return;
+    }
+    case Kind::multinomial: {
+      double left = p[0][0], sum = 0, chances = 0;
+      std::size_t k = p[1].size;
+      for (std::size_t i = 0; i < k; i++) {
+        sum += p[1][i];
+        chances += p[1][i] > 0;
+      }
+      auto prob = [&](std::size_t i) { return wide && p[1][i] > 0 ? (p[1][i] / sum + 1 / chances) / 2 : p[1][i]; };
+      for (std::size_t i = 0; i + 1 < k; i++) {
+        double after = 0, q = prob(i);
+        for (std::size_t j = i + 1; j < k; j++) after += prob(j);
+        x[i] = binomial(s, left, q == 0 ? 0 : q / (q + after));
+        left -= x[i];
+      }
+      x[k - 1] = left;
+      return;
+    }
+    case Kind::mixture:
+    case Kind::discrete_mixture: {
+      std::size_t chosen = pick(p[1]);
+      components(p, [&](std::size_t j, Kind k, const double* a) {
+        if (j == chosen) x[0] = draw(s, k, a[0], a[1], a[2], a[3]);
+        return true;
+      });
+      return;
+    }
+    case Kind::empirical: x[0] = p[0][pick(p[1])]; return;
+    case Kind::histogram: {
+      const Row &e = p[0], &w = p[1];
+      std::size_t j = 0;
+      if (wide) {
+        double all = e[w.size] - e[0], sum = 0, before = 0;
+        auto mass = [&](std::size_t i) { return chance(w[i]) * ((e[i + 1] - e[i]) / all); };
+        for (std::size_t i = 0; i < w.size; i++) sum += mass(i);
+        double t = s.uniform() * sum;
+        for (std::size_t i = 0; i < w.size; i++) {
+          if (mass(i) == 0) continue;
+          j = i;
+          before += mass(i);
+          if (t < before) break;
+        }
+      } else {
+        j = pick(w);
+      }
+      x[0] = clamp(e[j] + (e[j + 1] - e[j]) * s.uniform(), e[j], e[j + 1]);
+      return;
+    }
+    default: x[0] = wide ? categorical_widened(s, p[0].data, p[0].size) : categorical(s, p[0].data, p[0].size);
+  }
 }
 
 }  // namespace rng

@@ -18,6 +18,7 @@ from ._client import (
     ProtocolError,
     RunAborted,
     attached,
+    factor,
     local,
     main,
     observe,
@@ -57,13 +58,23 @@ from ._distributions import (
     ZeroInflatedNegativeBinomial2,
     ZeroInflatedPoisson,
 )
+from ._structured import (
+    Dirichlet,
+    Empirical,
+    Histogram,
+    Mixture,
+    MixtureSameFamily,
+    Multinomial,
+    MultivariateNormal,
+    MultivariateStudentT,
+)
 from ._version import __version__
 
 __all__ = [
-    "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Categorical", "Cauchy", "ChiSquared", "DiscreteUniform",
-    "Exponential", "Gamma", "Geometric", "HalfNormal", "InverseGamma", "Laplace", "LogNormal", "LogUniform",
-    "Logistic", "NegativeBinomial", "NegativeBinomial2", "Normal", "Pareto", "Poisson", "ProtocolError", "RunAborted",
+    "Bernoulli", "Beta", "BetaBinomial", "Binomial", "Categorical", "Cauchy", "ChiSquared", "Dirichlet", "DiscreteUniform",
+    "Empirical", "Exponential", "Gamma", "Geometric", "HalfNormal", "Histogram", "InverseGamma", "Laplace", "LogNormal", "LogUniform",
+    "Logistic", "Mixture", "MixtureSameFamily", "Multinomial", "MultivariateNormal", "MultivariateStudentT", "NegativeBinomial", "NegativeBinomial2", "Normal", "Pareto", "Poisson", "ProtocolError", "RunAborted",
     "StudentT", "TruncatedNormal", "Uniform", "VonMises", "Weibull", "ZeroInflatedNegativeBinomial",
-    "ZeroInflatedNegativeBinomial2", "ZeroInflatedPoisson", "__version__", "attached", "local", "main", "observe",
+    "ZeroInflatedNegativeBinomial2", "ZeroInflatedPoisson", "__version__", "attached", "factor", "local", "main", "observe",
     "sample", "serve", "tag",
 ]  # fmt: skip

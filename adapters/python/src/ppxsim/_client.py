@@ -20,10 +20,12 @@ import numpy as np
 import zmq
 
 from . import _random as random
+from . import _rows as rows
 from . import _wire as wire
 from ._address import address as _call_address
 from ._distributions import Distribution, Uniform
 from ._notes import Notes, Solo, site_shape, valid_shape
+from ._structured import Factor
 from ._version import __version__
 
 SYSTEM_NAME = f"ppxsim {__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
@@ -72,7 +74,8 @@ class _Remote:
         # the engine's session
         self.token = 0
         self.contact = time.monotonic()
-        self.extended = self.families = False
+        self.extended = False
+        self.speaks = 0  # which extension
         self.notes = Notes()
         # the run in progress
         self.mode = wire.ASK
@@ -150,7 +153,7 @@ class _Remote:
         if self.over is not None:  # the model went on after RunAborted
             raise RunAborted()
         kind, params, notes = dist.kind, dist.params, self.notes
-        if kind > random.LAST_PLAIN and not self.families:
+        if kind > random.LAST_PLAIN and wire.extension_of(kind) > self.speaks:
             return self.by_uniforms(address, name, dist, control)
         if self.mode != wire.DELEGATE:
             self.solo.statement += 1
@@ -189,6 +192,8 @@ class _Remote:
             raise ValueError(f"{dist!r} at {address}: invalid parameters")
         uniform = Uniform(0.0, 1.0)
         s: Any = random.Asking(lambda: float(self.sample(address + ".uniform", "", uniform, control)))
+        if dist.kind in rows.EVENTS:
+            return rows.draw(s, dist.kind, shape, dist.params, False)
         draw = random.DRAW[dist.kind]
         if shape == ():
             return draw(s, *(float(p) for p in dist.params))
@@ -199,7 +204,7 @@ class _Remote:
         """An Observe or a Tag."""
         if self.over is not None:
             raise RunAborted()
-        if dist is not None and dist.kind > random.LAST_PLAIN and not self.families:
+        if dist is not None and dist.kind > random.LAST_PLAIN and wire.extension_of(dist.kind) > self.speaks:
             raise _strange("Observe", address, dist)
         self.solo.statement += 1
         value = _plain(value)
@@ -227,9 +232,9 @@ class _Remote:
                 return
             m = ended_by
         if m.type == wire.HANDSHAKE:
-            self.token, self.extended, self.families = m.token, m.extension > 0, m.extension >= wire.FAMILIES
+            self.token, self.extended, self.speaks = m.token, m.extension > 0, min(m.extension, wire.EXTENSION)
             self.notes = Notes()
-            self.send(wire.handshake_result(system, name, min(m.extension, wire.EXTENSION)))
+            self.send(wire.handshake_result(system, name, self.speaks))
         elif m.type == wire.ABORT:
             if m.leave:
                 self.token = 0
@@ -315,7 +320,7 @@ def _strange(statement: str, address: str, dist: Distribution) -> ValueError:
     """An engine without the family cannot be told of a statement."""
     return ValueError(
         f"{statement} of {type(dist).__name__} at {address}: the engine does not know this family (it speaks an extension of PPX below "
-        f"{wire.FAMILIES}); an unnamed Sample is drawn by uniform numbers, but a name may have data, and an Observe a density"
+        f"{wire.extension_of(dist.kind)}); an unnamed Sample is drawn by uniform numbers, but a name may have data, and an Observe a density"
     )
 
 
@@ -426,6 +431,17 @@ def observe(dist: Distribution, value: Any = None, name: str = "", *, address: O
     if isinstance(run, _Remote):
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
         run.tell(wire.OBSERVE, a, name, dist, value, wire.OBSERVE_RESULT)
+
+
+def factor(log_weight: float, name: str = "", *, address: Optional[str] = None) -> None:
+    """Weigh the run by exp(log_weight): a soft constraint, or a likelihood that was computed elsewhere. -inf makes the run impossible.
+    Under ppx prior factors do nothing."""
+    if isinstance(log_weight, str) or not isinstance(name, str):
+        raise TypeError(f"factor(log_weight, name): the weight comes first, then the name, not {log_weight!r}, {name!r}")
+    run = _current()
+    if isinstance(run, _Remote):
+        a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
+        run.tell(wire.OBSERVE, a, name, Factor(float(log_weight)), 0.0, wire.OBSERVE_RESULT)
 
 
 def tag(value: Any, name: str = "", *, address: Optional[str] = None) -> None:

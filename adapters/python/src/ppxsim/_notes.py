@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _random as random
+from . import _rows as rows
 from . import _wire as wire
 
 _NAMES = ("", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma", "LogNormal", "Binomial", "Weibull",
           "TruncatedNormal", "HalfNormal", "StudentT", "Cauchy", "Laplace", "Logistic", "Pareto", "InverseGamma", "VonMises", "LogUniform",
-          "NegativeBinomial2", "Geometric", "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial")  # fmt: skip
+          "NegativeBinomial2", "Geometric", "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial",
+          "Dirichlet", "MultivariateNormal", "MultivariateStudentT", "Multinomial", "Mixture", "DiscreteMixture", "Empirical", "Histogram", "Factor")  # fmt: skip
 
 # Simulators that make up addresses or names without end must not eat all memory.
 _MAX_FORMS = 1 << 16
@@ -80,6 +82,8 @@ class Solo:
             s = random.Stream(self.key, self.statement, self.draw, random.FOR_PROPOSAL)
         else:
             s = random.Stream(self.key, self.statement, self.draw, random.FOR_VALUE, self.blocks.first(self.statement))
+        if kind in rows.EVENTS:
+            return rows.draw(s, kind, shape, params, wide)
         if shape != ():
             return random.draw_tensor(s, kind, shape, params, wide)
         if kind == random.CATEGORICAL:
@@ -95,6 +99,8 @@ def site_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
     if kind == random.CATEGORICAL:
         shape: Tuple[int, ...] = np.shape(params[0])
         return shape[:-1]
+    if kind in rows.EVENTS:
+        return rows.shape_of(kind, params)
     if all(type(p) is float for p in params):
         return ()
     try:
@@ -108,6 +114,8 @@ def valid_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
     if kind == random.CATEGORICAL:
         if params[0].ndim == 1:
             return () if len(params[0]) and random.valid_categorical(params[0].tolist()) else None
+    elif kind in rows.EVENTS:
+        return rows.valid_shape(kind, params)
     elif all(type(p) is float for p in params):
         return () if random.VALID[kind](*params) else None
     return random.tensor_shape(kind, params)

@@ -15,7 +15,7 @@ from . import _wire as wire
 
 NORMAL, UNIFORM, CATEGORICAL, POISSON, BERNOULLI, BETA = 1, 2, 3, 4, 5, 6
 EXPONENTIAL, GAMMA, LOG_NORMAL, BINOMIAL, WEIBULL = 7, 8, 9, 10, 11
-LAST_PLAIN = WEIBULL  # of PPX 1.0; the others are of extension 3
+LAST_PLAIN = WEIBULL  # of PPX 1.0
 TRUNCATED_NORMAL, HALF_NORMAL, STUDENT_T, CAUCHY, LAPLACE, LOGISTIC, PARETO, INVERSE_GAMMA, VON_MISES, LOG_UNIFORM = range(12, 22)
 NEGATIVE_BINOMIAL, GEOMETRIC, DISCRETE_UNIFORM, ZERO_INFLATED_POISSON, ZERO_INFLATED_NEGATIVE_BINOMIAL, BETA_BINOMIAL = range(22, 28)
 
@@ -25,7 +25,7 @@ COIN_STATEMENT = 2**63 - 1
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _W0, _W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
 _MASK = 2**64 - 1
-_TINY, _BELOW_ONE, _LARGEST = 2.0**-1022, 1 - 2.0**-53, float(np.finfo(np.float64).max)
+TINY, _BELOW_ONE, LARGEST = 2.0**-1022, 1 - 2.0**-53, float(np.finfo(np.float64).max)
 _HALF_LOG_2PI = 0.91893853320467274178
 
 Uniforms = NDArray[np.float64]
@@ -219,10 +219,10 @@ def _binomial_log_probability(x: float, n: float, p: float, q: float) -> float:
 
 # ---- the samplers, for one element
 
-_quantile = statistics.NormalDist().inv_cdf  # M. J. Wichura, algorithm AS 241
+quantile = statistics.NormalDist().inv_cdf  # M. J. Wichura, algorithm AS 241
 
 
-def _exp(x: float) -> float:
+def exp(x: float) -> float:
     return math.exp(x) if x < 709.78 else math.inf if x > 709.79 else float(np.exp(x))
 
 
@@ -231,7 +231,7 @@ def _clamp(v: float, low: float, high: float) -> float:
 
 
 def _normal(s: Stream, mean: float, sd: float) -> float:
-    return _clamp(mean + sd * _quantile(s.uniform()), -_LARGEST, _LARGEST)
+    return _clamp(mean + sd * quantile(s.uniform()), -LARGEST, LARGEST)
 
 
 def _uniform(s: Stream, low: float, high: float) -> float:
@@ -267,14 +267,14 @@ def _bernoulli(s: Stream, p: float, _: float = 0) -> float:
     return 1.0 if s.uniform() < p else 0.0
 
 
-def _log_gamma_variate(s: Stream, shape: float) -> float:
+def log_gamma_variate(s: Stream, shape: float) -> float:
     boost = shape < 1
     d = shape - 1.0 / 3
     if boost:
         d += 1
     c = 1 / math.sqrt(9 * d)
     while True:
-        z, u = _quantile(s.uniform()), s.uniform()
+        z, u = quantile(s.uniform()), s.uniform()
         v = 1 + c * z
         if v <= 0:
             continue
@@ -286,21 +286,21 @@ def _log_gamma_variate(s: Stream, shape: float) -> float:
 
 
 def _beta(s: Stream, a: float, b: float) -> float:
-    la = _log_gamma_variate(s, a)
-    lb = _log_gamma_variate(s, b)
-    return _clamp(1 / (1 + _exp(lb - la)), _TINY, _BELOW_ONE)
+    la = log_gamma_variate(s, a)
+    lb = log_gamma_variate(s, b)
+    return _clamp(1 / (1 + exp(lb - la)), TINY, _BELOW_ONE)
 
 
 def _exponential(s: Stream, rate: float, _: float = 0) -> float:
-    return _clamp(-math.log1p(-s.uniform()) / rate, _TINY, _LARGEST)
+    return _clamp(-math.log1p(-s.uniform()) / rate, TINY, LARGEST)
 
 
 def _gamma(s: Stream, shape: float, rate: float) -> float:
-    return _clamp(_exp(_log_gamma_variate(s, shape) - math.log(rate)), _TINY, _LARGEST)
+    return _clamp(exp(log_gamma_variate(s, shape) - math.log(rate)), TINY, LARGEST)
 
 
 def _log_normal(s: Stream, loc: float, scale: float) -> float:
-    return _clamp(_exp(loc + scale * _quantile(s.uniform())), _TINY, _LARGEST)
+    return _clamp(exp(loc + scale * quantile(s.uniform())), TINY, LARGEST)
 
 
 def _binomial_half(s: Stream, n: float, p: float) -> float:
@@ -331,12 +331,12 @@ def _binomial_half(s: Stream, n: float, p: float) -> float:
             return k
 
 
-def _binomial(s: Stream, n: float, p: float) -> float:
+def binomial(s: Stream, n: float, p: float) -> float:
     return n - _binomial_half(s, n, 1 - p) if p > 0.5 else _binomial_half(s, n, p)
 
 
 def _weibull(s: Stream, scale: float, k: float) -> float:
-    return _clamp(_exp(math.log(scale) + math.log(-math.log1p(-s.uniform())) / k), _TINY, _LARGEST)
+    return _clamp(exp(math.log(scale) + math.log(-math.log1p(-s.uniform())) / k), TINY, LARGEST)
 
 
 def _tail(s: Stream, alpha: float, w: float) -> float:
@@ -369,42 +369,42 @@ def _truncated_normal(s: Stream, loc: float, scale: float, low: float, high: flo
     mass = _above(-beta) - below if beta <= 0 else _above(alpha) - above if alpha >= 0 else 1 - below - above
     u = s.uniform()
     q = below + u * mass
-    z = _quantile(q) if q <= 0.5 else -_quantile(above + (1 - u) * mass)
-    return _clamp(loc + scale * z, max(low, -_LARGEST), min(high, _LARGEST))
+    z = quantile(q) if q <= 0.5 else -quantile(above + (1 - u) * mass)
+    return _clamp(loc + scale * z, max(low, -LARGEST), min(high, LARGEST))
 
 
 def _half_normal(s: Stream, scale: float) -> float:
-    return _clamp(-scale * _quantile(s.uniform() / 2), _TINY, _LARGEST)
+    return _clamp(-scale * quantile(s.uniform() / 2), TINY, LARGEST)
 
 
 def _student_t(s: Stream, df: float, loc: float, scale: float) -> float:
-    z = _quantile(s.uniform())
-    return _clamp(loc + scale * (z * _exp((math.log(df / 2) - _log_gamma_variate(s, df / 2)) / 2)), -_LARGEST, _LARGEST)
+    z = quantile(s.uniform())
+    return _clamp(loc + scale * (z * exp((math.log(df / 2) - log_gamma_variate(s, df / 2)) / 2)), -LARGEST, LARGEST)
 
 
 def _cauchy(s: Stream, loc: float, scale: float) -> float:
     u = s.uniform()
     q = -1 / math.tan(math.pi * u) if u < 0.25 else 1 / math.tan(math.pi * (1 - u)) if u > 0.75 else math.tan(math.pi * (u - 0.5))
-    return _clamp(loc + scale * q, -_LARGEST, _LARGEST)
+    return _clamp(loc + scale * q, -LARGEST, LARGEST)
 
 
 def _laplace(s: Stream, loc: float, scale: float) -> float:
     u = s.uniform()
-    return _clamp(loc + scale * (math.log(2 * u) if u < 0.5 else -math.log(2 * (1 - u))), -_LARGEST, _LARGEST)
+    return _clamp(loc + scale * (math.log(2 * u) if u < 0.5 else -math.log(2 * (1 - u))), -LARGEST, LARGEST)
 
 
 def _logistic(s: Stream, loc: float, scale: float) -> float:
     u = s.uniform()
     q = 2 * math.atanh(2 * u - 1) if abs(u - 0.5) < 0.25 else math.log(u) - math.log1p(-u)
-    return _clamp(loc + scale * q, -_LARGEST, _LARGEST)
+    return _clamp(loc + scale * q, -LARGEST, LARGEST)
 
 
 def _pareto(s: Stream, scale: float, alpha: float) -> float:
-    return _clamp(scale * _exp(-math.log1p(-s.uniform()) / alpha), scale, _LARGEST)
+    return _clamp(scale * exp(-math.log1p(-s.uniform()) / alpha), scale, LARGEST)
 
 
 def _inverse_gamma(s: Stream, shape: float, rate: float) -> float:
-    return _clamp(_exp(math.log(rate) - _log_gamma_variate(s, shape)), _TINY, _LARGEST)
+    return _clamp(exp(math.log(rate) - log_gamma_variate(s, shape)), TINY, LARGEST)
 
 
 def _angle(x: float) -> float:
@@ -435,13 +435,13 @@ def _log_ratio(x: float, a: float) -> float:
 
 
 def _log_uniform(s: Stream, low: float, high: float) -> float:
-    return _clamp(low * _exp(s.uniform() * _log_ratio(high, low)), low, high)
+    return _clamp(low * exp(s.uniform() * _log_ratio(high, low)), low, high)
 
 
 def _negative_binomial(s: Stream, mean: float, c: float) -> float:
     if mean == 0:
         return 0.0
-    return _poisson(s, _clamp(_exp(_log_gamma_variate(s, c) - math.log(c) + math.log(mean)), 0.0, 1e300))
+    return _poisson(s, _clamp(exp(log_gamma_variate(s, c) - math.log(c) + math.log(mean)), 0.0, 1e300))
 
 
 def _geometric(s: Stream, p: float) -> float:
@@ -461,7 +461,7 @@ def _zero_inflated_negative_binomial(s: Stream, gate: float, mean: float, c: flo
 
 
 def _beta_binomial(s: Stream, a: float, b: float, n: float) -> float:
-    return _binomial(s, n, _beta(s, a, b))
+    return binomial(s, n, _beta(s, a, b))
 
 
 DRAW: Dict[int, Callable[..., float]] = {
@@ -471,7 +471,7 @@ DRAW: Dict[int, Callable[..., float]] = {
     ZERO_INFLATED_POISSON: _zero_inflated_poisson, ZERO_INFLATED_NEGATIVE_BINOMIAL: _zero_inflated_negative_binomial,
     BETA_BINOMIAL: _beta_binomial,
     NORMAL: _normal, UNIFORM: _uniform, POISSON: _poisson, BERNOULLI: _bernoulli, BETA: _beta, EXPONENTIAL: _exponential,
-    GAMMA: _gamma, LOG_NORMAL: _log_normal, BINOMIAL: _binomial, WEIBULL: _weibull,
+    GAMMA: _gamma, LOG_NORMAL: _log_normal, BINOMIAL: binomial, WEIBULL: _weibull,
 }  # fmt: skip
 
 
@@ -682,7 +682,7 @@ def draw_widened(s: Stream, kind: int, *params: float) -> float:
         shape = max(a / 8, 1)
         return _poisson(s, _gamma(s, shape, shape / a))
     total = max((a - 9) / 8, 1 / min(b, 1 - b))
-    return _binomial(s, a, _beta(s, total * b, total * (1 - b)))
+    return binomial(s, a, _beta(s, total * b, total * (1 - b)))
 
 
 def widened_categories(probs: Sequence[float]) -> List[float]:
@@ -706,7 +706,7 @@ def _quantiles(u: Uniforms) -> Uniforms:
     center = np.abs(d) <= 0.425
     z = 0.180625 - d * d
     out: Uniforms = d * np.polyval(_CENTER[0], z) / np.polyval(_CENTER[1], z)
-    out[~center] = [_quantile(x) for x in u[~center].tolist()]
+    out[~center] = [quantile(x) for x in u[~center].tolist()]
     return out
 
 
@@ -725,20 +725,20 @@ def _log_ratios(x: Any, a: Any) -> Any:
 
 
 _MANY: Dict[int, Callable[[Uniforms, Any, Any], Any]] = {  # families with one uniform number per element
-    HALF_NORMAL: lambda u, a, _: np.clip(-a * _quantiles(u / 2), _TINY, _LARGEST),
-    CAUCHY: lambda u, a, b: np.clip(a + b * _cauchy_quantiles(u), -_LARGEST, _LARGEST),
-    LAPLACE: lambda u, a, b: np.clip(a + b * np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))), -_LARGEST, _LARGEST),
-    LOGISTIC: lambda u, a, b: np.clip(a + b * _logistic_quantiles(u), -_LARGEST, _LARGEST),
-    PARETO: lambda u, a, b: np.clip(a * np.exp(-np.log1p(-u) / b), a, _LARGEST),
+    HALF_NORMAL: lambda u, a, _: np.clip(-a * _quantiles(u / 2), TINY, LARGEST),
+    CAUCHY: lambda u, a, b: np.clip(a + b * _cauchy_quantiles(u), -LARGEST, LARGEST),
+    LAPLACE: lambda u, a, b: np.clip(a + b * np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))), -LARGEST, LARGEST),
+    LOGISTIC: lambda u, a, b: np.clip(a + b * _logistic_quantiles(u), -LARGEST, LARGEST),
+    PARETO: lambda u, a, b: np.clip(a * np.exp(-np.log1p(-u) / b), a, LARGEST),
     LOG_UNIFORM: lambda u, a, b: np.clip(a * np.exp(u * _log_ratios(b, a)), a, b),
     GEOMETRIC: lambda u, a, _: np.floor(np.log(u) / np.log1p(-a)),
     DISCRETE_UNIFORM: lambda u, a, b: np.minimum(a + np.floor(u * (b - a + 1)), b),
-    NORMAL: lambda u, a, b: np.clip(a + b * _quantiles(u), -_LARGEST, _LARGEST),
+    NORMAL: lambda u, a, b: np.clip(a + b * _quantiles(u), -LARGEST, LARGEST),
     UNIFORM: lambda u, a, b: np.clip(a + (b - a) * u, a, b),
     BERNOULLI: lambda u, a, _: (u < a) * 1.0,
-    EXPONENTIAL: lambda u, a, _: np.clip(-np.log1p(-u) / a, _TINY, _LARGEST),
-    LOG_NORMAL: lambda u, a, b: np.clip(np.exp(a + b * _quantiles(u)), _TINY, _LARGEST),
-    WEIBULL: lambda u, a, b: np.clip(np.exp(np.log(a) + np.log(-np.log1p(-u)) / b), _TINY, _LARGEST),
+    EXPONENTIAL: lambda u, a, _: np.clip(-np.log1p(-u) / a, TINY, LARGEST),
+    LOG_NORMAL: lambda u, a, b: np.clip(np.exp(a + b * _quantiles(u)), TINY, LARGEST),
+    WEIBULL: lambda u, a, b: np.clip(np.exp(np.log(a) + np.log(-np.log1p(-u)) / b), TINY, LARGEST),
 }
 
 

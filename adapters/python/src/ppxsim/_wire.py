@@ -19,8 +19,14 @@ HANDSHAKE, HANDSHAKE_RESULT, RUN, RUN_RESULT, SAMPLE, SAMPLE_RESULT = 1, 2, 3, 4
 OBSERVE, OBSERVE_RESULT, TAG, TAG_RESULT, RESET = 7, 8, 9, 10, 11
 STATEMENTS, STATEMENTS_RESULT, ABORT = 12, 13, 14  # extensions
 
-EXTENSION = 3  # the highest
-FAMILIES = 3  # the one that has more than the eleven distributions
+EXTENSION = 4  # the highest
+
+
+def extension_of(kind: int) -> int:
+    """The extension that has a family; 0 is PPX 1.0."""
+    return 0 if kind <= 11 else 3 if kind <= 27 else 4
+
+
 ASK, FORWARD, DELEGATE = 0, 1, 2  # which statements of a run wait for an answer
 OUT_OF_TURN, BUSY, FAILED, ABORTED = 0, 1, 2, 3  # why a simulator sends Reset
 

@@ -24,6 +24,8 @@ namespace ppx::detail {
 
 // ---- Drawing
 
+inline constexpr double zero = 0;
+
 // Whether a shape describes its data.
 inline bool fits(const View& v) { return v.rank == 0 ? v.size == 1 : elements(v.shape, v.rank) == v.size; }
 
@@ -54,16 +56,11 @@ class Solo {
   // Finds the shape of a distribution's values. False for parameters that have none together.
   bool find_shape(const Distribution& d) {
     shape.clear();
-    View a(d.a);
-    if (d.kind == Kind::categorical) {
-      if (a.rank == 0 || !fits(a)) return false;
-      shape.assign(a.shape, a.shape + a.rank - 1);
-      return true;
-    }
+    if (auto* e = rng::events_of(d.kind)) return find_rows(d, *e);
     if (d.scalar()) return true;
     if (!fits(d)) return false;
     for (int i = 0; i < d.parameters; i++)
-      if (!broadcast(View(d[i]))) return false;
+      if (!broadcast(View(d[i]), 0)) return false;
     return elements(shape.data(), shape.size()) <= max_elements;
   }
 
@@ -77,7 +74,7 @@ class Solo {
       return rng::valid(d.kind, d.a.number, d.b.number, more[0], more[1]);
     }
     if (!find_shape(d)) return false;
-    if (d.kind == Kind::categorical) return prepare_categorical(View(d.a));
+    if (rng::events_of(d.kind) != nullptr) return prepare_rows(d);
     value.resize(elements(shape.data(), shape.size()));
     View v[4];
     views(d, v);
@@ -98,20 +95,20 @@ class Solo {
       wide = wide_;
     }
     rng::Stream s(seed, stream, statement, draw, wide ? rng::for_proposal : rng::for_value);
-    if (d.kind == Kind::categorical) {
-      View p(d.a);
-      auto k = static_cast<std::size_t>(p.shape[p.rank - 1]);
-      for (std::size_t i = 0; i < value.size(); i++) {
-        if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
-        value[i] = wide ? rng::categorical_widened(s, p.data + i * k, k) : rng::categorical(s, p.data + i * k, k);
-      }
-      return;
-    }
     draw_from(s, d, wide);
   }
 
   // The same from any stream.
   void draw_from(rng::Stream& s, const Distribution& d, bool wide) {
+    if (auto* e = rng::events_of(d.kind)) {
+      rng::Row p[3];
+      for (std::size_t i = 0; i < draws_; i++) {
+        if (wide) s.skip(static_cast<std::uint64_t>(i) << 16);
+        rows(d, *e, i, p);
+        rng::draw_rows(s, d.kind, p, wide, value.data() + i * width_);
+      }
+      return;
+    }
     View v[4];
     views(d, v);
     for (std::size_t i = 0; i < value.size(); i++) {
@@ -124,12 +121,52 @@ class Solo {
  private:
   bool decided_ = false, wide_ = false;
 
-  bool prepare_categorical(const View& p) {
-    auto k = static_cast<std::size_t>(p.shape[p.rank - 1]);
-    if (k == 0) return false;
-    value.resize(p.size / k);
-    for (std::size_t i = 0; i < value.size(); i++) {
-      if (!rng::valid_categorical(p.data + i * k, k)) return false;
+  // Of families of which parameters are rows: how many draws a value is, and how many numbers a draw has.
+  std::size_t draws_ = 0, width_ = 1;
+
+  // find_shape for such a family.
+  bool find_rows(const Distribution& d, const rng::Events& e) {
+    for (int i = 0; i < e.count; i++) {
+      View v(d[i]);
+      auto own = static_cast<std::size_t>(e.event[i]);
+      if (!fits(v) || v.rank < own || (own == 2 && v.shape[v.rank - 1] != v.shape[v.rank - 2]) || !broadcast(v, own)) return false;
+    }
+    draws_ = elements(shape.data(), shape.size());
+    width_ = 1;
+    if (e.like >= 0) {
+      View v(d[e.like]);
+      shape.push_back(v.shape[v.rank - 1]);
+      width_ = static_cast<std::size_t>(v.shape[v.rank - 1]);
+    }
+    return elements(shape.data(), shape.size()) <= max_elements;
+  }
+
+  // The rows of draw i.
+  void rows(const Distribution& d, const rng::Events& e, std::size_t i, rng::Row* p) const {
+    for (int k = 0; k < e.count; k++) {
+      View v(d[k]);
+      auto own = static_cast<std::size_t>(e.event[k]);
+      p[k].size = 1;
+      for (std::size_t j = 0; j < own; j++) p[k].size *= static_cast<std::size_t>(v.shape[v.rank - 1 - j]);
+      std::size_t have = p[k].size == 0 ? 0 : v.size / p[k].size, at = 0;
+      if (have == draws_) at = i;
+      else if (have > 1) at = index(v, own, i, shape.size() - (e.like >= 0 ? 1 : 0));
+      p[k].data = v.data + at * p[k].size;
+    }
+  }
+
+  bool prepare_rows(const Distribution& d) {
+    auto& e = *rng::events_of(d.kind);
+    for (int k = 0; k < e.count; k++) {
+      View v(d[k]);
+      for (int j = 0; j < e.event[k]; j++)
+        if (v.shape[v.rank - 1 - static_cast<std::size_t>(j)] == 0) return false;
+    }
+    value.resize(draws_ * width_);
+    rng::Row p[3];
+    for (std::size_t i = 0; i < draws_; i++) {
+      rows(d, e, i, p);
+      if (!rng::valid_rows(d.kind, p)) return false;
     }
     return true;
   }
@@ -142,15 +179,15 @@ class Solo {
 
   // The parameters; those that it does not have are 0.
   static void views(const Distribution& d, View (&v)[4]) {
-    static constexpr double none = 0;
-    for (int i = 0; i < 4; i++) v[i] = i < d.parameters ? View(d[i]) : View(none);
+    for (int i = 0; i < 4; i++) v[i] = i < d.parameters ? View(d[i]) : View(zero);
   }
 
-  // Makes shape that of itself broadcast against a parameter.
-  bool broadcast(const View& v) {
-    if (v.rank > shape.size()) shape.insert(shape.begin(), v.rank - shape.size(), 1);
-    for (std::size_t i = 0; i < v.rank; i++) {
-      auto& x = shape[shape.size() - v.rank + i];
+  // Makes shape that of itself broadcast against a parameter without its last dimensions, so many.
+  bool broadcast(const View& v, std::size_t without) {
+    std::size_t rank = v.rank - without;
+    if (rank > shape.size()) shape.insert(shape.begin(), rank - shape.size(), 1);
+    for (std::size_t i = 0; i < rank; i++) {
+      auto& x = shape[shape.size() - rank + i];
       auto y = v.shape[i];
       if (x != y && x != 1 && y != 1) return false;
       if (x == 1) x = y;
@@ -162,14 +199,19 @@ class Solo {
   double at(const View& v, std::size_t i) const {
     if (v.size == 1) return v.data[0];
     if (v.size == value.size()) return v.data[i];
+    return v.data[index(v, 0, i, shape.size())];
+  }
+
+  // Where a parameter without its last dimensions has what is for element i of the first dimensions of shape.
+  std::size_t index(const View& v, std::size_t without, std::size_t i, std::size_t rank) const {
     std::size_t pos = 0, stride = 1;
-    for (std::size_t k = 0; k < v.rank; k++) {
-      auto d = static_cast<std::size_t>(shape[shape.size() - 1 - k]), own = static_cast<std::size_t>(v.shape[v.rank - 1 - k]);
+    for (std::size_t k = 0; k + without < v.rank; k++) {
+      auto d = static_cast<std::size_t>(shape[rank - 1 - k]), own = static_cast<std::size_t>(v.shape[v.rank - without - 1 - k]);
       if (own != 1) pos += i % d * stride;
       i /= d;
       stride *= own;
     }
-    return v.data[pos];
+    return pos;
   }
 };
 
@@ -180,7 +222,9 @@ inline std::string address_base(std::string_view address, const Distribution* d)
   static constexpr const char* kinds[] = {"", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma",
                                           "LogNormal", "Binomial", "Weibull", "TruncatedNormal", "HalfNormal", "StudentT", "Cauchy", "Laplace",
                                           "Logistic", "Pareto", "InverseGamma", "VonMises", "LogUniform", "NegativeBinomial2", "Geometric",
-                                          "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial"};
+                                          "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial", "Dirichlet",
+                                          "MultivariateNormal", "MultivariateStudentT", "Multinomial", "Mixture", "DiscreteMixture", "Empirical",
+                                          "Histogram", "Factor"};
   std::string s(address);
   if (d->kind == Kind::none) return s;
   s += "__";

@@ -23,7 +23,7 @@ enum Type : std::uint8_t {
   statements, statements_result, abort  // extensions
 };
 
-inline constexpr std::uint16_t extension = 3;  // the highest
+inline constexpr std::uint16_t extension = 4;  // the highest
 inline constexpr std::uint16_t families = 3;   // the one that has more than the eleven
 
 // Which statements of a run wait for an answer.
