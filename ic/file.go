@@ -208,7 +208,7 @@ func (d *description) weights() (w float64) {
 			continue
 		}
 		from, to := f.Linear()
-		w += float64(f.Outputs())*trunk + float64(to-from)*embedded + float64(s.Address)
+		w += float64(f.Outputs()+3*p.Rank)*trunk + float64(to-from)*embedded + float64(s.Address)
 	}
 	return w
 }
@@ -259,7 +259,7 @@ func (d *description) check() error {
 		if !ok {
 			return fmt.Errorf("address %s: there is no distribution %s", ppx.Quote(p.Base), ppx.Quote(p.KindName))
 		}
-		if p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || !(p.Spread > 0) || !(p.ScaleSD > 0) ||
+		if p.Elements < 0 || p.Categories < 0 || p.Categories > maxCategories || p.Rank < 0 || p.Rank > 64 || !(p.Spread > 0) || !(p.ScaleSD > 0) ||
 			math.IsInf(p.Spread, 0) || math.IsInf(p.ScaleSD, 0) {
 			return fmt.Errorf("address %s: elements %d, categories %d, spread %g, log_scale_sd %g", ppx.Quote(p.Base), p.Elements, p.Categories, p.Spread, p.ScaleSD)
 		}

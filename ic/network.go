@@ -47,6 +47,7 @@ type Address struct {
 	Categories int       `json:"categories,omitempty"`
 	Elements   int       `json:"elements"` // of the first value that was met
 	Tensor     bool      `json:"tensor,omitempty"`
+	Rank       int       `json:"correlation,omitempty"` // of what elements know of those before them
 
 	// Statistics of the first minibatch with this address: of the prior's location, with the spread that values have, and of
 	// the logarithm of its scale.
@@ -64,6 +65,7 @@ type layers[T nn.Number] struct {
 	first   *nn.Linear[T] // of the value's features
 	value   *nn.Linear[T] // of first's result after ReLU: the value's embedding
 	out     *nn.Linear[T] // of the trunk
+	memory  *nn.Linear[T] // of an element's position, to what moves elements after it; nil: nothing does
 	skip    *nn.Linear[T] // of [e, f, v] and an element's position, to the outputs that may be linear
 }
 
@@ -231,6 +233,9 @@ func (n *Network[T]) address(table *tracing.Table, address uint32, s *site) *Add
 	if p == nil {
 		p = &Address{Base: base, Kind: s.of, KindName: s.of.String(), Categories: s.categories, Elements: s.elements,
 			Tensor: s.elements != 1}
+		if s.elements > 1 && correlates(s.kind) {
+			p.Rank = n.Settings.Correlation
+		}
 		n.byBase[base] = p
 	}
 	for len(ids) <= int(address) {
@@ -409,7 +414,7 @@ func (n *Network[T]) add(p *Address, init bool) error {
 	if p.Tensor {
 		skip += positionFeatures
 	}
-	outs := p.family.Outputs()
+	outs := p.outputs()
 	from, to := p.family.Linear()
 	l := &layers[T]{
 		address: nn.NewParam[T](name+".address", n.Settings.Address),
@@ -417,6 +422,9 @@ func (n *Network[T]) add(p *Address, init bool) error {
 		value:   nn.NewLinear[T](name+".value", valueHidden, n.Settings.Value),
 		out:     nn.NewLinear[T](name+".out", n.Settings.Trunk, outs),
 		skip:    nn.NewLinear[T](name+".skip", skip, to-from),
+	}
+	if p.Rank > 0 {
+		l.memory = nn.NewLinear[T](name+".memory", positionFeatures, 3*p.Rank)
 	}
 	if init {
 		u := n.uniform(name)
@@ -429,12 +437,19 @@ func (n *Network[T]) add(p *Address, init bool) error {
 		l.out.Init(u)
 		l.skip.Init(u)
 		row := make([]float64, outs)
-		p.family.Init(row)
+		p.family.Init(row[:p.family.Outputs()])
+		p.initCorrelation(row[p.family.Outputs():])
 		for i := range l.out.W.Value {
 			l.out.W.Value[i] *= 0.1
 		}
 		for i := range l.skip.W.Value {
 			l.skip.W.Value[i] *= 0.1
+		}
+		if l.memory != nil {
+			l.memory.Init(u)
+			for i := range l.memory.W.Value {
+				l.memory.W.Value[i] *= 0.1
+			}
 		}
 		for i, x := range row {
 			l.out.B.Value[i] = T(x)
@@ -468,6 +483,9 @@ func (l *layers[T]) params() []*nn.Param[T] {
 	out := []*nn.Param[T]{l.address}
 	for _, x := range []*nn.Linear[T]{l.first, l.value, l.out, l.skip} {
 		out = append(out, x.Params()...)
+	}
+	if l.memory != nil {
+		out = append(out, l.memory.Params()...)
 	}
 	return out
 }

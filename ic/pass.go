@@ -403,6 +403,32 @@ type headKernel[T nn.Number] struct {
 	parts  []headPart[T]
 }
 
+// shifts is by how much each line is moved by those before it of the same vector, given what the network says of each; nil: nothing is.
+func shifts[T nn.Number](g *rowsOf, visits []*latent, said []T) (out []float64, follow []*trail) {
+	if g.p.Rank == 0 {
+		return nil, nil
+	}
+	outs := g.p.outputs()
+	numbers := make([]float64, len(said))
+	for i, x := range said {
+		numbers[i] = float64(x)
+	}
+	out = make([]float64, len(numbers)/outs)
+	at := 0
+	for _, r := range g.rows {
+		s := &visits[r].site
+		each := make([][]float64, s.elements)
+		for i := range each {
+			each[i] = numbers[(at+i)*outs : (at+i+1)*outs]
+		}
+		t := newTrail(g.p, s, each)
+		t.shifts(out[at : at+s.elements])
+		follow = append(follow, t)
+		at += s.elements
+	}
+	return out, follow
+}
+
 // headPart is what the backward pass needs of a group: one line for each element.
 type headPart[T nn.Number] struct {
 	lines     int
@@ -487,24 +513,37 @@ func (k *headKernel[T]) forward(g *rowsOf, x []T) (part headPart[T], err error) 
 	}
 	nn.ReLU(part.hidden)
 	out := l.out.Forward(a, part.hidden, part.lines)
-	outs := g.p.family.Outputs()
+	outs, own := g.p.outputs(), g.p.family.Outputs()
 	from, to := g.p.family.Linear()
 	skip := l.skip.Forward(a, part.skip, part.lines)
 	for i := range part.lines {
 		nn.Add(out[i*outs+from:i*outs+to], skip[i*(to-from):(i+1)*(to-from)])
 	}
+	if l.memory != nil {
+		m := l.memory.Forward(a, part.positions, part.lines)
+		for i := range part.lines {
+			nn.Add(out[i*outs+own:(i+1)*outs], m[i*(outs-own):(i+1)*(outs-own)])
+		}
+	}
 	losses := make([]float64, part.lines)
 	part.dOut = a.Take(part.lines * outs)
-	nn.Parallel(part.lines, 64, func(from, to int) {
-		row, grad := make([]float64, outs), make([]float64, outs)
+	shifts, follow := shifts(g, p.visits, out)
+	dShifts := make([]float64, len(shifts))
+	nn.Parallel(part.lines, 64, func(begin, end int) {
+		row, grad := make([]float64, own), make([]float64, own)
 		if !k.gradient {
 			grad = nil
 		}
-		for i := from; i < to; i++ {
+		for i := begin; i < end; i++ {
 			at := lines[i]
 			v := p.visits[at.row]
 			for j := range row {
 				row[j] = float64(out[i*outs+j])
+			}
+			if shifts != nil {
+				for j := from; j < to; j++ {
+					row[j] += shifts[i]
+				}
 			}
 			prior := v.site.conditional(at.element)
 			lq := g.p.family.LogProb(&prior, row, v.site.values()[at.element], grad)
@@ -517,9 +556,24 @@ func (k *headKernel[T]) forward(g *rowsOf, x []T) (part headPart[T], err error) 
 			}
 			for j, d := range grad {
 				part.dOut[i*outs+j] = T(-w * d * k.scale)
+				if shifts != nil && j >= from && j < to {
+					dShifts[i] -= w * d * k.scale
+				}
 			}
 		}
 	})
+	if shifts != nil && k.gradient {
+		room := make([]float64, 3*g.p.Rank)
+		at := 0
+		for _, t := range follow {
+			t.backward(dShifts[at:at+len(t.numbers)], room, func(i int) {
+				for j, d := range room {
+					part.dOut[(at+i)*outs+own+j] = T(d)
+				}
+			})
+			at += len(t.numbers)
+		}
+	}
 	for i, v := range losses {
 		if v != v {
 			return part, fmt.Errorf("%w at %s, draw %d: log q is %g", ErrLoss, ppx.Quote(g.p.Base), p.owner[lines[i].row].Draw, v)
@@ -544,10 +598,18 @@ func (k *headKernel[T]) Backward(d []T) ([][]T, error) {
 		}
 		dh := nn.ReLUBackward(part.hidden, l.out.Backward(a, part.hidden, part.dOut, part.lines))
 		from, to := g.p.family.Linear()
-		outs := g.p.family.Outputs()
+		outs := g.p.outputs()
 		dSkip := a.Take(part.lines * (to - from))
 		for i := range part.lines {
 			copy(dSkip[i*(to-from):(i+1)*(to-from)], part.dOut[i*outs+from:])
+		}
+		if l.memory != nil {
+			own := g.p.family.Outputs()
+			d := a.Take(part.lines * (outs - own))
+			for i := range part.lines {
+				copy(d[i*(outs-own):(i+1)*(outs-own)], part.dOut[i*outs+own:])
+			}
+			l.memory.BackwardWeights(part.positions, d, part.lines)
 		}
 		ds := l.skip.Backward(a, part.skip, dSkip, part.lines)
 		if part.positions != nil {

@@ -42,6 +42,13 @@ func everythingWith(r *gosim.Run, loop float64) gosim.Tensor {
 	w := r.Sample("w", gosim.Weibull(2, 1.5))
 	r.SampleTensor("v", gosim.Tensors(dist.Normal, gosim.NewTensor([]float64{1, 2}, 2, 1), gosim.NewTensor([]float64{1, 2, 3}, 1, 3)))
 	r.SampleTensor("rows", gosim.Tensors(dist.Categorical, gosim.NewTensor([]float64{1, 0, 2, 3, 3, 3}, 2, 3)))
+	mu := r.SampleTensor("mu", gosim.MultivariateNormal([]float64{a, w}, []float64{2, 1, 1, 3}))
+	r.SampleTensor("d", gosim.Dirichlet(1, 2, 0.5+n))
+	r.SampleTensor("counts", gosim.Multinomial(n+3, 1, 2, 3))
+	r.SampleTensor("mt", gosim.MultivariateStudentT(4, mu.Data, []float64{1, 0, 0.5, 2}))
+	r.Sample("mix", gosim.Mixture([]float64{1, 2}, gosim.Normal(mu.Data[0], 1), gosim.Logistic(mu.Data[1], 1)))
+	r.Sample("em", gosim.Empirical([]float64{2, 1, a}))
+	r.SampleTensor("flags", gosim.Tensors(dist.Bernoulli, gosim.Vector(0.2, 0.5, 0.7)))
 	r.SampleTensor("empty", gosim.Tensors(dist.Normal, gosim.NewTensor([]float64{}, 0), gosim.Scalar(1)))
 	r.SampleAt(gosim.Site{NoControl: true}, "hidden", gosim.Normal(w, 1))
 	r.Observe("y0", gosim.Normal(a, 1))
@@ -80,7 +87,7 @@ func drawFrom(t testing.TB, x engine.Executor, from, n uint64, inflation float64
 }
 
 func small() Settings {
-	return Settings{Hidden: 7, Depth: 2, Address: 5, Kind: 3, Value: 2, Components: 3, Trunk: 6,
+	return Settings{Hidden: 7, Depth: 2, Address: 5, Kind: 3, Value: 2, Components: 3, Trunk: 6, Correlation: 3,
 		Embed: map[string]Embedding{"image": {Kind: CNN2D, Dim: 4, Stages: []int{2, 0, 3}}, "y#": {Kind: FeedForward, Dim: 3}}}
 }
 

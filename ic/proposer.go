@@ -7,6 +7,7 @@ import (
 
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/ic/head"
 	"github.com/ppx-engine/ppx-engine/nn"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -46,8 +47,9 @@ type compiled struct {
 	trunk          []float32
 	out            *nn.Dense // from the trunk
 	skipF, skipPos *nn.Dense // from [f, v] and an element's position
-	bias           []float32 // with all that depends on data alone
+	memory         *nn.Dense // from an element's position
 	from, to       int       // the outputs that the linear path reaches
+	bias           []float32 // with all that depends on data alone
 }
 
 // tableCache finds addresses and observables by number.
@@ -114,13 +116,17 @@ func (p *Proposer) compile(place *Address) *compiled {
 	c.here = share(first.Wx.Value, first.In, efv, both, nil)
 	c.before = share(first.Wx.Value, first.In, efv+len(both), both, nil)
 	c.trunk = share(n.trunk.W.Value, n.trunk.In, s.Hidden+efv, l.address.Value, nil)
-	outs := place.family.Outputs()
+	outs := place.outputs()
 	c.from, c.to = place.family.Linear()
 	linear := c.to - c.from
 	c.out = nn.NewDense(l.out.W.Value, outs, s.Trunk, 0, s.Trunk)
 	c.skipF = nn.NewDense(l.skip.W.Value, linear, l.skip.In, e, efv-e)
 	c.bias = append([]float32(nil), l.out.B.Value...)
 	nn.Add(c.bias[c.from:c.to], share(l.skip.W.Value, l.skip.In, 0, p.embedded, l.skip.B.Value))
+	if l.memory != nil {
+		c.memory = nn.NewDense(l.memory.W.Value, l.memory.Out, positionFeatures, 0, positionFeatures)
+		nn.Add(c.bias[place.family.Outputs():], l.memory.B.Value)
+	}
 	if place.Tensor {
 		c.skipPos = nn.NewDense(l.skip.W.Value, linear, l.skip.In, efv, positionFeatures)
 	}
@@ -299,58 +305,74 @@ func dense(l *nn.Linear[float32], in []float64, o int) float64 {
 
 // Sample implements control.Proposal.
 func (s *proposal) Sample(st *dist.Stream, out []float64) error {
-	f := s.here.p.family
-	if s.site.of.Vector() {
-		line := 0
-		for i := range s.site.draws {
-			r := &s.site.draws[i]
-			c := make([]float64, r.Parts())
-			for j := range c {
-				prior := r.Part(j, c)
-				c[j] = f.Sample(&prior, s.row(line), st)
-				line++
-			}
-			r.Join(c, out[i*r.Size():(i+1)*r.Size()])
+	m := s.here.p.memory()
+	if !s.site.of.Vector() {
+		for i := range out {
+			out[i] = s.sample(m, i, s.site.prior(i), st)
 		}
 		return nil
 	}
-	for i := range out {
-		prior := s.site.prior(i)
-		out[i] = f.Sample(&prior, s.row(i), st)
+	line := 0
+	for i := range s.site.draws {
+		r := &s.site.draws[i]
+		c := make([]float64, r.Parts())
+		for j := range c {
+			c[j] = s.sample(m, line, r.Part(j, c), st)
+			line++
+		}
+		r.Join(c, out[i*r.Size():(i+1)*r.Size()])
 	}
 	return nil
 }
 
+// sample draws element i.
+func (s *proposal) sample(m *memory, i int, prior head.Prior, st *dist.Stream) float64 {
+	numbers := s.row(i)
+	x := s.here.p.family.Sample(&prior, m.row(numbers), st)
+	if m != nil {
+		m.add(numbers, zeta(&prior, x))
+	}
+	return x
+}
+
 // LogProb implements control.Proposal.
 func (s *proposal) LogProb(v []float64) (sum float64) {
-	f := s.here.p.family
-	if s.site.of.Vector() {
-		all := make([]float64, s.site.elements)
-		sum, ok := s.site.split(v, all)
-		if !ok {
-			return math.Inf(-1)
-		}
-		line := 0
-		for i := range s.site.draws {
-			r := &s.site.draws[i]
-			c := all[line : line+r.Parts()]
-			for j, x := range c {
-				prior := r.Part(j, c)
-				sum += f.LogProb(&prior, s.row(line), x, nil)
-				line++
-			}
+	m := s.here.p.memory()
+	if !s.site.of.Vector() {
+		for i, x := range v {
+			sum += s.logProb(m, i, s.site.prior(i), x)
 		}
 		return sum
 	}
-	for i, x := range v {
-		prior := s.site.prior(i)
-		sum += f.LogProb(&prior, s.row(i), x, nil)
+	all := make([]float64, s.site.elements)
+	sum, ok := s.site.split(v, all)
+	if !ok {
+		return math.Inf(-1)
+	}
+	line := 0
+	for i := range s.site.draws {
+		r := &s.site.draws[i]
+		c := all[line : line+r.Parts()]
+		for j, x := range c {
+			sum += s.logProb(m, line, r.Part(j, c), x)
+			line++
+		}
 	}
 	return sum
 }
 
+// logProb is the log density of element i.
+func (s *proposal) logProb(m *memory, i int, prior head.Prior, x float64) float64 {
+	numbers := s.row(i)
+	lp := s.here.p.family.LogProb(&prior, m.row(numbers), x, nil)
+	if m != nil {
+		m.add(numbers, zeta(&prior, x))
+	}
+	return lp
+}
+
 func (s *proposal) row(i int) []float64 {
-	n := s.here.p.family.Outputs()
+	n := s.here.p.outputs()
 	return s.rows[i*n : (i+1)*n]
 }
 
@@ -478,6 +500,9 @@ func (p *Proposer) head(w *room, r *pilot, x, trunk []float32) {
 			nn.Add(hidden, p.n.positions.B.Value)
 			p.places.Add(1, position, hidden)
 			c.skipPos.Add(1, position, out[c.from:c.to])
+			if c.memory != nil {
+				c.memory.Add(1, position, out[c.p.family.Outputs():])
+			}
 		}
 		nn.ReLU(hidden)
 		c.out.Add(1, hidden, out)

@@ -19,19 +19,21 @@ import (
 
 // Settings are the sizes of a network. They are kept in its file.
 type Settings struct {
-	Hidden     int                  `json:"lstm"`              // width of the LSTM
-	Depth      int                  `json:"lstm_depth"`        // layers of it
-	Address    int                  `json:"address_embedding"` // numbers for a place in the code
-	Kind       int                  `json:"kind_embedding"`    // for the kind of distribution
-	Value      int                  `json:"value_embedding"`   // for the value before
-	Components int                  `json:"components"`        // of mixtures
-	Trunk      int                  `json:"head"`              // width of the layer before the heads
-	Embed      map[string]Embedding `json:"embeddings"`        // by observable; those that are missing get the default for their shape
+	Hidden     int `json:"lstm"`              // width of the LSTM
+	Depth      int `json:"lstm_depth"`        // layers of it
+	Address    int `json:"address_embedding"` // numbers for a place in the code
+	Kind       int `json:"kind_embedding"`    // for the kind of distribution
+	Value      int `json:"value_embedding"`   // for the value before
+	Components int `json:"components"`        // of mixtures
+	Trunk      int `json:"head"`              // width of the layer before the heads
+	// Correlation is how many numbers the elements of a vector remember of those before them; 0: they are proposed independently.
+	Correlation int                  `json:"correlation,omitempty"`
+	Embed       map[string]Embedding `json:"embeddings"` // by observable; those that are missing get the default for their shape
 }
 
 // DefaultSettings are the sizes of pyprob's networks.
 func DefaultSettings() Settings {
-	return Settings{Hidden: 512, Depth: 1, Address: 64, Kind: 8, Value: 4, Components: 10, Trunk: 128}
+	return Settings{Hidden: 512, Depth: 1, Address: 64, Kind: 8, Value: 4, Components: 10, Trunk: 128, Correlation: 8}
 }
 
 // Validate reports sizes that make no sense.
@@ -44,6 +46,9 @@ func (s *Settings) Validate() error {
 		if x.value < 1 || x.value > x.most {
 			return fmt.Errorf("%s %d must lie between 1 and %d", x.name, x.value, x.most)
 		}
+	}
+	if s.Correlation < 0 || s.Correlation > 64 {
+		return fmt.Errorf("correlation %d must lie between 0 and 64", s.Correlation)
 	}
 	if n := 8 * float64(s.Depth) * float64(s.Hidden) * float64(s.Hidden); n > maxWeights {
 		return fmt.Errorf("%d layers of an LSTM of width %d have %.2g weights, want at most %.2g (--lstm, --lstm-depth)", s.Depth, s.Hidden, n, float64(maxWeights))

@@ -383,7 +383,7 @@ func TestChainsOverSockets(t *testing.T) {
 // With a network, whose addresses are those of its client: chains on C++ simulators have every exact posterior, and whatever the client a chain that is delegated
 // is that of statement by statement, to rounding.
 func TestGuidedChainsOverSockets(t *testing.T) {
-	keep, most := 1000, 0.4
+	keep, most := 3000, 0.4
 	if os.Getenv("PPX_VERIFY") != "" {
 		keep, most = 6000, 0.2
 	}
