@@ -327,11 +327,20 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 		}
 		return nil
 	}
+	rejected := func(int) bool { return false }
+	if n.Settings.Loops {
+		loops, err := tracing.LoopsOf(t)
+		if err != nil {
+			return nil, fmt.Errorf("draw %d: %w", t.Draw, err)
+		}
+		in := tracing.Rejected(t, loops)
+		rejected = func(i int) bool { return in[i] }
+	}
 	tr := n.collector.tracker()
 	width := n.collector.features()
 	guided := 0
 	for i := range t.Sites {
-		if guides(&t.Sites[i]) {
+		if guides(&t.Sites[i]) && !rejected(i) {
 			guided++
 		}
 	}
@@ -343,7 +352,7 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 			observations = observations[1:]
 		}
 		x := &t.Sites[i]
-		if !guides(x) {
+		if !guides(x) || rejected(i) {
 			continue
 		}
 		if x.Origin != tracing.FromPrior && x.Origin != tracing.Inflated {

@@ -199,6 +199,9 @@ type pilot struct {
 	h, c   [][]float32
 	steps  int
 	answer int // the statement whose proposal is in rows, plus 1
+
+	open  []opened       // the rejection loops that the run is in
+	loops map[int]opened // all that it has come to, by the entry of their first pass
 }
 
 var _ control.Proposer = (*pilot)(nil)
@@ -264,6 +267,9 @@ func (s *pilot) observe(t *tracing.Trace) {
 	for ; s.seen < len(t.Sites); s.seen++ {
 		e := &t.Sites[s.seen]
 		occurrence := int(s.occ.Next(e))
+		if e.Op == ppx.Tag && s.p.n.Settings.Loops {
+			s.mark(e.Address)
+		}
 		if e.Op != ppx.Observe || e.Name == 0 {
 			continue
 		}
@@ -514,6 +520,9 @@ func (p *Proposer) head(w *room, r *pilot, x, trunk []float32) {
 	r.steps++
 	r.answer = -r.answer
 }
+
+// Loops tells whether the network knows the accepted passes of rejection loops alone.
+func (p *Proposer) Loops() bool { return p.n.Settings.Loops }
 
 // Check tells whether the network was trained for this simulator.
 func (p *Proposer) Check(model string) error {

@@ -27,8 +27,10 @@ type Settings struct {
 	Components int `json:"components"`        // of mixtures
 	Trunk      int `json:"head"`              // width of the layer before the heads
 	// Correlation is how many numbers the elements of a vector remember of those before them; 0: they are proposed independently.
-	Correlation int                  `json:"correlation,omitempty"`
-	Embed       map[string]Embedding `json:"embeddings"` // by observable; those that are missing get the default for their shape
+	Correlation int `json:"correlation,omitempty"`
+	// Loops: of rejection loops the network knows the accepted passes alone, as if the others had not been.
+	Loops bool                 `json:"rejection_loops,omitempty"`
+	Embed map[string]Embedding `json:"embeddings"` // by observable; those that are missing get the default for their shape
 }
 
 // DefaultSettings are the sizes of pyprob's networks.

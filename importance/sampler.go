@@ -31,6 +31,8 @@ type Config struct {
 	Inflation float64
 	// Guide makes the layer that proposes values (control.Guide); nil: they are drawn from the prior.
 	Guide func(engine.Draw) engine.Layer
+	// Layers makes all layers of a draw, in place of what the settings above ask for; nil: nobody else does.
+	Layers func(engine.Draw) engine.Stack
 	// LikelihoodImportance β multiplies the log likelihood of the data: the posterior is then that of
 	// p(z)·g^β. 0 means 1.
 	LikelihoodImportance float64
@@ -126,6 +128,9 @@ func (p *Progress) Estimate(limit time.Duration) {
 
 // Stack returns what makes the layers of a draw.
 func (c *Config) Stack() func(engine.Draw) engine.Stack {
+	if c.Layers != nil {
+		return c.Layers
+	}
 	condition := control.NewCondition(c.Data, c.Condition)
 	plain := engine.Stack{condition, control.Prior{}}
 	if c.Guide != nil {

@@ -42,7 +42,7 @@ var kernels = map[string]moves{"lmh": {}, "rmh": {walk: 0.5}, "ic-mh": {0.5, 0.2
 var Methods = []Method{
 	{Name: "prior", Doc: "the simulator as it is", Verb: Prior, Settings: []string{"keep-values", "prior-inflation", "target-ess"}, run: sampling},
 	{Name: "is", Doc: "importance sampling from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"prior-inflation"}), run: sampling},
-	{Name: "ic", Doc: "the same, guided by a network (--network)", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"network", "defensive"}), run: sampling,
+	{Name: "ic", Doc: "the same, guided by a network (--network)", Verb: Infer, Conditioned: true, Settings: slices.Concat(conditioned, []string{"network", "defensive", "rejection-passes", "rejection-loops"}), run: sampling,
 		guide: loadNetwork,
 		needs: aNetwork},
 	{Name: "lmh", Doc: "chains of single-site Metropolis-Hastings, new values from the prior", Verb: Infer, Conditioned: true, Settings: slices.Concat(chainSettings, data), Chains: true, run: chained},

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
+	"github.com/ppx-engine/ppx-engine/rejection"
 	"github.com/ppx-engine/ppx-engine/tracing"
 	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 	"github.com/ppx-engine/ppx-engine/training"
@@ -132,9 +134,29 @@ func sampling(ctx context.Context, m *Method, spec *Spec, o Options) (*Outcome, 
 	r := &run{spec: spec, o: o, method: m, sum: posterior.NewSummary()}
 	r.draws = func(ctx context.Context, sink tracing.Writer) (importance.Outcome, error) {
 		r.cfg.Early = r.w.Early
-		return importance.Run(ctx, r.pool, &r.cfg, r.names, r.sum, sink)
+		x, err := r.executor()
+		if err != nil {
+			return importance.Outcome{}, err
+		}
+		return importance.Run(ctx, x, &r.cfg, r.names, r.sum, sink)
 	}
 	return r.do(ctx)
+}
+
+// executor makes the runs: the pool, or, with a network that knows the accepted passes of rejection loops alone, one that weighs its traces so.
+func (r *run) executor() (engine.Executor, error) {
+	if r.proposer == nil || !r.proposer.Loops() {
+		return r.pool, nil
+	}
+	if r.o.RetryFailed {
+		return nil, misuse("--retry-failed goes without a network that was trained with --rejection")
+	}
+	c := rejection.Config{Passes: cmp.Or(r.spec.RejectionPasses, 10), Loops: cmp.Or(r.spec.RejectionLoops, 10), Condition: control.NewCondition(r.cfg.Data, r.cfg.Condition),
+		Guide: r.proposer.ForRun}
+	x := rejection.New(r.pool, c)
+	r.cfg.Layers = x.Stack
+	r.o.Remark(fmt.Sprintf("rejection loops count with their accepted passes: %d runs for each loop of a trace", c.Passes+c.Loops))
+	return x, nil
 }
 
 // do is the job, whatever makes its draws.

@@ -63,6 +63,8 @@ type Sampling struct {
 	LikelihoodImportance float64          `json:"likelihood_importance"`
 	Network              *Ref             `json:"network,omitempty"`
 	Defensive            float64          `json:"defensive"`
+	RejectionPasses      int              `json:"rejection_passes,omitempty"` // of networks that know rejection loops: runs for each loop of a trace (rejection.Config); 0: 10
+	RejectionLoops       int              `json:"rejection_loops,omitempty"`
 	TargetESS            float64          `json:"target_ess"` // 0: none
 	NoParameters         bool             `json:"no_parameters"`
 	MCMC                 *MCMC            `json:"mcmc,omitempty"` // of methods that make chains
@@ -701,6 +703,8 @@ func (s *Spec) Check() error {
 		return misuse("--likelihood-importance %g must be positive and finite", s.LikelihoodImportance)
 	case !(s.Defensive > 0 && s.Defensive < 1):
 		return misuse("--defensive %g must lie between 0 and 1", s.Defensive)
+	case s.RejectionPasses < 0 || s.RejectionLoops < 0 || s.RejectionPasses > 1_000_000 || s.RejectionLoops > 1_000_000:
+		return misuse("--rejection-passes %d --rejection-loops %d: want numbers from 1 to 1,000,000", s.RejectionPasses, s.RejectionLoops)
 	}
 	for name, d := range s.Data {
 		if err := s.checkDatum(name, d.Value); err != nil {

@@ -235,6 +235,13 @@ func AddressBase(address string, d *Dist) string {
 	return address + "__" + d.Label()
 }
 
+// A simulator marks its rejection loops by tags without names: one at the beginning of each pass, whose address ends with LoopStart, and one after the pass that is
+// accepted, whose address ends with LoopEnd. Loops may be nested.
+const (
+	LoopStart = ":rs_start"
+	LoopEnd   = ":rs_end"
+)
+
 // Reason tells why a simulator sent Reset.
 type Reason uint8
 

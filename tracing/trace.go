@@ -26,10 +26,11 @@ const (
 	Inflated                   // drawn under prior inflation
 	Carried                    // that of an earlier trace, with its noise or its value, after an intervention
 	Set                        // by an intervention
+	Discarded                  // in a pass of a rejection loop that was rejected, where only accepted ones count
 	numOrigins
 )
 
-var originNames = [numOrigins]string{"prior", "data", "own", "proposal", "reused", "inflated", "carried", "set"}
+var originNames = [numOrigins]string{"prior", "data", "own", "proposal", "reused", "inflated", "carried", "set", "discarded"}
 
 func (o Origin) String() string { return originNames[o] }
 
@@ -70,7 +71,10 @@ type Site struct {
 // Contribution is what the entry adds to the log weight of its trace: exactly 0 for a draw from the prior,
 // by kind and never by subtracting two numbers that may both be infinite.
 func (e *Site) Contribution() float64 {
-	if e.Op == ppx.Tag || e.Origin == FromPrior || e.Origin >= Carried || e.Kind == dist.None {
+	if e.Op == ppx.Tag { // 0, but at the end of a rejection loop
+		return e.LogP
+	}
+	if e.Origin == FromPrior || e.Origin >= Carried || e.Kind == dist.None {
 		return 0
 	}
 	return e.LogP - e.LogQ
@@ -183,6 +187,23 @@ func (t *Trace) Share(from *Trace) {
 	l.SameAs = from.Row
 	t.From = &l
 	t.Sites, t.slab, t.shapes, t.spans = from.Sites, from.slab, from.shapes, from.spans
+}
+
+// Reweighed is the trace with other entries, of the same values: where they stand to each other, and its weight, are changed.
+func (t *Trace) Reweighed(sites []Site) *Trace {
+	out := *t
+	out.Sites = sites
+	var weight, likelihood Sum
+	for i := range sites {
+		weight.Add(sites[i].Contribution())
+		if e := &sites[i]; e.Op != ppx.Tag && e.Origin.Scored() {
+			likelihood.Add(e.Contribution())
+		}
+	}
+	weight, likelihood = weight.Kept(), likelihood.Kept()
+	out.LogWeight, out.LogWeightRest = weight.High, weight.Rest
+	out.LogLikelihood, out.LogLikelihoodRest = likelihood.High, likelihood.Rest
+	return &out
 }
 
 // LogJoint is the log density of all that the trace has drawn and scored, in nats.

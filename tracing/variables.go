@@ -35,6 +35,11 @@ func (o *Occurrences) Reset() {
 	o.touched = o.touched[:0]
 }
 
+// Clone is a copy that goes on by itself.
+func (o *Occurrences) Clone() Occurrences {
+	return Occurrences{slices.Clone(o.seen), slices.Clone(o.touched)}
+}
+
 // Next is the occurrence of the trace's next entry, 0 for one without a name. Every entry must be given, in order.
 func (o *Occurrences) Next(e *Site) uint32 {
 	if e.Name == 0 {

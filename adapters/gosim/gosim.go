@@ -265,6 +265,28 @@ func (r *Run) Tag(name string, value float64) {
 // TagTensor is Tag for a tensor, with settings.
 func (r *Run) TagTensor(site Site, name string, value Tensor) { r.tag(name, value, &site) }
 
+// RejectionStart marks the beginning of each pass of a rejection loop, RejectionEnd the end of the loop after the accepted pass: a network may be trained to know
+// the accepted passes alone, and traces weighed by them. Loops may be nested; data are observed after them.
+func (r *Run) RejectionStart() { r.loop(Site{}, ppx.LoopStart) }
+
+// RejectionEnd is the end of the loop that has begun last.
+func (r *Run) RejectionEnd() { r.loop(Site{}, ppx.LoopEnd) }
+
+// RejectionStartAt and RejectionEndAt are the same at addresses of one's own.
+func (r *Run) RejectionStartAt(site Site) { r.loop(site, ppx.LoopStart) }
+
+// RejectionEndAt is RejectionEnd with settings.
+func (r *Run) RejectionEndAt(site Site) { r.loop(site, ppx.LoopEnd) }
+
+func (r *Run) loop(site Site, mark string) {
+	if site.Address == "" {
+		site.Address = r.stack.address()
+	}
+	site.Address += mark
+	r.value[0] = 1
+	r.tag("", Tensor{Data: r.value[:]}, &site)
+}
+
 // aborted carries a handler's error through the model to Wrap.
 type aborted struct{ err error }
 

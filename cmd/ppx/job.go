@@ -133,6 +133,8 @@ words when they are bad.`,
 	f.StringVar(&s.Method, "method", s.Method, "inference method: "+strings.Join(list, ", or "))
 	f.StringVar(&j.network, "network", "", "network file, from ppx train: for ic, which it then is without --method, and ic-mh")
 	f.Float64Var(&s.Defensive, "defensive", s.Defensive, "ic, ic-mh: probability of a trace that is drawn from the prior, which bounds the weights")
+	f.IntVar(&s.RejectionPasses, "rejection-passes", 10, "ic, with a network trained with --rejection: passes that are drawn again for each loop of a trace, from the network")
+	f.IntVar(&s.RejectionLoops, "rejection-loops", 10, "ic, likewise: loops that are drawn again, from the model")
 	j.mcmc = jobs.DefaultMCMC()
 	f.IntVar(&j.mcmc.Chains, "chains", j.mcmc.Chains, "lmh, rmh, ic-mh: number of chains; -n counts the draws of all together")
 	f.Uint64Var(&j.mcmc.Warmup, "warmup", j.mcmc.Warmup, "lmh, rmh, ic-mh: first steps of each chain, which are not kept")

@@ -60,6 +60,7 @@ checkpoints: --resume continues an interrupted training with the result that an 
 	f.IntVar(&n.Hidden, "lstm", n.Hidden, "width of the LSTM")
 	f.IntVar(&n.Depth, "lstm-depth", n.Depth, "layers of the LSTM")
 	f.IntVar(&n.Correlation, "correlation", n.Correlation, "numbers that elements of a vector know of those before them (0: none)")
+	f.BoolVar(&n.Loops, "rejection", false, "learn the accepted passes of marked rejection loops alone; inference then weighs them so")
 	f.IntVar(&n.Components, "components", n.Components, "components of mixture proposals")
 	f.IntVar(&n.Trunk, "head", n.Trunk, "width of the layer before the proposals")
 	f.IntVar(&n.Address, "address-dim", n.Address, "numbers that stand for an address")

@@ -41,7 +41,7 @@ type Guide struct {
 
 var _ engine.Layer = (*Guide)(nil)
 
-// NewGuide returns the layer for 0 < alpha < 1.
+// NewGuide returns the layer for 0 ≤ alpha < 1.
 func NewGuide(p Proposer, alpha float64) *Guide {
 	return &Guide{pilot: p, alpha: alpha, mix: newTwoWays(alpha)}
 }

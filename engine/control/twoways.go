@@ -22,6 +22,8 @@ func newTwoWays(eps float64) twoWays {
 // add returns the log density of a site's value, given its densities under both ways.
 func (t *twoWays) add(logF, logG float64) float64 {
 	switch {
+	case math.IsInf(t.logEps, -1): // there is but one way
+		return logF
 	case math.IsInf(t.ratio, 1): // an earlier value was impossible by f
 		return logG
 	case math.IsInf(t.ratio, -1):

@@ -32,3 +32,25 @@ func polar(r *gosim.Run, mean, sd float64) float64 {
 		}
 	}
 }
+
+// Marked is the same with a loop that is marked, for networks that learn its accepted passes alone.
+func Marked(r *gosim.Run) gosim.Tensor {
+	mu := polarMarked(r, 1, math.Sqrt(5))
+	r.Tag("mu", mu)
+	likelihood := gosim.Normal(mu, math.Sqrt(2))
+	r.Observe("obs0", likelihood)
+	r.Observe("obs1", likelihood)
+	return gosim.Scalar(mu)
+}
+
+func polarMarked(r *gosim.Run, mean, sd float64) float64 {
+	for {
+		r.RejectionStart()
+		x := r.Sample("", gosim.Uniform(-1, 1))
+		y := r.Sample("", gosim.Uniform(-1, 1))
+		if s := x*x + y*y; s < 1 && s > 0 {
+			r.RejectionEnd()
+			return mean + sd*x*math.Sqrt(-2*math.Log(s)/s)
+		}
+	}
+}

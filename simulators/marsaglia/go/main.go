@@ -1,9 +1,17 @@
-// The marsaglia simulator as a program: it serves an engine, or runs once by itself.
+// The marsaglia simulator as a program: it serves an engine, or runs once by itself. MODEL=marked marks its rejection loop.
 package main
 
 import (
+	"os"
+
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/simulators/marsaglia"
 )
 
-func main() { gosim.Main(marsaglia.Name, marsaglia.Model) }
+func main() {
+	model := marsaglia.Model
+	if os.Getenv("MODEL") == "marked" {
+		model = marsaglia.Marked
+	}
+	gosim.Main(marsaglia.Name, model)
+}

@@ -522,6 +522,11 @@ inline Current& current() {
 #define PPX_DETAIL_ADDRESS(engine, site) \
   ((site).explicit_address.empty() ? (engine).addresses.at(__builtin_frame_address(0)) : (site).explicit_address), (site).explicit_address.empty()
 
+inline void mark(Connection& e, std::string_view address, const char* end) {
+  View v(one);
+  e.tell(tag, std::string(address) + end, false, {}, nullptr, &v, tag_result);
+}
+
 inline Tensor copy(const View& v) { return Tensor(std::vector<double>(v.data, v.data + v.size), std::vector<std::int32_t>(v.shape, v.shape + v.rank)); }
 
 }  // namespace detail
@@ -592,6 +597,20 @@ void observe(const Distribution&, T, const Rest&...) = delete;
   if (e == nullptr) return;
   detail::View v(value);
   e->tell(detail::tag, PPX_DETAIL_ADDRESS(*e, site), name, nullptr, &v, detail::tag_result);
+}
+
+// Marks the beginning of each pass of a rejection loop, and the end of the loop after the accepted pass: a network may be trained to know the accepted
+// passes alone, and traces weighed by them. Loops may be nested; data are observed after them.
+[[gnu::noinline]] inline void rs_start(const Site& site = {}) {
+  auto* e = detail::current().engine;
+  if (e == nullptr) return;
+  detail::mark(*e, site.explicit_address.empty() ? e->addresses.at(__builtin_frame_address(0)) : site.explicit_address, ":rs_start");
+}
+
+[[gnu::noinline]] inline void rs_end(const Site& site = {}) {
+  auto* e = detail::current().engine;
+  if (e == nullptr) return;
+  detail::mark(*e, site.explicit_address.empty() ? e->addresses.at(__builtin_frame_address(0)) : site.explicit_address, ":rs_end");
 }
 
 // ---- Running a model

@@ -22,6 +22,8 @@ from ._client import (
     local,
     main,
     observe,
+    rs_end,
+    rs_start,
     sample,
     serve,
     tag,
@@ -76,5 +78,5 @@ __all__ = [
     "Logistic", "Mixture", "MixtureSameFamily", "Multinomial", "MultivariateNormal", "MultivariateStudentT", "NegativeBinomial", "NegativeBinomial2", "Normal", "Pareto", "Poisson", "ProtocolError", "RunAborted",
     "StudentT", "TruncatedNormal", "Uniform", "VonMises", "Weibull", "ZeroInflatedNegativeBinomial",
     "ZeroInflatedNegativeBinomial2", "ZeroInflatedPoisson", "__version__", "attached", "factor", "local", "main", "observe",
-    "sample", "serve", "tag",
+    "rs_end", "rs_start", "sample", "serve", "tag",
 ]  # fmt: skip

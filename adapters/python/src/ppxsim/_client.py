@@ -456,6 +456,24 @@ def tag(value: Any, name: str = "", *, address: Optional[str] = None) -> None:
         run.tell(wire.TAG, a, name, None, value, wire.TAG_RESULT)
 
 
+def _mark(address: Optional[str], end: str) -> None:
+    run = _current()
+    if isinstance(run, _Remote):
+        a = address if address is not None else _call_address(sys._getframe(2), _ROOT)
+        run.tell(wire.TAG, a + end, "", None, 1.0, wire.TAG_RESULT)
+
+
+def rs_start(*, address: Optional[str] = None) -> None:
+    """Mark the beginning of each pass of a rejection loop: a network may be trained to know the accepted passes alone, and traces weighed by
+    them. Loops may be nested; data are observed after them."""
+    _mark(address, ":rs_start")
+
+
+def rs_end(*, address: Optional[str] = None) -> None:
+    """Mark the end of the rejection loop that has begun last, after the accepted pass."""
+    _mark(address, ":rs_end")
+
+
 _NOTHING = np.zeros(0)  # as a result says that there is none
 
 

@@ -24,7 +24,7 @@ namespace ppx::detail {
 
 // ---- Drawing
 
-inline constexpr double zero = 0;
+inline constexpr double zero = 0, one = 1;
 
 // Whether a shape describes its data.
 inline bool fits(const View& v) { return v.rank == 0 ? v.size == 1 : elements(v.shape, v.rank) == v.size; }
