@@ -268,6 +268,7 @@ func (x *Executor) finish(w *weighed) *tracing.Trace {
 		}
 	}
 	for _, l := range w.loops {
+		sites[l.End].Origin = tracing.Accepted
 		sites[l.End].LogP = math.Log(float64(l.accepted)/float64(x.c.Passes)) + math.Log(float64(l.passes)/float64(x.c.Loops))
 	}
 	return w.t.Reweighed(sites)

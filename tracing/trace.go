@@ -27,10 +27,11 @@ const (
 	Carried                    // that of an earlier trace, with its noise or its value, after an intervention
 	Set                        // by an intervention
 	Discarded                  // in a pass of a rejection loop that was rejected, where only accepted ones count
+	Accepted                   // the mark at the end of such a loop, whose log p is that of how rare acceptance is
 	numOrigins
 )
 
-var originNames = [numOrigins]string{"prior", "data", "own", "proposal", "reused", "inflated", "carried", "set", "discarded"}
+var originNames = [numOrigins]string{"prior", "data", "own", "proposal", "reused", "inflated", "carried", "set", "discarded", "accepted"}
 
 func (o Origin) String() string { return originNames[o] }
 
@@ -71,10 +72,10 @@ type Site struct {
 // Contribution is what the entry adds to the log weight of its trace: exactly 0 for a draw from the prior,
 // by kind and never by subtracting two numbers that may both be infinite.
 func (e *Site) Contribution() float64 {
-	if e.Op == ppx.Tag { // 0, but at the end of a rejection loop
+	if e.Origin == Accepted {
 		return e.LogP
 	}
-	if e.Origin == FromPrior || e.Origin >= Carried || e.Kind == dist.None {
+	if e.Op == ppx.Tag || e.Origin == FromPrior || e.Origin >= Carried || e.Kind == dist.None {
 		return 0
 	}
 	return e.LogP - e.LogQ
@@ -196,7 +197,7 @@ func (t *Trace) Reweighed(sites []Site) *Trace {
 	var weight, likelihood Sum
 	for i := range sites {
 		weight.Add(sites[i].Contribution())
-		if e := &sites[i]; e.Op != ppx.Tag && e.Origin.Scored() {
+		if e := &sites[i]; e.Origin.Scored() {
 			likelihood.Add(e.Contribution())
 		}
 	}

@@ -233,6 +233,9 @@ func TestContributions(t *testing.T) {
 		// Taken over.
 		{ppx.Sample, dist.Normal, tracing.Reused, -7, 0, -7},
 		{ppx.Sample, dist.Uniform, tracing.Reused, -inf, 0, -inf},
+		// Rejection loops.
+		{ppx.Sample, dist.Normal, tracing.Discarded, -1, -3, 0},
+		{ppx.Tag, dist.None, tracing.Accepted, -1, 0, -1},
 		// Tags, and statements without a distribution, have no density.
 		{ppx.Tag, dist.Normal, tracing.FromModel, -1, 0, 0},
 		{ppx.Tag, dist.None, tracing.FromModel, nan, 0, 0},
