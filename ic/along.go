@@ -54,7 +54,7 @@ func (w *walk) next() bool {
 		}
 		v := w.t.Value(w.at)
 		w.sofar.Sites = w.t.Sites[:w.at]
-		at := engine.Site{Statement: &ppx.Statement{Dist: w.t.Dist(w.at)}, Index: w.at, Key: e.Key, Shape: v.Shape, Len: v.Len()}
+		at := engine.Site{Statement: &ppx.Statement{Name: w.t.Table.Name(e.Name), Dist: w.t.Dist(w.at)}, Index: w.at, Key: e.Key, Shape: v.Shape, Len: v.Len()}
 		if w.pilot.arrive(&w.sofar, &at) {
 			return true
 		}

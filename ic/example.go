@@ -362,7 +362,7 @@ func (n *Network[T]) Example(t *tracing.Trace) (*Example, error) {
 		v := t.Value(i)
 		s := newSite(&d, v.Shape, len(v.Data), v.Data, nil)
 		s.coarse = s.coarse || d.Coarse()
-		at := latent{address: n.address(t.Table, x.Address, &s), site: s, features: features[:width:width]}
+		at := latent{address: n.address(t.Table, named{x.Address, x.Name}, &s), site: s, features: features[:width:width]}
 		features = features[width:]
 		tr.visit(at.address, &s, next, at.features)
 		e.latents = append(e.latents, at)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/ppx-engine/ppx-engine/ic/head"
@@ -31,17 +32,19 @@ type Network[T nn.Number] struct {
 	positions *nn.Linear[T] // of elements of tensors, added to the trunk
 
 	mu        sync.Mutex
-	byBase    map[string]*Address
-	addresses []*Address // in the order in which they were first used
+	byPlace   map[string][]*Address // by fold of the base, one for each stem
+	addresses []*Address            // in the order in which they were first used
 	layers    map[*Address]*layers[T]
-	ids       map[*tracing.Table][]*Address // by address number
+	ids       map[*tracing.Table]map[named]*Address
 
 	most int // weights that a file can hold, while one is read; 0: any number
 }
 
-// Address is an address base that the network knows: a place in the code, with the kind of its distribution.
+// Address is a place that the network knows: an address base, and, where draws of different names are made there, which of these. Categoricals of different lengths are one
+// place.
 type Address struct {
-	Base       string    `json:"base"`
+	Base       string    `json:"base"`           // the first that was met
+	Stem       string    `json:"name,omitempty"` // of the names there, without numbers
 	Kind       dist.Kind `json:"-"`
 	KindName   string    `json:"kind"`
 	Categories int       `json:"categories,omitempty"`
@@ -57,6 +60,7 @@ type Address struct {
 	ScaleSD  float64 `json:"log_scale_sd"`
 	family   head.Family
 	known    bool // has statistics and layers
+	second   bool // there was another of this base
 }
 
 // layers are the parameters of an address.
@@ -159,7 +163,7 @@ func (n *Network[T]) inputWidth() int { return n.columns().width }
 // build makes the layers that do not belong to an address.
 func (n *Network[T]) build() error {
 	n.collector = newCollector(n.Observables, n.Hidden)
-	n.byBase, n.layers, n.ids = map[string]*Address{}, map[*Address]*layers[T]{}, map[*tracing.Table][]*Address{}
+	n.byPlace, n.layers, n.ids = map[string][]*Address{}, map[*Address]*layers[T]{}, map[*tracing.Table]map[named]*Address{}
 	for _, o := range n.Observables {
 		e, err := newEmbed[T](o, n.most)
 		if err != nil {
@@ -220,37 +224,35 @@ func gauss[T nn.Number](x []T, uniform func() float64) {
 	}
 }
 
-// address finds the address of an address, new or not.
-func (n *Network[T]) address(table *tracing.Table, address uint32, s *site) *Address {
+// address finds the place of a statement, new or not.
+func (n *Network[T]) address(table *tracing.Table, at named, s *site) *Address {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	ids := n.ids[table]
-	if int(address) < len(ids) && ids[address] != nil {
-		return ids[address]
+	if p := n.ids[table][at]; p != nil {
+		return p
 	}
-	base := table.Address(address).Base
-	p := n.byBase[base]
+	base, stem := table.Address(at.address).Base, tracing.Stem(table.Name(at.name))
+	p := n.at(base, stem)
 	if p == nil {
-		p = &Address{Base: base, Kind: s.of, KindName: s.of.String(), Categories: s.categories, Elements: s.elements,
+		p = &Address{Base: base, Stem: stem, Kind: s.of, KindName: s.of.String(), Categories: s.categories, Elements: s.elements,
 			Tensor: s.elements != 1}
 		if s.elements > 1 && correlates(s.kind) {
 			p.Rank = n.Settings.Correlation
 		}
-		n.byBase[base] = p
+		n.byPlace[tracing.Fold(base)] = append(n.byPlace[tracing.Fold(base)], p)
 	}
-	for len(ids) <= int(address) {
-		ids = append(ids, nil)
+	if n.ids[table] == nil {
+		n.ids[table] = map[named]*Address{}
 	}
-	ids[address] = p
-	n.ids[table] = ids
+	n.ids[table][at] = p
 	return p
 }
 
-// find is the address of an address if the network was trained there.
-func (n *Network[T]) find(base string) *Address {
+// find is the place of a statement if the network was trained there.
+func (n *Network[T]) find(base, name string) *Address {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p := n.byBase[base]; p != nil && p.known {
+	if p := n.at(base, tracing.Stem(name)); p != nil && p.known {
 		return p
 	}
 	return nil
@@ -372,6 +374,11 @@ func (p *Address) position(s *site, i int, out []float64) {
 func (n *Network[T]) learn(p *Address, visits []*latent) error {
 	var count, location, squares, scales, logs, logSquares float64
 	for _, v := range visits {
+		if k := v.site.categories; k != p.Categories { // of different lengths: with room for more
+			p.Categories = max(p.Categories, 2*k)
+		}
+	}
+	for _, v := range visits {
 		for i := range v.site.elements {
 			if v.site.categories > 0 {
 				break
@@ -409,7 +416,8 @@ func (n *Network[T]) add(p *Address, init bool) error {
 	if p.family, err = head.New(p.Kind, n.Settings.Components, p.Categories); err != nil {
 		return fmt.Errorf("%s: %w", p.Base, err)
 	}
-	name := "place." + p.Base
+	p.second = slices.ContainsFunc(n.addresses, func(q *Address) bool { return q.Base == p.Base })
+	name := p.layer()
 	skip := n.efv()
 	if p.Tensor {
 		skip += positionFeatures
@@ -458,7 +466,9 @@ func (n *Network[T]) add(p *Address, init bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p.known = true
-	n.byBase[p.Base] = p
+	if list := n.byPlace[tracing.Fold(p.Base)]; !slices.Contains(list, p) { // it comes from a file
+		n.byPlace[tracing.Fold(p.Base)] = append(list, p)
+	}
 	n.addresses = append(n.addresses, p)
 	n.layers[p] = l
 	return nil

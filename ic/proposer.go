@@ -3,6 +3,7 @@ package ic
 import (
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 
 	"github.com/ppx-engine/ppx-engine/engine"
@@ -54,7 +55,7 @@ type compiled struct {
 
 // tableCache finds addresses and observables by number.
 type tableCache struct {
-	places sync.Map // *compiled by address number; nil for one that the network has not seen
+	places sync.Map // *placesAt by address number
 	names  sync.Map // observable by name number, −1 for none
 }
 
@@ -145,16 +146,33 @@ func (p *Proposer) table(t *tracing.Table) *tableCache {
 	return c
 }
 
-// address finds an address; nil when the network has not seen it.
-func (p *Proposer) place(c *tableCache, t *tracing.Table, address uint32) *compiled {
-	if x, ok := c.places.Load(address); ok {
-		return x.(*compiled)
+// placesAt is those of one address, by the names of draws.
+type placesAt struct {
+	mu     sync.RWMutex
+	byName map[string]*compiled
+}
+
+// place finds that of a statement; nil when the network has not seen it.
+func (p *Proposer) place(c *tableCache, t *tracing.Table, address uint32, name string) *compiled {
+	x, ok := c.places.Load(address)
+	if !ok {
+		x, _ = c.places.LoadOrStore(address, &placesAt{byName: map[string]*compiled{}})
 	}
-	var found *compiled
-	if x := p.n.find(t.Address(address).Base); x != nil {
+	at := x.(*placesAt)
+	at.mu.RLock()
+	found, ok := at.byName[name]
+	at.mu.RUnlock()
+	if ok {
+		return found
+	}
+	if x := p.n.find(t.Address(address).Base, name); x != nil {
 		found = p.compile(x)
 	}
-	c.places.Store(address, found)
+	at.mu.Lock()
+	if len(at.byName) < 1<<16 { // names may be made up without end
+		at.byName[strings.Clone(name)] = found
+	}
+	at.mu.Unlock()
 	return found
 }
 
@@ -230,7 +248,7 @@ func (s *pilot) arrive(sofar *tracing.Trace, at *engine.Site) bool {
 		s.cache = s.p.table(s.table)
 	}
 	s.observe(sofar)
-	here := s.p.place(s.cache, s.table, at.Key.Address)
+	here := s.p.place(s.cache, s.table, at.Key.Address, at.Name)
 	if here == nil {
 		return false
 	}

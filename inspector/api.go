@@ -65,7 +65,7 @@ func (s *Server) routes() []route {
 			return page.NewCharts(ctx, []string{path}, page.Options{})
 		})},
 		{"GET", "/api/v1/runs/{id}/addresses", s.inside("addresses", func(ctx context.Context, x *inspect.Run, r *http.Request) (any, error) {
-			list, err := x.Addresses(ctx)
+			list, err := x.Folded(ctx)
 			if err != nil {
 				return nil, err
 			}

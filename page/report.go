@@ -412,7 +412,7 @@ func inside(ctx context.Context, r *inspect.Run, find view.Locator) (out []table
 		}
 		out = append(out, t)
 	}
-	addresses, err := r.Addresses(ctx)
+	addresses, err := r.Folded(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -176,8 +176,10 @@ func nested(r *gosim.Run) gosim.Tensor {
 // any proposes for the sites of nested: whatever they are, by slopes.
 type slope struct{}
 
-func (slope) Propose(*engine.Run, *engine.Site) (control.Proposal, bool, error) { return slope{}, true, nil }
-func (slope) Rewound(int) control.Proposer                                      { return slope{} }
+func (slope) Propose(*engine.Run, *engine.Site) (control.Proposal, bool, error) {
+	return slope{}, true, nil
+}
+func (slope) Rewound(int) control.Proposer { return slope{} }
 func (slope) Sample(s *dist.Stream, out []float64) error { // density (1 + x/2)/2
 	out[0] = -2 + 2*math.Sqrt(0.25+2*s.Float64()) // of F = (x + x²/4 + ¾)/2
 	return nil

@@ -196,7 +196,7 @@ func newTraceAddresses() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := r.Addresses(c.Context())
+			all, err := r.Folded(c.Context())
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,7 @@ import (
 )
 
 // categorical is a Categorical whose logits are the row's, relative to the prior's probabilities, mixed with
-// the prior: categories without a chance stay so.
+// the prior: categories without a chance stay so. A visit may have fewer categories than the row, whose rest is then not looked at, or more, which stand to each other as in the prior.
 type categorical struct{ categories int }
 
 func (f categorical) Outputs() int { return f.categories }
@@ -17,19 +17,27 @@ func (f categorical) Linear() (from, to int) { return 0, f.categories }
 // Init begins with the prior.
 func (categorical) Init(row []float64) { clear(row) }
 
+// logit is that of category j.
+func (f categorical) logit(row []float64, j int) float64 {
+	if j < f.categories {
+		return row[j]
+	}
+	return 0
+}
+
 // total is log Σ pⱼ·e^rowⱼ, and log Σ pⱼ.
 func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 	most := math.Inf(-1)
 	sum := 0.0
 	for j, x := range p.Rows[0] {
 		if sum += x; x > 0 {
-			most = math.Max(most, row[j])
+			most = math.Max(most, f.logit(row, j))
 		}
 	}
 	weighted := 0.0
 	for j, x := range p.Rows[0] {
 		if x > 0 {
-			weighted += x * math.Exp(row[j]-most)
+			weighted += x * math.Exp(f.logit(row, j)-most)
 		}
 	}
 	return most + math.Log(weighted), math.Log(sum)
@@ -37,31 +45,30 @@ func (f categorical) total(p *Prior, row []float64) (logits, prior float64) {
 
 func (f categorical) LogProb(p *Prior, row []float64, x float64, grad []float64) float64 {
 	k := int(x)
-	if len(p.Rows[0]) != f.categories || !(x >= 0) || k >= f.categories || float64(k) != x || p.Rows[0][k] == 0 {
+	if !(x >= 0) || k >= len(p.Rows[0]) || float64(k) != x || p.Rows[0][k] == 0 {
 		clear(grad)
 		return p.LogProb(x)
 	}
 	logits, logSum := f.total(p, row)
 	prior := math.Log(p.Rows[0][k]) - logSum
-	own := math.Log(p.Rows[0][k]) + row[k] - logits
+	own := math.Log(p.Rows[0][k]) + f.logit(row, k) - logits
 	total := logSumExp(math.Log1p(-MinPrior)+own, math.Log(MinPrior)+prior)
 	if grad != nil {
+		clear(grad)
 		r := math.Exp(math.Log1p(-MinPrior) + own - total)
-		for j, q := range p.Rows[0] {
-			grad[j] = 0
+		for j, q := range p.Rows[0][:min(len(p.Rows[0]), f.categories)] {
 			if q > 0 {
 				grad[j] = -r * q * math.Exp(row[j]-logits)
 			}
 		}
-		grad[k] += r
+		if k < f.categories {
+			grad[k] += r
+		}
 	}
 	return total
 }
 
 func (f categorical) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
-	if len(p.Rows[0]) != f.categories {
-		return p.Sample(st)
-	}
 	logits, prior := f.total(p, row)
 	t := st.Float64()
 	pick := 0
@@ -70,7 +77,7 @@ func (f categorical) Sample(p *Prior, row []float64, st *dist.Stream) float64 {
 			continue
 		}
 		pick = j
-		if t -= q * ((1-MinPrior)*math.Exp(row[j]-logits) + MinPrior*math.Exp(-prior)); t < 0 {
+		if t -= q * ((1-MinPrior)*math.Exp(f.logit(row, j)-logits) + MinPrior*math.Exp(-prior)); t < 0 {
 			break
 		}
 	}

@@ -161,45 +161,88 @@ type Address struct {
 	SD        float64
 
 	values, m2 float64
-	last       int // trace that passed it last
+	last       int    // trace that passed it last
+	here       uint32 // visits in it
 }
 
 // maxNames bounds the names listed for an address.
 const maxNames = 20
 
 // Addresses returns every address that was passed, in the order of first appearance.
-func (x *Run) Addresses(ctx context.Context) ([]Address, error) {
-	var all []Address
-	var named []int // by code of a name: the place of the address that had it last
+func (x *Run) Addresses(ctx context.Context) ([]Address, error) { return x.addresses(ctx, false) }
+
+// Folded returns the places in the code as people and networks tell them apart: Categoricals of different lengths at one address are one, draws
+// of different names there are several, unless the names differ by numbers alone (tracing.Fold, tracing.Stem).
+func (x *Run) Folded(ctx context.Context) ([]Address, error) { return x.addresses(ctx, true) }
+
+// folding finds the row of a statement.
+type folding struct {
+	rows   []Address
+	byKey  map[string]int
+	byPart map[[2]uint32]int // by address and name, as a part numbers them
+}
+
+func (f *folding) row(list []tracing.Address, address int, name uint32, text func() string) int {
+	if f.byKey == nil { // a row is an address
+		return address
+	}
+	at := [2]uint32{uint32(address), name}
+	row, ok := f.byPart[at]
+	if !ok {
+		a := &list[address]
+		k := fmt.Sprint(a.Op, tracing.Fold(a.Base), "|", tracing.Stem(text()))
+		if row, ok = f.byKey[k]; !ok {
+			row = len(f.rows)
+			f.byKey[k] = row
+			f.rows = append(f.rows, Address{Address: *a, Place: address})
+		}
+		if r := &f.rows[row]; r.Base != a.Base {
+			r.Base = tracing.Fold(a.Base)
+		}
+		f.byPart[at] = row
+	}
+	return row
+}
+
+// addresses returns the addresses, folded or not.
+func (x *Run) addresses(ctx context.Context, folded bool) ([]Address, error) {
+	var f folding
+	if folded {
+		f.byKey = map[string]int{}
+	}
+	var named []int // by code of a name: the row that had it last
 	n := 0
 	for c, err := range x.scan(ctx, rundir.Addresses|rundir.Instances|rundir.Names|rundir.Controls|rundir.Values) {
 		if err != nil {
 			return nil, err
 		}
 		list := x.Reader.Addresses()
-		for i := len(all); i < len(list); i++ {
-			all = append(all, Address{Address: list[i], Place: i})
+		for i := len(f.rows); i < len(list) && !folded; i++ {
+			f.rows = append(f.rows, Address{Address: list[i], Place: i})
 		}
 		named = named[:0] // names have other codes in each part
+		f.byPart = map[[2]uint32]int{}
 		for d := range c.Draw {
 			weight, shares := x.draw(c, d)
 			n++
 			from, to := c.Sites(d)
 			for s := from; s < to; s++ {
-				a := &all[c.Address[s]]
+				code := c.NameCode(s)
+				row := f.row(list, c.Address[s], uint32(code), func() string { return c.Name(s) })
+				a := &f.rows[row]
 				if a.Visits += shares; a.last != n {
-					a.last = n
+					a.last, a.here = n, 0
 					a.Traces += shares
 					a.Weight += weight
 				}
-				a.Instances = max(a.Instances, uint32(c.Instance[s]))
+				a.here++
+				a.Instances = max(a.Instances, a.here)
 				a.Control = a.Control || c.Control[s]
-				code := c.NameCode(s)
 				for int(code) >= len(named) {
 					named = append(named, -1)
 				}
-				if named[code] != c.Address[s] {
-					named[code] = c.Address[s]
+				if named[code] != row {
+					named[code] = row
 					if name := c.Name(s); name != "" && len(a.Names) < maxNames && !slices.Contains(a.Names, name) {
 						a.Names = append(a.Names, name)
 					}
@@ -217,6 +260,7 @@ func (x *Run) Addresses(ctx context.Context) ([]Address, error) {
 			}
 		}
 	}
+	all := f.rows
 	out := all[:0]
 	for i := range all {
 		a := &all[i]
