@@ -45,7 +45,7 @@ func (a *audit) take(s *Site, d *Draw) error {
 			dist.ShapeString(v.Shape), dist.ShapeString(s.Shape)), ppx.Quote(s.Address))
 	}
 	a.drawn = v.Data
-	a.due = !a.trusted || d.audited(s.Index)
+	a.due = (!a.trusted || d.audited(s.Index)) && !s.Dist.Kind.Own()
 	return nil
 }
 
@@ -87,7 +87,7 @@ func (a *audit) given(s *Site, c *Choice) error {
 
 // support judges a value without density: one that is rounded to the end of the support may have none, if our own sampler gives the same.
 func (a *audit) support(r *Run, s *Site, e *tracing.Site, v ppx.Tensor) error {
-	if a.drawn == nil || e.LogP > math.Inf(-1) {
+	if a.drawn == nil || e.LogP > math.Inf(-1) || s.Dist.Kind.Own() {
 		return nil
 	}
 	ok := true

@@ -42,6 +42,7 @@ type Recorder struct {
 	waiting bool         // for the answer to a request of the present statement
 	invalid error        // what is wrong with the parameters of the present statement
 	pending tracing.Site // the present one
+	custom  *ppx.Own     // of the present statement, whose value the simulator draws in this process
 }
 
 type siteKey struct {
@@ -194,6 +195,17 @@ func (r *Recorder) identify(s *ppx.Statement) tracing.Site {
 // Sample implements ppx.Handler.
 func (r *Recorder) Sample(s *ppx.Statement) (ppx.Tensor, error) { return r.decide(s) }
 
+// Own implements ppx.Owner, for models in this process.
+func (r *Recorder) Own(s *ppx.Statement, own ppx.Own) (ppx.Tensor, error) {
+	stream := dist.NewStream(r.run.Draw.Seed, r.run.Draw.Stream(), uint64(len(r.run.Sofar.Sites)), r.run.Draw.Index, dist.PurposeValue)
+	x := own.Draw(&stream)
+	s.Dist.Params[0].Data[0] = own.LogProb(x)
+	s.Value = dist.Scalar(x)
+	r.custom = &own
+	defer func() { r.custom = nil }()
+	return r.decide(s)
+}
+
 // Observe implements ppx.Handler.
 func (r *Recorder) Observe(s *ppx.Statement) error {
 	if r.enough {
@@ -249,6 +261,9 @@ func (r *Recorder) decide(s *ppx.Statement) (v ppx.Tensor, err error) {
 		return v, fmt.Errorf("%s%s at %s: %w", s.Op, named(s.Name), ppx.Quote(s.Address), err)
 	}
 	v = ppx.Tensor{Data: c.Value, Shape: site.Shape}
+	if r.custom != nil && c.Value[0] != s.Value.Data[0] { // it was given
+		s.Dist.Params[0].Data[0] = r.custom.LogProb(c.Value[0])
+	}
 	e.Kind, e.Origin, e.LogQ = s.Dist.Kind, c.Origin, c.LogQ
 	if e.LogP, err = s.Dist.LogProb(v); err != nil {
 		return v, fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
@@ -287,6 +302,9 @@ func (r *Recorder) prepare(s *ppx.Statement) (err error) {
 	if s.Op == ppx.Sample && s.Dist.Kind == dist.Factor {
 		return fmt.Errorf("%w: a Sample of a Factor at %s: a factor is observed, there is nothing to draw", ppx.ErrInvalid, ppx.Quote(s.Address))
 	}
+	if s.Op == ppx.Observe && s.Dist.Kind.Own() {
+		return fmt.Errorf("%w: an Observe of a custom distribution at %s: give its log density as a factor", ppx.ErrInvalid, ppx.Quote(s.Address))
+	}
 	if err := r.bounded(s); err != nil {
 		return err
 	}
@@ -298,7 +316,10 @@ func (r *Recorder) prepare(s *ppx.Statement) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %s at %s: %w", ppx.ErrInvalid, s.Op, ppx.Quote(s.Address), err)
 	}
-	if r.run.audit.drawn = nil; s.Op == ppx.Sample && s.Form != nil {
+	switch r.run.audit.drawn = nil; {
+	case r.custom != nil:
+		r.run.audit.drawn, r.run.audit.due = s.Value.Data, false
+	case s.Op == ppx.Sample && (s.Form != nil || s.Value.Data != nil && s.Dist.Kind.Own()):
 		return r.run.audit.take(site, &r.run.Draw)
 	}
 	return nil
@@ -346,6 +367,7 @@ func (r *Recorder) choose(site *Site) (c Choice, err error) {
 		err = errors.New("no layer answers it")
 	case len(c.Value) != site.Len:
 		err = fmt.Errorf("a layer answered %d elements for %d", len(c.Value), site.Len)
+	case r.custom != nil:
 	default:
 		err = r.run.audit.given(site, &c)
 	}

@@ -349,9 +349,13 @@ func (l *loop) gather(m *member) bool {
 	switch {
 	case !ok && j.careful:
 		m.plan.Mode = ppx.Ask
-		return true
 	case !ok:
 		m.plan.Mode = ppx.Forward
+	}
+	switch {
+	case !ok:
+		m.draws = append(m.draws[:0], j.Draw.Index)
+		m.plan.Draws, m.plan.Own, m.plan.Streams = m.draws, nil, nil
 		return true
 	case j.careful:
 		m.plan.Flush = 0

@@ -49,7 +49,7 @@ type walk struct {
 func (w *walk) next() bool {
 	for ; w.at < len(w.t.Sites); w.at++ {
 		e := &w.t.Sites[w.at]
-		if e.Op != ppx.Sample || !e.Control || e.Origin.Scored() {
+		if !guides(e) || e.Origin.Scored() {
 			continue
 		}
 		v := w.t.Value(w.at)

@@ -377,4 +377,4 @@ var ErrFactor = fmt.Errorf("a network cannot be trained for a simulator with fac
 var ErrNotPrior = fmt.Errorf("the trace was not drawn from the prior")
 
 // guides tells whether a network proposes the value of an entry.
-func guides(e *tracing.Site) bool { return e.Op == ppx.Sample && e.Control }
+func guides(e *tracing.Site) bool { return e.Op == ppx.Sample && e.Control && !e.Kind.Own() }

@@ -41,7 +41,7 @@ func (u *Unseen) Write(_ context.Context, t *tracing.Trace) error {
 		if e.Op != ppx.Sample || !e.Control || e.Origin != tracing.FromPrior {
 			continue
 		}
-		if d := t.Dist(i); d.Coarse() { // known, but not to be proposed
+		if d := t.Dist(i); d.Coarse() || e.Kind.Own() { // known, but not to be proposed
 			continue
 		}
 		hit = true

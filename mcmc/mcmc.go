@@ -229,6 +229,11 @@ func (k *Kernel) Start(ctx context.Context, x engine.Executor, chain uint32) (*S
 			}
 			if w := k.logTarget(t); !math.IsInf(w, 0) && !math.IsNaN(w) {
 				s := k.Resume(t, nil)
+				for i := range t.Sites {
+					if e := &t.Sites[i]; e.Kind.Own() && e.Op == ppx.Sample && !e.Origin.Scored() {
+						return nil, fmt.Errorf("%w, at %s", dist.ErrOwn, ppx.Quote(t.Table.Address(e.Address).Base))
+					}
+				}
 				if len(s.moves) == 0 {
 					return nil, fmt.Errorf("%w: the run has no Sample that is not fixed by data", ErrFixed)
 				}

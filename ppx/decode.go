@@ -116,6 +116,7 @@ func (d *Decoder) statement(body table, s *Statement) {
 		if at := d.field(body, 4, 1); at != 0 {
 			s.Control = d.buf[at] != 0
 		}
+		s.Value = d.tensor(body, 6, 0, "value")
 	} else {
 		s.Value = d.tensor(body, 4, 0, "value")
 	}

@@ -47,6 +47,10 @@ func (e *Encoder) Encode(m *Message) []byte {
 		if m.Chunk != nil {
 			before = e.chunk(m.Chunk)
 		}
+		var v flatbuffers.UOffsetT
+		if m.Value.Data != nil {
+			v = e.tensor(m.Value)
+		}
 		wire.SampleStart(b)
 		wire.SampleAddAddress(b, address)
 		wire.SampleAddName(b, name)
@@ -57,6 +61,9 @@ func (e *Encoder) Encode(m *Message) []byte {
 		wire.SampleAddControl(b, m.Control)
 		if before != 0 {
 			wire.SampleAddBefore(b, before)
+		}
+		if v != 0 {
+			wire.SampleAddValue(b, v)
 		}
 		body = wire.SampleEnd(b)
 	case Observe:

@@ -274,7 +274,7 @@ type solo struct {
 // begin starts the i-th run.
 func (p *solo) begin(i int) {
 	p.draw, p.statement, p.decided, p.wide = 0, 0, false, false
-	if p.plan.Mode == Delegate {
+	if len(p.plan.Draws) > i {
 		p.draw = p.plan.Draws[i]
 		if len(p.plan.Streams) > 0 {
 			p.plan.Stream = p.plan.Streams[i]

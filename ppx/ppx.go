@@ -121,6 +121,19 @@ type Handler interface {
 	Tag(*Statement) error
 }
 
+// Own is a distribution of the simulator's own: how it is drawn from uniform numbers, and its log density.
+type Own struct {
+	Draw    func(u *dist.Stream) float64
+	LogProb func(x float64) float64
+}
+
+// Owner is a Handler that takes Samples of distributions of the simulator's own.
+type Owner interface {
+	Handler
+	// Own is Sample for a distribution of a kind that is one (dist.Kind.Own): its first parameter becomes the log density of the value.
+	Own(s *Statement, own Own) (Tensor, error)
+}
+
 // Model is a simulator written in Go: one call is one run. It asks h for every random number and returns
 // h's errors unchanged.
 type Model func(h Handler) (Tensor, error)

@@ -298,6 +298,7 @@ func (r *remote) Sample(s *Statement) (Tensor, error) {
 		return r.byUniforms(s)
 	}
 	if r.solo.plan.Mode != Delegate {
+		r.named(s)
 		r.solo.statement++
 		if err := r.ask(s, SampleResult); err != nil {
 			return Tensor{}, err
@@ -354,6 +355,54 @@ func (r *remote) byUniforms(s *Statement) (v Tensor, err error) {
 		}
 	}()
 	return v, own.Dist.Sample(&stream, v.Data)
+}
+
+// named counts the name of a statement that the engine is asked about.
+func (r *remote) named(s *Statement) {
+	if s.Name != "" {
+		r.notes.count(counter(r.notes.names, s.Name))
+	}
+}
+
+// Own implements Owner: what the simulator draws by itself whoever else draws.
+func (r *remote) Own(s *Statement, own Own) (Tensor, error) {
+	s.Op = Sample
+	switch {
+	case r.over:
+		return Tensor{}, ErrAborted
+	case s.Dist.Kind.Extension() > r.speaks:
+		return Tensor{}, fmt.Errorf("%w: a custom distribution at %s: the engine would have to leave the draw to the simulator, and knows nothing of that (it speaks an extension below %d)", ErrInvalid, Quote(s.Address), s.Dist.Kind.Extension())
+	}
+	v := dist.Scalar(0)
+	var f *noted
+	base, name := counter(r.notes.bases, AddressBase(s.Address, &s.Dist)), (*visits)(nil)
+	if s.Name != "" {
+		name = counter(r.notes.names, s.Name)
+	}
+	if r.solo.plan.Mode != Ask {
+		var err error
+		if f, err = r.form(s, &v); err != nil {
+			return v, err
+		}
+	}
+	instance, occurrence := r.notes.count(base), r.notes.count(name)
+	given, _ := r.solo.plan.Data.Find(s.Name, int(occurrence))
+	switch reused := r.notes.reuse[visit{base, instance}]; {
+	case len(given.Data) == 1:
+		v.Data[0] = given.Data[0]
+	case len(reused.Data) == 1:
+		v.Data[0] = reused.Data[0]
+	default:
+		stream := r.solo.stream(r.solo.statement, dist.PurposeValue)
+		v.Data[0] = own.Draw(&stream)
+	}
+	s.Dist.Params[0].Data[0] = own.LogProb(v.Data[0])
+	r.solo.statement++
+	if r.solo.plan.Mode == Ask {
+		s.Value = v
+		return v, r.ask(s, SampleResult)
+	}
+	return v, r.note(s, f, &v)
 }
 
 // UniformSuffix is what the address of a Sample ends with that an engine without the family sees in place of it, for each uniform number that a draw takes.
@@ -426,6 +475,7 @@ func (r *remote) tell(s *Statement, answer Type) error {
 	}
 	r.solo.statement++
 	if r.solo.plan.Mode == Ask {
+		r.named(s)
 		return r.ask(s, answer)
 	}
 	var value *Tensor

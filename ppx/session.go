@@ -102,15 +102,14 @@ func (s *Session) Welcome(msg []byte) error {
 // plain run, and any plan is ignored.
 func (s *Session) Begin(p *Plan) []byte {
 	s.left, s.count, s.mode = 1, 0, p.Mode
-	if s.Extension == 0 || p.Mode == Ask {
+	if s.Extension == 0 || p.Mode == Ask && s.Extension < dist.Custom.Extension() {
 		s.mode = Ask
 		return s.empty(Run)
 	}
 	w := &s.run
 	*w = WireRun{Mode: p.Mode, FlushMS: uint32(p.Flush.Milliseconds()), FlushBytes: uint32(p.FlushBytes)}
-	if p.Mode == Delegate {
-		s.left = len(p.Draws)
-		w.Seed, w.Stream, w.Draws, w.Inflation, w.Streams = p.Seed, p.Stream, p.Draws, p.Inflation, p.Streams
+	if p.Mode == Delegate || s.Extension >= dist.Custom.Extension() { // what a simulator draws by itself: all, or what is its own
+		w.Seed, w.Stream, w.Draws = p.Seed, p.Stream, p.Draws
 		if p.Data != nil && len(p.Data.Values) > 0 {
 			if s.data != p.Data {
 				s.data = p.Data
@@ -119,6 +118,10 @@ func (s *Session) Begin(p *Plan) []byte {
 			}
 			w.DataID = s.id
 		}
+	}
+	if p.Mode == Delegate {
+		s.left = len(p.Draws)
+		w.Inflation, w.Streams = p.Inflation, p.Streams
 		switch {
 		case p.Own != nil:
 			s.columns(p.Own)
@@ -277,7 +280,7 @@ func (s *Session) chunk(c *Chunk, h Runs) error {
 			s.count = 0
 			return h.Finish(st.Value, seconds)
 		case Sample:
-			if s.mode != Delegate {
+			if s.mode != Delegate && !st.Dist.Kind.Own() {
 				return broken("a Sample that was not asked for")
 			}
 			_, err = h.Sample(st)

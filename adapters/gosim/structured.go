@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
@@ -140,4 +141,34 @@ func (r *Run) FactorAt(site Site, name string, logWeight float64) {
 	d := Dist{kind: dist.Factor, p: numbers{logWeight}}
 	r.value[0] = 0
 	r.observe(name, &d, Tensor{Data: r.value[:]}, &site)
+}
+
+// Custom draws from a distribution of the simulator's own: draw makes a value of uniform numbers between 0 and 1, logProb is its log density, parameters are recorded. The value may
+// be given as data, or kept from another run: then logProb is asked for its density. The engine cannot check either function, and no network proposes values.
+func (r *Run) Custom(name string, draw func(u func() float64) float64, logProb func(x float64) float64, parameters ...float64) float64 {
+	return r.custom(Site{}, dist.Custom, name, draw, logProb, parameters)
+}
+
+// DiscreteCustom is Custom for integers.
+func (r *Run) DiscreteCustom(name string, draw func(u func() float64) float64, logProb func(x float64) float64, parameters ...float64) float64 {
+	return r.custom(Site{}, dist.DiscreteCustom, name, draw, logProb, parameters)
+}
+
+// CustomAt is Custom with settings.
+func (r *Run) CustomAt(site Site, name string, draw func(u func() float64) float64, logProb func(x float64) float64, parameters ...float64) float64 {
+	return r.custom(site, dist.Custom, name, draw, logProb, parameters)
+}
+
+func (r *Run) custom(site Site, kind dist.Kind, name string, draw func(u func() float64) float64, logProb func(x float64) float64, parameters []float64) float64 {
+	d := Tensors(kind, Scalar(0), Vector(parameters...))
+	s := r.prepare(ppx.Sample, name, &d, &site)
+	h, ok := r.h.(ppx.Owner)
+	if !ok {
+		panic(aborted{fmt.Errorf("%w: a custom distribution at %s: nobody here takes one", ppx.ErrInvalid, ppx.Quote(s.Address))})
+	}
+	v, err := h.Own(s, ppx.Own{Draw: func(u *dist.Stream) float64 { return draw(u.Float64) }, LogProb: logProb})
+	if err != nil {
+		panic(aborted{err})
+	}
+	return v.Float()
 }

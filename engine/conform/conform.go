@@ -226,7 +226,7 @@ func (l *listener) Tag(s *ppx.Statement) error     { l.note(s); return l.Recorde
 func (c *checker) run(ctx context.Context, table *tracing.Table, d engine.Draw, s engine.Stack) (*tracing.Trace, []ppx.Statement, error) {
 	l := &listener{OneRun: engine.OneRun{Recorder: engine.NewRecorder(table)}}
 	l.Begin(d, s)
-	err := c.sess.Execute(ctx, c, nil, l, c.o.Timeout)
+	err := c.sess.Execute(ctx, c, &ppx.Plan{Mode: ppx.Ask, Seed: d.Seed, Stream: d.Stream(), Draws: []uint64{d.Index}}, l, c.o.Timeout)
 	return l.Trace, l.raw, err
 }
 

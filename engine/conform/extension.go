@@ -25,7 +25,11 @@ func (c *checker) extension(ctx context.Context, table *tracing.Table, first *tr
 
 	alone, err := c.execute(ctx, table, draw, prior, &ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute})
 	if c.rule("makes runs by itself", err, "%d statements in one message, each value drawn again here", entries(alone)) {
-		c.rule("draws as the engine does", alike(first, alone), "the same statements and values, to 9 digits, as when the engine draws")
+		detail := "the same statements and values, to 9 digits, as when the engine draws"
+		if own := customs(alone); own > 0 {
+			detail += fmt.Sprintf("; draws and densities of %d custom distributions are the simulator's word", own)
+		}
+		c.rule("draws as the engine does", alike(first, alone), "%s", detail)
 	}
 	again, err := c.execute(ctx, table, draw, engine.Stack{control.NewReplay(first), control.Prior{}},
 		&ppx.Plan{Mode: ppx.Delegate, Flush: time.Minute, Reuse: control.NewReplay(first).Reuse()})
@@ -70,6 +74,16 @@ func (c *checker) execute(ctx context.Context, table *tracing.Table, d engine.Dr
 	p.Seed, p.Draws, p.FlushBytes = d.Seed, []uint64{d.Index}, 1<<20
 	err := c.sess.Execute(ctx, c, p, one, c.o.Timeout)
 	return one.Trace, err
+}
+
+// customs is how many Samples of a trace are of distributions of the simulator's own.
+func customs(t *tracing.Trace) (n int) {
+	for i := range t.Sites {
+		if t.Sites[i].Kind.Own() {
+			n++
+		}
+	}
+	return n
 }
 
 // alike compares a run whose values the engine drew with one whose values the simulator drew.

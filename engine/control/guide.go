@@ -48,7 +48,7 @@ func NewGuide(p Proposer, alpha float64) *Guide {
 
 // Choose implements engine.Layer.
 func (l *Guide) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
-	if s.Op != ppx.Sample || !s.Control {
+	if s.Op != ppx.Sample || !s.Control || s.Dist.Kind.Own() {
 		return engine.Choice{}, false, nil
 	}
 	q, ok, err := l.pilot.Propose(r, s)

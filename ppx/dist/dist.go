@@ -384,6 +384,9 @@ func nonNil(shape []int32) []int32 {
 // Sample draws one value into out, which has Len elements.
 func (d *Dist) Sample(s *Stream, out []float64) error {
 	f := &kinds[d.Kind]
+	if d.Kind.Own() {
+		return ErrOwn
+	}
 	if f.rows != nil {
 		m := d.width()
 		if m > 0 && d.aligned(len(out)/m) { // without a closure
@@ -567,7 +570,7 @@ func (d *Dist) Unflatten(k Kind, flat []float64, shape []int32, n int, room *Sha
 	}
 	total := 0
 	for i := range params {
-		if sizes[i] < 0 || kinds[k].rows != nil && n > 0 && sizes[i] == 0 {
+		if sizes[i] < 0 || kinds[k].rows != nil && !kinds[k].rows.empty && n > 0 && sizes[i] == 0 {
 			return false
 		}
 		total += n * sizes[i]

@@ -49,6 +49,8 @@ const (
 	Empirical
 	Histogram
 	Factor
+	Custom // of the simulator's own, with a density
+	DiscreteCustom
 	NumKinds // one more than the largest kind
 )
 
@@ -121,6 +123,7 @@ type rows = [MaxArgs][]float64
 
 // rowFamily is the functions of a family of which a parameter is a row of numbers, for one draw. A draw x is a number, a row of one, or itself a row.
 type rowFamily struct {
+	empty  bool // rows may have no numbers
 	vector bool // a draw is a row, as long as that of
 	like   int  // this parameter
 	// check returns the parameter at fault, the index in its row, and what is wrong.
@@ -182,6 +185,8 @@ var kinds = [NumKinds]family{
 	Empirical:            empiricalFamily,
 	Histogram:            histogramFamily,
 	Factor:               factorFamily,
+	Custom:               customFamily,
+	DiscreteCustom:       discreteCustomFamily,
 }
 
 func init() { // the table of kinds, which mixtures look into, may not be its own initialiser's
@@ -225,6 +230,9 @@ func (k Kind) Extension() int {
 	}
 	return 4
 }
+
+// Own tells that a distribution is the simulator's own: it draws by itself, and says what the density of the value is, which nobody can check.
+func (k Kind) Own() bool { return k == Custom || k == DiscreteCustom }
 
 // Vector tells that a draw is a row of numbers: the last dimension of a value is that of a draw.
 func (k Kind) Vector() bool { return kinds[k].rows != nil && kinds[k].rows.vector }

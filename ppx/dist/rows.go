@@ -94,7 +94,7 @@ func (d *Dist) checkRows() error {
 		if _, err := d.batch(k); err != nil {
 			return err
 		}
-		if rowSize(d.Kind, k, p) == 0 {
+		if rowSize(d.Kind, k, p) == 0 && !f.rows.empty {
 			return fmt.Errorf("%w: %s: %s of shape %s has no numbers for a draw", ErrShape, d.Kind, f.params[k].name, ShapeString(p.Shape))
 		}
 		if s := p.Shape; f.params[k].event == 2 && s[len(s)-1] != s[len(s)-2] {

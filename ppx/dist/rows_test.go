@@ -280,3 +280,30 @@ func TestRowsCarryTheirNoise(t *testing.T) {
 		}
 	}
 }
+
+func TestCustomDistributionsAreTheSimulators(t *testing.T) {
+	d := Dist{Custom, []Tensor{Scalar(-1.5), Vector()}}
+	if err := d.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if lp, err := d.LogProb(Scalar(3)); err != nil || lp != -1.5 {
+		t.Errorf("log density %g (%v)", lp, err)
+	}
+	s := NewStream(1, 2, 3, 4, 0)
+	if err := d.Sample(&s, make([]float64, 1)); !errors.Is(err, ErrOwn) {
+		t.Errorf("drawn: %v", err)
+	}
+	d.Params[0] = Scalar(math.NaN())
+	if err := d.Check(); err == nil || !strings.Contains(err.Error(), "log_prob = NaN must be a log density") {
+		t.Errorf("%v", err)
+	}
+	for _, n := range []int{0, 2} {
+		d := Dist{DiscreteCustom, []Tensor{Scalar(-1), Vector(make([]float64, n)...)}}
+		flat := d.Flatten(nil, nil, 1)
+		var again Dist
+		var room Shapes
+		if !again.Unflatten(DiscreteCustom, flat, nil, 1, &room) || len(again.Params[1].Data) != n {
+			t.Errorf("%d parameters come back as %v", n, again)
+		}
+	}
+}

@@ -22,7 +22,7 @@ type wide struct {
 // Sample draws one value of d, widened, into out, which has as many elements as shape, the shape of d's values.
 // Draw i uses the stream's blocks from i·2¹⁶ on.
 func (e *Widened) Sample(d *Dist, shape []int32, s *Stream, out []float64) {
-	if f := kinds[d.Kind].rows; f != nil {
+	if f := kinds[d.Kind].rows; f != nil { // of the simulator's own it comes to NaN: those are never asked for here
 		i := 0
 		_ = d.eachDraw(out, func(p rows, x []float64) {
 			s.Skip(uint64(i) << 16)

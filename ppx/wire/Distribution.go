@@ -44,6 +44,8 @@ const (
 	DistributionEmpirical                     Distribution = 34
 	DistributionHistogram                     Distribution = 35
 	DistributionFactor                        Distribution = 36
+	DistributionCustom                        Distribution = 37
+	DistributionDiscreteCustom                Distribution = 38
 )
 
 var EnumNamesDistribution = map[Distribution]string{
@@ -84,6 +86,8 @@ var EnumNamesDistribution = map[Distribution]string{
 	DistributionEmpirical:                     "Empirical",
 	DistributionHistogram:                     "Histogram",
 	DistributionFactor:                        "Factor",
+	DistributionCustom:                        "Custom",
+	DistributionDiscreteCustom:                "DiscreteCustom",
 }
 
 var EnumValuesDistribution = map[string]Distribution{
@@ -124,6 +128,8 @@ var EnumValuesDistribution = map[string]Distribution{
 	"Empirical":                     DistributionEmpirical,
 	"Histogram":                     DistributionHistogram,
 	"Factor":                        DistributionFactor,
+	"Custom":                        DistributionCustom,
+	"DiscreteCustom":                DistributionDiscreteCustom,
 }
 
 func (v Distribution) String() string {

@@ -113,8 +113,32 @@ func Model(r *gosim.Run) gosim.Tensor {
 		return UnnamedOf(Made)(r)
 	case "factor":
 		return Factored(r)
+	case "custom":
+		return Customs(r)
 	}
 	return Priors(r)
+}
+
+// Customs is z with the density 2z on (0, 1), and k with the probabilities (1 + k)/6 on 0, 1, 2, both by functions of the simulator's; y ~ Normal(z + k, ½).
+func Customs(r *gosim.Run) gosim.Tensor {
+	r.Sample("before", gosim.Normal(0, 1))
+	z := r.Custom("z", func(u func() float64) float64 { return math.Sqrt(u()) }, func(x float64) float64 {
+		if x <= 0 || x >= 1 {
+			return math.Inf(-1)
+		}
+		return math.Log(2 * x)
+	}, 2)
+	k := r.DiscreteCustom("k", func(u func() float64) float64 {
+		switch x := u() * 6; {
+		case x < 1:
+			return 0
+		case x < 3:
+			return 1
+		}
+		return 2
+	}, func(x float64) float64 { return math.Log((1 + x) / 6) })
+	r.Observe("y", gosim.Normal(z+k, 0.5))
+	return gosim.Vector(z, k)
 }
 
 // Factored is u ~ Normal(0, 1), weighed by exp(−(u − 1)²/2): the posterior is Normal(½, ½ of the variance), the evidence e^−¼/√2.

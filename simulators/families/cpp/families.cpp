@@ -76,7 +76,22 @@ static double factored() {
   return u;
 }
 
-static double model() {
+// Distributions of the simulator's own: z with the density 2z on (0, 1), k with the probabilities (1 + k)/6 on 0, 1, 2.
+static ppx::Tensor customs() {
+  ppx::sample(ppx::Normal(0, 1), "before");
+  double z = ppx::custom([](ppx::Uniforms& u) { return std::sqrt(u.uniform()); },
+                         [](double x) { return x <= 0 || x >= 1 ? -INFINITY : std::log(2 * x); }, {2}, "z");
+  double k = ppx::discrete_custom(
+      [](ppx::Uniforms& u) {
+        double x = u.uniform() * 6;
+        return x < 1 ? 0 : x < 3 ? 1 : 2;
+      },
+      [](double x) { return std::log((1 + x) / 6); }, {}, "k");
+  ppx::observe(ppx::Normal(z + k, 0.5), "y");
+  return {z, k};
+}
+
+static ppx::Tensor model() {
   const char* env = std::getenv("MODEL");
   std::string name = env == nullptr ? "priors" : env;
   if (name == "likelihoods") return likelihoods(cases);
@@ -85,6 +100,7 @@ static double model() {
   if (name == "made-likelihoods") return likelihoods(made);
   if (name == "made-unnamed") return unnamed(made);
   if (name == "factor") return factored();
+  if (name == "custom") return customs();
   return priors(cases);
 }
 

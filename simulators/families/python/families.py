@@ -76,10 +76,25 @@ def factored():
     return u
 
 
+def customs():
+    ppxsim.sample(Normal(0, 1), name="before")
+    z = ppxsim.custom(lambda u: math.sqrt(u()), lambda x: math.log(2 * x) if 0 < x < 1 else -math.inf, [2], "z")
+
+    def draw(u):
+        x = u() * 6
+        return 0 if x < 1 else 1 if x < 3 else 2
+
+    k = ppxsim.custom(draw, lambda x: math.log((1 + x) / 6), name="k", discrete=True)
+    ppxsim.observe(Normal(z + k, 0.5), name="y")
+    return [z, k]
+
+
 def model():
     name = os.environ.get("MODEL", "priors")
     if name == "factor":
         return factored()
+    if name == "custom":
+        return customs()
     kind = {"likelihoods": likelihoods, "unnamed": unnamed}.get(name.removeprefix("made-"), priors)
     return kind(MADE if name.startswith("made-") else CASES)
 

@@ -117,6 +117,7 @@ class Connection {
     check_over();
     if (extension_of(d.kind) > speaks_) return by_uniforms(address, name, d, control);
     if (mode_ != Mode::delegate) {
+      notes_.count(name);
       solo_.statement++;
       const Chunk* earlier = before();
       ask(encoder.statement(detail::sample, address, name, &d, control, nullptr, earlier), sample_result, earlier != nullptr);
@@ -141,6 +142,46 @@ class Connection {
     return v;
   }
 
+  // A Sample of a distribution of the simulator's own, which it draws whoever else draws.
+  template <class Draw, class LogProb>
+  double own(std::string_view address, bool stays, std::string_view name, Kind kind, Tensor parameters, bool control, Draw draw, LogProb log_prob) {
+    check_over();
+    if (extension_of(kind) > speaks_) {
+      throw Error("ppx: a custom distribution at " + std::string(address) +
+                  ": the engine would have to leave the draw to the simulator, and knows nothing of that (it speaks an extension below 4)");
+    }
+    double value = 0;
+    Distribution d(kind, 0.0, Parameter(std::move(parameters)));
+    View v(value);
+    bool asked = mode_ == Mode::ask;
+    Form* f = nullptr;
+    const Tensor* given = nullptr;
+    const View* reused = nullptr;
+    if (asked) {
+      given = notes_.given(name);
+    } else {
+      make_room();
+      f = &notes_.form(detail::sample, address, stays, name, &d, control, &v);
+      given = notes_.given(*f);
+      reused = f->base->reused(f->base->count(notes_.epoch()));
+    }
+    if (given != nullptr && given->data.size() == 1) value = given->data[0];
+    else if (reused != nullptr && reused->size == 1) value = reused->data[0];
+    else {
+      rng::Stream s(solo_.seed, solo_.stream, solo_.statement, solo_.draw, rng::for_value);
+      value = static_cast<double>(draw(s));
+    }
+    d.a.number = static_cast<double>(log_prob(value));
+    solo_.statement++;
+    if (asked) {
+      ask(encoder.statement(detail::sample, address, name, &d, control, &v), sample_result, false);
+    } else {
+      notes_.add(*f, &d, &v);
+      flush_if_due();
+    }
+    return value;
+  }
+
   // An Observe or a Tag.
   void tell(Type type, std::string_view address, bool stays, std::string_view name, const Distribution* d, const View* value, Type answer) {
     check_over();
@@ -151,6 +192,7 @@ class Connection {
     }
     solo_.statement++;
     if (mode_ == Mode::ask) {
+      notes_.count(name);
       ask(encoder.statement(type, address, name, d, true, value), answer, false);
       return;
     }
@@ -324,7 +366,7 @@ class Connection {
   template <class F>
   void make_runs(F& run) {
     if (mode_ != Mode::delegate) {
-      Tensor result = one_run(run, 0);
+      Tensor result = one_run(run, draws_.empty() ? 0 : draws_[0]);
       if (over_) return;
       if (mode_ == Mode::ask) send(encoder.run_result(result));
       else flush(false);
@@ -498,6 +540,13 @@ class Local {
     return v;
   }
 
+  template <class Draw>
+  double own(Draw draw) {
+    rng::Stream s(solo_.seed, solo_.stream, solo_.statement, solo_.draw, rng::for_value);
+    solo_.statement++;
+    return static_cast<double>(draw(s));
+  }
+
  private:
   Solo solo_;
 };
@@ -523,7 +572,7 @@ inline Current& current() {
   ((site).explicit_address.empty() ? (engine).addresses.at(__builtin_frame_address(0)) : (site).explicit_address), (site).explicit_address.empty()
 
 inline void mark(Connection& e, std::string_view address, const char* end) {
-  View v(one);
+  View v(unit);
   e.tell(tag, std::string(address) + end, false, {}, nullptr, &v, tag_result);
 }
 
@@ -553,6 +602,27 @@ inline void seed(std::uint64_t s) { detail::current().local = std::make_unique<d
   auto* e = detail::current().engine;
   detail::View v = e == nullptr ? detail::current().generator().draw(d) : e->sample(PPX_DETAIL_ADDRESS(*e, site), name, d, site.controlled);
   return detail::copy(v);
+}
+
+// The uniform numbers of a distribution of one's own.
+using Uniforms = rng::Stream;
+
+// A number from a distribution of one's own: draw(Uniforms& u) makes it of uniform numbers u.uniform() between 0 and 1, log_prob(double x) is its log density, parameters are
+// recorded. The value may be given as data, or kept from another run: then log_prob is asked for its density. The engine cannot check either function, and no network
+// proposes values.
+template <class Draw, class LogProb>
+[[gnu::noinline]] double custom(Draw draw, LogProb log_prob, const std::vector<double>& parameters = {}, std::string_view name = {}, const Site& site = {}) {
+  auto* e = detail::current().engine;
+  if (e == nullptr) return detail::current().generator().own(draw);
+  return e->own(PPX_DETAIL_ADDRESS(*e, site), name, Kind::custom, Tensor(parameters), site.controlled, draw, log_prob);
+}
+
+// The same for integers.
+template <class Draw, class LogProb>
+[[gnu::noinline]] double discrete_custom(Draw draw, LogProb log_prob, const std::vector<double>& parameters = {}, std::string_view name = {}, const Site& site = {}) {
+  auto* e = detail::current().engine;
+  if (e == nullptr) return detail::current().generator().own(draw);
+  return e->own(PPX_DETAIL_ADDRESS(*e, site), name, Kind::discrete_custom, Tensor(parameters), site.controlled, draw, log_prob);
 }
 
 // Data of this name are distributed like d; the engine has the data.

@@ -20,7 +20,7 @@ enum class Kind : std::uint8_t {
   truncated_normal, half_normal, student_t, cauchy, laplace, logistic, pareto, inverse_gamma, von_mises, log_uniform, negative_binomial,
   geometric, discrete_uniform, zero_inflated_poisson, zero_inflated_negative_binomial, beta_binomial,
   // Extension 4.
-  dirichlet, multivariate_normal, multivariate_student_t, multinomial, mixture, discrete_mixture, empirical, histogram, factor
+  dirichlet, multivariate_normal, multivariate_student_t, multinomial, mixture, discrete_mixture, empirical, histogram, factor, custom, discrete_custom
 };
 
 // The extension of PPX that has a family; 0 is PPX 1.0.

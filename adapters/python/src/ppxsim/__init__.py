@@ -18,6 +18,7 @@ from ._client import (
     ProtocolError,
     RunAborted,
     attached,
+    custom,
     factor,
     local,
     main,
@@ -77,6 +78,6 @@ __all__ = [
     "Empirical", "Exponential", "Gamma", "Geometric", "HalfNormal", "Histogram", "InverseGamma", "Laplace", "LogNormal", "LogUniform",
     "Logistic", "Mixture", "MixtureSameFamily", "Multinomial", "MultivariateNormal", "MultivariateStudentT", "NegativeBinomial", "NegativeBinomial2", "Normal", "Pareto", "Poisson", "ProtocolError", "RunAborted",
     "StudentT", "TruncatedNormal", "Uniform", "VonMises", "Weibull", "ZeroInflatedNegativeBinomial",
-    "ZeroInflatedNegativeBinomial2", "ZeroInflatedPoisson", "__version__", "attached", "factor", "local", "main", "observe",
+    "ZeroInflatedNegativeBinomial2", "ZeroInflatedPoisson", "__version__", "attached", "custom", "factor", "local", "main", "observe",
     "rs_end", "rs_start", "sample", "serve", "tag",
 ]  # fmt: skip

@@ -156,6 +156,7 @@ class _Remote:
         if kind > random.LAST_PLAIN and wire.extension_of(kind) > self.speaks:
             return self.by_uniforms(address, name, dist, control)
         if self.mode != wire.DELEGATE:
+            notes.count(name)
             self.solo.statement += 1
             earlier = notes.chunk if notes.chunk.statements else None
             msg = _message(wire.SAMPLE, address, name, dist, control, None, self.templates, earlier)
@@ -181,6 +182,41 @@ class _Remote:
         self.solo.statement += 1
         notes.add(f, params, v)
         self.flush_if_due()
+        return v
+
+    def own(self, address: str, name: str, kind: int, parameters: Any, control: bool, draw: Any, log_prob: Any) -> float:
+        """A Sample of a distribution of the simulator's own, which it draws whoever else draws."""
+        if self.over is not None:
+            raise RunAborted()
+        if wire.extension_of(kind) > self.speaks:
+            raise ValueError(
+                f"a custom distribution at {address}: the engine would have to leave the draw to the simulator, and knows nothing of that "
+                f"(it speaks an extension below {wire.extension_of(kind)})"
+            )
+        notes = self.notes
+        self.make_room()
+        f = None
+        if self.mode == wire.ASK:
+            given = notes.count(name)
+        else:
+            f = notes.form(wire.SAMPLE, address, name, kind, (0.0, parameters), control, ())
+            given = notes.given(f)
+        base = notes.base(address, kind)
+        instance = base.count(notes.epoch)
+        reused = base.values.get(instance) if base.values else None
+        if given is not None and given.size == 1:
+            v = float(given.reshape(-1)[0])
+        elif reused is not None and reused.size == 1:
+            v = float(reused.reshape(-1)[0])
+        else:
+            v = float(draw(self.solo.stream().uniform))
+        self.solo.statement += 1
+        params = (float(log_prob(v)), parameters)
+        if f is None:
+            self.ask(wire.statement(wire.SAMPLE, address, name, kind, params, control, v), wire.SAMPLE_RESULT)
+        else:
+            notes.add(f, params, v)
+            self.flush_if_due()
         return v
 
     def by_uniforms(self, address: str, name: str, dist: Distribution, control: bool) -> Any:
@@ -209,6 +245,7 @@ class _Remote:
         self.solo.statement += 1
         value = _plain(value)
         if self.mode == wire.ASK:
+            self.notes.count(name)
             self.ask(_message(op, address, name, dist, False, value, self.templates), answer)
             return
         self.make_room()
@@ -249,7 +286,7 @@ class _Remote:
             self.notes.restart()
         try:
             self.notes.take(order)
-            draws = order.draws if order.mode == wire.DELEGATE else (0,)
+            draws = order.draws if order.mode == wire.DELEGATE else order.draws[:1] or (0,)
             self.solo = Solo(order.seed, order.streams or (order.stream,) * len(draws), draws, order.inflation, self.length)
             self.flushed = time.monotonic()
             self.statements = 0
@@ -284,11 +321,9 @@ class _Remote:
             if self.notes.chunk.statements:
                 self.flush(True)
             self.notes.prune()
+        self.solo.begin(i)
         if self.mode == wire.DELEGATE:
-            self.solo.begin(i)
             self.notes.give(i)
-        else:
-            self.solo.statement = 0
         self.notes.epoch += 1
         start = time.perf_counter()
         result = _call_model(model)
@@ -416,6 +451,34 @@ def sample(dist: Distribution, name: str = "", *, control: bool = True, address:
     if type(v) is float or np.ndim(v) == 0:
         return int(v) if dist.discrete else float(v)
     return np.asarray(v).astype(np.int64) if dist.discrete else v
+
+
+def custom(
+    draw: Callable[[Callable[[], float]], float],
+    log_prob: Callable[[float], float],
+    parameters: Any = (),
+    name: str = "",
+    *,
+    discrete: bool = False,
+    control: bool = True,
+    address: Optional[str] = None,
+) -> Any:
+    """A number from a distribution of one's own: draw(u) makes it of uniform numbers u() between 0 and 1, log_prob(x) is its log density, parameters are recorded.
+
+    The value may be given as data, or kept from another run: then log_prob is asked for its density. The engine cannot check either function, and no
+    network proposes values.
+    """
+    if not callable(draw) or not callable(log_prob) or not isinstance(name, str):
+        raise TypeError("custom(draw, log_prob, parameters, name): two functions, numbers and a name")
+    run = _current()
+    if isinstance(run, _Local):
+        v = float(draw(run.solo.stream().uniform))
+        run.solo.statement += 1
+    else:
+        a = address if address is not None else _call_address(sys._getframe(1), _ROOT)
+        kind = rows.DISCRETE_CUSTOM if discrete else rows.CUSTOM
+        v = run.own(a, name, kind, np.atleast_1d(np.asarray(parameters, dtype=np.float64)).reshape(-1), control, draw, log_prob)
+    return int(v) if discrete else v
 
 
 def observe(dist: Distribution, value: Any = None, name: str = "", *, address: Optional[str] = None) -> None:

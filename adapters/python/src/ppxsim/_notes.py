@@ -16,7 +16,8 @@ from . import _wire as wire
 _NAMES = ("", "Normal", "Uniform", "Categorical", "Poisson", "Bernoulli", "Beta", "Exponential", "Gamma", "LogNormal", "Binomial", "Weibull",
           "TruncatedNormal", "HalfNormal", "StudentT", "Cauchy", "Laplace", "Logistic", "Pareto", "InverseGamma", "VonMises", "LogUniform",
           "NegativeBinomial2", "Geometric", "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial",
-          "Dirichlet", "MultivariateNormal", "MultivariateStudentT", "Multinomial", "Mixture", "DiscreteMixture", "Empirical", "Histogram", "Factor")  # fmt: skip
+          "Dirichlet", "MultivariateNormal", "MultivariateStudentT", "Multinomial", "Mixture", "DiscreteMixture", "Empirical", "Histogram", "Factor",
+          "Custom", "DiscreteCustom")  # fmt: skip
 
 # Simulators that make up addresses or names without end must not eat all memory.
 _MAX_FORMS = 1 << 16
@@ -69,6 +70,10 @@ class Solo:
         self.blocks.begin(i)
         self.statement = 0
         self.wide: Optional[bool] = None if self.inflation > 0 else False
+
+    def stream(self) -> random.Stream:
+        """The uniform numbers of the present statement."""
+        return random.Stream(self.key, self.statement, self.draw, random.FOR_VALUE)
 
     def value(self, kind: int, shape: Tuple[int, ...], params: Sequence[Any], control: bool) -> Any:
         """A float, or an array of the shape that is not ()."""
@@ -247,11 +252,19 @@ class Notes:
             f = self.forms[key] = Form(len(self.forms), base, self._name(name) if name else None)
         return f
 
+    def base(self, address: str, kind: int) -> Visits:
+        """The visits of an address by a kind of its own."""
+        return self._base(address_base(address, kind, 0))
+
+    def count(self, name: str) -> Any:
+        """Count a name that the engine is asked about; what the data have for this visit of it."""
+        return self._at(self._name(name)) if name else None
+
     def given(self, f: Form) -> Any:
         """What the data have for this visit of a Sample's name; None for nothing."""
-        v = f.name
-        if v is None:
-            return None
+        return None if f.name is None else self._at(f.name)
+
+    def _at(self, v: Visits) -> Any:
         k = v.count(self.epoch)
         return v.values.get(k, v.values.get(0)) if self.with_data and v.values else None
 

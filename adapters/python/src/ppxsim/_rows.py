@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import _random as random
 from . import _wire as wire
 
-DIRICHLET, MULTIVARIATE_NORMAL, MULTIVARIATE_STUDENT_T, MULTINOMIAL, MIXTURE, DISCRETE_MIXTURE, EMPIRICAL, HISTOGRAM, FACTOR = range(28, 37)
+DIRICHLET, MULTIVARIATE_NORMAL, MULTIVARIATE_STUDENT_T, MULTINOMIAL, MIXTURE, DISCRETE_MIXTURE, EMPIRICAL, HISTOGRAM, FACTOR, CUSTOM, DISCRETE_CUSTOM = range(28, 39)
 
 # How many dimensions of each parameter belong to a draw.
 EVENTS: Dict[int, Tuple[int, ...]] = {

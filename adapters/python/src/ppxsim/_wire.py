@@ -228,7 +228,7 @@ def statement(kind: int, address: str, name: str, dist_kind: int, params: Tuple[
         return _finish(b, kind, _table(b, a, n, _tensor(b, value)))
     d = _table(b, *[_tensor(b, p) for p in params]) if dist_kind else 0
     v = _tensor(b, value) if value is not None else 0
-    b.StartObject(6)
+    b.StartObject(7)
     b.PrependUOffsetTRelativeSlot(0, a, 0)
     b.PrependUOffsetTRelativeSlot(1, n, 0)
     b.PrependUint8Slot(2, dist_kind, 0)
@@ -238,6 +238,8 @@ def statement(kind: int, address: str, name: str, dist_kind: int, params: Tuple[
         b.PrependUOffsetTRelativeSlot(3, d, 0)
     if kind == SAMPLE:
         b.PrependBoolSlot(4, control, True)
+        if v:
+            b.PrependUOffsetTRelativeSlot(6, v, 0)
     elif v:
         b.PrependUOffsetTRelativeSlot(4, v, 0)
     return _finish(b, kind, b.EndObject())

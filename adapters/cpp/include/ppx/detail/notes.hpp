@@ -24,7 +24,7 @@ namespace ppx::detail {
 
 // ---- Drawing
 
-inline constexpr double zero = 0, one = 1;
+inline constexpr double zero = 0, unit = 1;
 
 // Whether a shape describes its data.
 inline bool fits(const View& v) { return v.rank == 0 ? v.size == 1 : elements(v.shape, v.rank) == v.size; }
@@ -224,7 +224,7 @@ inline std::string address_base(std::string_view address, const Distribution* d)
                                           "Logistic", "Pareto", "InverseGamma", "VonMises", "LogUniform", "NegativeBinomial2", "Geometric",
                                           "DiscreteUniform", "ZeroInflatedPoisson", "ZeroInflatedNegativeBinomial2", "BetaBinomial", "Dirichlet",
                                           "MultivariateNormal", "MultivariateStudentT", "Multinomial", "Mixture", "DiscreteMixture", "Empirical",
-                                          "Histogram", "Factor"};
+                                          "Histogram", "Factor", "Custom", "DiscreteCustom"};
   std::string s(address);
   if (d->kind == Kind::none) return s;
   s += "__";
@@ -360,6 +360,17 @@ class Notes {
     return with_data_ ? f.named->data(k) : nullptr;
   }
   std::uint64_t epoch() const { return epoch_; }
+  // What the data have for this visit of a name; null for nothing.
+  const Tensor* given(std::string_view name) {
+    if (name.empty()) return nullptr;
+    Name& n = names_[std::string(name)];
+    auto k = n.count(epoch_);
+    return with_data_ ? n.data(k) : nullptr;
+  }
+  // Counts a name that the engine is asked about.
+  void count(std::string_view name) {
+    if (!name.empty()) names_[std::string(name)].count(epoch_);
+  }
 
   // The form of a statement with a value of a shape (null: without a value). stays: address stays where it is.
   Form& form(Type op, std::string_view address, bool stays, std::string_view name, const Distribution* d, bool control, const View* value) {

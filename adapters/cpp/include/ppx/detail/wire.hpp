@@ -178,6 +178,7 @@ class Encoder {
     if (type == sample) {
       b_.AddElement<std::uint8_t>(field(4), control ? 1 : 0, 1);
       if (before != nullptr) b_.AddOffset(field(5), earlier);
+      if (value != nullptr) b_.AddOffset(field(6), v);
     } else if (value != nullptr) {
       b_.AddOffset(field(4), v);
     }
