@@ -57,8 +57,9 @@ func ranksOf(t *testing.T, model func(*gosim.Run) gosim.Tensor, sets uint64, wor
 // Importance sampling is calibrated on every model, and something is learned.
 func TestCalibrated(t *testing.T) {
 	models := map[string]func(*gosim.Run) gosim.Tensor{"gum": gum.Model, "branching": branching.Model, "families": enginetest.Families}
-	for i := 0; i < len(families.Cases) && !testbed.Raced; i += 4 { // few at a time: independent data would leave few of the draws
-		models[families.Cases[i].Name] = families.PriorsOf(families.Cases[i : i+4])
+	cases := slices.Concat(families.Cases, families.Made)
+	for i := 0; i < len(cases) && !testbed.Raced; i += 4 { // few at a time: independent data would leave few of the draws
+		models[cases[i].Name] = families.PriorsOf(cases[i : i+4])
 	}
 	for name, model := range models {
 		sets := uint64(300)

@@ -3,6 +3,7 @@ package simulators_test
 import (
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
@@ -30,5 +31,19 @@ func TestMarkedLoopsInEveryLanguage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A loop that is not marked is named by ppx check, where it is one: a fixed number of passes, or passes that matter later, are not.
+func TestCheckNamesRejectionLoops(t *testing.T) {
+	for _, c := range []struct {
+		name, model string
+		want        bool
+	}{{"marsaglia", "", true}, {"hmm", "", false}} {
+		t.Setenv("MODEL", c.model)
+		out, err := exec.Command(testbed.Go(t, "./cmd/ppx"), append([]string{"check", "--"}, testbed.Simulator(t, c.name, "cpp")...)...).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "rejection loops") != c.want {
+			t.Errorf("%s %s: %v: %s", c.name, c.model, err, out)
+		}
 	}
 }

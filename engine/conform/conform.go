@@ -61,6 +61,7 @@ const maxShown = 200
 
 // checker is one conversation with the simulator under test.
 type checker struct {
+	seen   []*tracing.Trace // some that were made
 	o      engine.Options
 	seed   uint64
 	single *engine.Single
@@ -171,6 +172,7 @@ func (c *checker) judge(ctx context.Context) {
 	c.rule("shakes hands again", c.hello(), "a new Handshake between runs is answered")
 	failures, err := c.speed(ctx, table, prior)
 	c.rule("keeps running", err, "%.0f round trips and %.0f runs per second%s", c.rep.RoundTrips, c.rep.Traces, failures)
+	c.loops(ctx, table)
 	if len(c.o.Connect) == 0 {
 		c.restart(ctx, first)
 	}
@@ -333,6 +335,9 @@ func (c *checker) speed(ctx context.Context, table *tracing.Table, s engine.Stac
 			return "", fmt.Errorf("run %d: %w", runs+2, err)
 		}
 		statements += len(t.Sites) + 1
+		if len(c.seen) < maxSeen && len(t.Sites) <= maxSites {
+			c.seen = append(c.seen, t)
+		}
 	}
 	seconds := time.Since(start).Seconds()
 	c.rep.RoundTrips, c.rep.Traces = float64(statements)/seconds, float64(runs)/seconds
