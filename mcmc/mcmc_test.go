@@ -457,3 +457,22 @@ func BenchmarkStep(b *testing.B) {
 		i++
 	}
 }
+
+// A mixture of counts and one of reals at one address are two sites: a value of the one is none of the other, stale and fresh.
+func TestMixturesOfOtherMeasures(t *testing.T) {
+	model := func(r *gosim.Run) gosim.Tensor {
+		k := r.Sample("k", gosim.Bernoulli(0.5))
+		d := gosim.Mixture([]float64{1}, gosim.Normal(3, 1))
+		if k == 1 {
+			d = gosim.Mixture([]float64{1}, gosim.Poisson(3))
+		}
+		z := r.SampleAt(gosim.Site{Address: "z"}, "z", d)
+		r.Observe("y", gosim.Normal(z, 1))
+		return gosim.Scalar(k)
+	}
+	for name, walk := range map[string]float64{"lmh": 0, "rmh": 0.5} {
+		k := NewKernel(Kernel{Seed: 3, Data: control.Data{"y": dist.Scalar(4)}, Condition: true, Walk: walk})
+		draws := run(t, gosim.Wrap(model), k, 8, 500, 4000, func(tr *tracing.Trace) []float64 { return []float64{tr.Result.Float()} })
+		within(t, name+": P(k = 1)", column(draws, 0), 0.423251, math.Sqrt(0.423251*0.576749), 0.02)
+	}
+}
