@@ -539,6 +539,9 @@ func (p *Proposer) head(w *room, r *pilot, x, trunk []float32) {
 	r.answer = -r.answer
 }
 
+// Knows tells whether the network was trained at the place of a statement.
+func (p *Proposer) Knows(base, name string) bool { return p.n.find(base, name) != nil }
+
 // Loops tells whether the network knows the accepted passes of rejection loops alone.
 func (p *Proposer) Loops() bool { return p.n.Settings.Loops }
 

@@ -253,6 +253,13 @@ func (a *autoJob) run(ctx context.Context) (*Outcome, error) {
 		what = "too few that count: particles instead"
 	}
 	a.say("%s %s: effective sample size %.3g%s: %s", text.Thousands(w.N), kind, ess, khatText(khat), what)
+	if !good {
+		if t, err := firstGood(ctx, pilot.Out); err != nil {
+			return nil, err
+		} else if t != nil && t.Own() != "" {
+			return nil, misuse("particles cannot move %s, which is the simulator's own, and of weighted draws too few count: give --method %s more (-n), or write the distribution with others", t.Own(), method)
+		}
+	}
 	var answer *Outcome
 	if good {
 		if answer, err = a.weighted(ctx, method, needed); err != nil {

@@ -41,6 +41,7 @@ func loadNetwork(r *run) (func(engine.Draw) engine.Layer, error) {
 	if r.proposer, err = ic.NewProposer(n, r.cfg.Data); err != nil {
 		return nil, Misuse{err}
 	}
+	r.unseen.known = r.proposer.Knows
 	if f := ic.ReadFamiliar(extra); f != nil {
 		r.network = rundir.NetworkFile{Gain: f.Gain}
 		if r.network.Distance, r.network.P = f.Of(r.proposer); math.IsNaN(r.network.P) {

@@ -152,7 +152,7 @@ func (r *run) executor() (engine.Executor, error) {
 		return nil, misuse("--retry-failed goes without a network that was trained with --rejection")
 	}
 	c := rejection.Config{Passes: cmp.Or(r.spec.RejectionPasses, 10), Loops: cmp.Or(r.spec.RejectionLoops, 10), Condition: control.NewCondition(r.cfg.Data, r.cfg.Condition),
-		Guide: r.proposer.ForRun}
+		Guide: r.proposer.ForRun, Remark: r.o.Remark}
 	x := rejection.New(r.pool, c)
 	r.cfg.Layers = x.Stack
 	r.o.Remark(fmt.Sprintf("rejection loops count with their accepted passes: %d runs for each loop of a trace", c.Passes+c.Loops))

@@ -16,9 +16,10 @@ import (
 type Unseen struct {
 	traces, hit uint64
 	rel         tracing.Relative
-	all, with   float64           // log of the sum of the weights of all traces, and of those that came to such addresses
-	addresses   map[string]uint64 // how often
-	met         uint64            // sites that the network proposed
+	all, with   float64                      // log of the sum of the weights of all traces, and of those that came to such addresses
+	addresses   map[string]uint64            // how often
+	met         uint64                       // sites that the network proposed
+	known       func(base, name string) bool // whether the network was trained there; nil: what was not proposed was not
 }
 
 // Write implements tracing.Writer.
@@ -44,11 +45,15 @@ func (u *Unseen) Write(_ context.Context, t *tracing.Trace) error {
 		if d := t.Dist(i); d.Coarse() || e.Kind.Own() { // known, but not to be proposed
 			continue
 		}
+		base := t.Table.Address(e.Address).Base
+		if u.known != nil && u.known(base, t.Table.Name(e.Name)) { // as what a chain has drawn afresh
+			continue
+		}
 		hit = true
 		if u.addresses == nil {
 			u.addresses = map[string]uint64{}
 		}
-		u.addresses[t.Table.Address(e.Address).Base]++
+		u.addresses[base]++
 	}
 	if hit {
 		u.hit++

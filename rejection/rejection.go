@@ -27,6 +27,8 @@ import (
 type Config struct {
 	Passes int // single passes from the proposals, for Z_q
 	Loops  int // whole loops from the model, for 1/Z_p
+	// Remark hears, once, of a loop that takes the model many passes; nil: nobody does.
+	Remark func(string)
 	// Condition answers what has data, Guide proposes for the sites of one run.
 	Condition engine.Layer
 	Guide     func() control.Proposer
@@ -42,6 +44,8 @@ type Rewinder interface {
 type Executor struct {
 	engine.Executor
 	c Config
+
+	told bool // of a loop that takes many passes
 
 	mu     sync.Mutex
 	pilots map[engine.Draw]control.Proposer // of the runs on their way
@@ -69,6 +73,9 @@ func (x *Executor) pilot(d engine.Draw) control.Proposer {
 	return p
 }
 
+// manyPasses of one loop are worth a word.
+const manyPasses = 1000
+
 // together is how many traces are weighed at a time: their replays keep simulators busy.
 const together = 64
 
@@ -87,12 +94,16 @@ func (x *Executor) Stream(ctx context.Context, next engine.Source, _ func(*traci
 			return t, ok
 		}
 		var batch []*weighed
+		// flush delivers what was drawn; false: nobody wants more, or there was an error.
 		flush := func() bool {
-			err := x.weigh(ctx, batch)
+			if len(batch) == 0 {
+				return true
+			}
+			if err := x.weigh(ctx, batch); err != nil {
+				yield(nil, err)
+				return false
+			}
 			for _, w := range batch {
-				if err != nil {
-					return yield(nil, err) && false
-				}
 				if !yield(x.finish(w), nil) {
 					return false
 				}
@@ -101,27 +112,25 @@ func (x *Executor) Stream(ctx context.Context, next engine.Source, _ func(*traci
 			return true
 		}
 		for t, err := range x.Executor.Stream(ctx, tasks, nil) {
-			if err != nil {
-				_ = len(batch) == 0 || flush() // what was drawn is not lost
-				yield(nil, err)
-				return
+			var w *weighed
+			if err == nil {
+				mu.Lock()
+				d := draws[0]
+				draws = draws[1:]
+				mu.Unlock()
+				w, err = x.begin(d, t)
 			}
-			mu.Lock()
-			d := draws[0]
-			draws = draws[1:]
-			mu.Unlock()
-			w, err := x.begin(d, t)
 			if err != nil {
-				yield(nil, err)
+				if flush() {
+					yield(nil, err)
+				}
 				return
 			}
 			if batch = append(batch, w); len(batch) == together && !flush() {
 				return
 			}
 		}
-		if len(batch) > 0 {
-			flush()
-		}
+		flush()
 	}
 }
 
@@ -232,6 +241,11 @@ func (x *Executor) weigh(ctx context.Context, batch []*weighed) error {
 			j.w.err = fmt.Errorf("the rejection loop at %s did not end when it was run again", ppx.Quote(j.w.t.Table.Address(j.l.Address).Base))
 		case !j.pass:
 			j.l.passes += passes
+			if passes > manyPasses && !x.told && x.c.Remark != nil {
+				x.told = true
+				x.c.Remark(fmt.Sprintf("warning: in draw %d the rejection loop at %s took the model %d passes: that is what takes the time. Where acceptance is so rare for some values before the loop, mark only loops whose weights collapse",
+					j.w.t.Draw, ppx.Quote(t.Table.Address(j.l.Address).Base), passes))
+			}
 		}
 	}
 	return nil

@@ -9,7 +9,7 @@ for pkg in ./cmd/ppx ./adapters/gosim/replay ./simulators/*/go; do
   go build -o "$PPX_TEST_BIN/$(basename "$(dirname "$pkg")")-$(basename "$pkg")" "$pkg" || exit 1
 done
 
-raced=(./engine/... ./whatif ./ppx/... ./tracing/... ./ic ./ic/train ./training ./jobs ./internal/... ./adapters/gosim)
+raced=(./engine/... ./whatif ./ppx/... ./tracing/... ./ic ./ic/train ./training ./rejection ./jobs ./internal/... ./adapters/gosim)
 again=(./tracing/rundir ./ic/train ./jobs)
 mapfile -t rest < <(comm -23 <(go list ./... | sort) <(go list "${raced[@]}" | sort))
 log=$(mktemp)

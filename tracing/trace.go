@@ -230,6 +230,16 @@ func (t *Trace) Factor() string {
 	return ""
 }
 
+// Own is the first Sample of a distribution of the simulator's own, in words. "": there is none.
+func (t *Trace) Own() string {
+	for i := range t.Sites {
+		if e := &t.Sites[i]; e.Op == ppx.Sample && e.Kind.Own() {
+			return "the custom distribution at " + ppx.Quote(t.Table.Address(e.Address).Base)
+		}
+	}
+	return ""
+}
+
 // AnyNaN tells whether some value or parameter is no number.
 func (t *Trace) AnyNaN() bool {
 	for _, x := range t.slab {

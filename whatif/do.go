@@ -67,6 +67,10 @@ func again(ctx context.Context, x engine.Executor, traces iter.Seq2[*tracing.Tra
 			if r.t.Status != tracing.OK {
 				continue
 			}
+			if own := r.t.Own(); own != "" {
+				failed = unusable("%s is the simulator's own: in a run that is made again after an intervention nobody could give it the value or the noise that it had", own)
+				return engine.Task{}, false
+			}
 			if left, failed = layers(r.t, control.NewReplay(r.t)); failed != nil {
 				return engine.Task{}, false
 			}

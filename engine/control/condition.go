@@ -103,7 +103,7 @@ func (c *Condition) Plan(p *engine.Plan) bool { return p.Condition(c.told) && !c
 
 // Choose implements engine.Layer.
 func (c *Condition) Choose(r *engine.Run, s *engine.Site) (engine.Choice, bool, error) {
-	if c.partial && r.Delegated() && c.missing(s) { // the simulator knows nothing of what is missing
+	if c.partial && r.Delegated() && c.missing(s) && !s.Dist.Kind.Own() { // the simulator knows nothing of what is missing
 		c.steer.Store(true)
 		return engine.Choice{}, false, engine.ErrSteer
 	}

@@ -63,3 +63,13 @@ def test_vectors_have_their_shapes_and_types():
     ppxsim.factor(-1.0)  # without an engine it is nothing
     with pytest.raises(TypeError, match="the weight comes first"):
         ppxsim.factor("x")
+
+
+def test_custom_distributions_are_of_numbers():
+    with pytest.raises(TypeError, match="it gives one number"):
+        ppxsim.custom(lambda u: [u(), u()], lambda x: 0.0)
+    with pytest.raises(ValueError, match="not finite"):
+        ppxsim.MultivariateNormal([0, 0], [[1, np.nan], [np.nan, 1]])
+    for probs, normal in (([], ppxsim.Normal(0, 1)), ([0.5, 0.5], ppxsim.Normal([0, 1, 2], 1)), ([0.5, 0.5], ppxsim.Normal([[0, 1], [2, 3]], 1))):
+        with pytest.raises(ValueError, match="they have that shape, or are numbers"):
+            ppxsim.MixtureSameFamily(probs, normal)

@@ -209,9 +209,9 @@ class _Remote:
         elif reused is not None and reused.size == 1:
             v = float(reused.reshape(-1)[0])
         else:
-            v = float(draw(self.solo.stream().uniform))
+            v = _number(draw(self.solo.stream().uniform), "draw")
         self.solo.statement += 1
-        params = (float(log_prob(v)), parameters)
+        params = (_number(log_prob(v), "log_prob"), parameters)
         if f is None:
             self.ask(wire.statement(wire.SAMPLE, address, name, kind, params, control, v), wire.SAMPLE_RESULT)
         else:
@@ -351,6 +351,13 @@ class _Remote:
         self.send(wire.reset(wire.FAILED, text.encode("utf-8", "replace").decode()))
 
 
+def _number(x: Any, what: str) -> float:
+    """What a function of a custom distribution returns."""
+    if np.ndim(x) != 0:
+        raise TypeError(f"custom: {what} returned {x!r}: it gives one number")
+    return float(x)
+
+
 def _strange(statement: str, address: str, dist: Distribution) -> ValueError:
     """An engine without the family cannot be told of a statement."""
     return ValueError(
@@ -472,7 +479,7 @@ def custom(
         raise TypeError("custom(draw, log_prob, parameters, name): two functions, numbers and a name")
     run = _current()
     if isinstance(run, _Local):
-        v = float(draw(run.solo.stream().uniform))
+        v = _number(draw(run.solo.stream().uniform), "draw")
         run.solo.statement += 1
     else:
         a = address if address is not None else _call_address(sys._getframe(1), _ROOT)

@@ -37,6 +37,8 @@ def _triangle(covariance: Optional[ArrayLike], precision: Optional[ArrayLike], t
         return _array("scale_tril", tril, 2)
     name = "covariance_matrix" if covariance is not None else "precision_matrix"
     a = _array(name, given[0], 2)
+    if not np.all(np.isfinite(a)):
+        raise ValueError(f"{name} has numbers that are not finite")
     d = a.shape[-1]
     scale = np.sqrt(np.abs(np.einsum("...i,...j->...ij", *[np.diagonal(a, axis1=-2, axis2=-1)] * 2)))
     if not np.all(np.abs(a - np.swapaxes(a, -1, -2)) <= 1e-8 * 2 * np.abs(a) + 1e-12 * scale):
@@ -51,8 +53,7 @@ def _triangle(covariance: Optional[ArrayLike], precision: Optional[ArrayLike], t
                 out[i] = np.tril(np.linalg.solve(u.T, np.eye(d)))
         except np.linalg.LinAlgError:
             out[i] = np.nan
-            finite = np.all(np.isfinite(a[i]))
-            out[i][(0,) * 2] = min(float(np.linalg.eigvalsh(a[i])[0]), 0.0) if finite else np.nan
+            out[i][0, 0] = min(float(np.linalg.eigvalsh(a[i])[0]), 0.0)
     return out
 
 
@@ -124,6 +125,9 @@ class MixtureSameFamily(Mixture):
         p = _array("probs", probs, 1)
         if component.kind not in rows.PARAMETERS:
             raise ValueError("MixtureSameFamily: the component is a scalar family, whose parameters have the shape of probs")
+        if p.shape[-1] == 0 or any(np.ndim(x) > p.ndim or any(m not in (1, n) for m, n in zip(np.shape(x)[::-1], p.shape[::-1])) for x in component.params):
+            shapes = ", ".join(str(np.shape(x)) for x in component.params)
+            raise ValueError(f"MixtureSameFamily: parameters of shapes {shapes} for probs of shape {p.shape}: they have that shape, or are numbers")
         each = [np.broadcast_to(x, p.shape) for x in component.params]
         stacked = np.stack(each, axis=-1)
         self._make([component.kind] * p.shape[-1], p, stacked.reshape((*p.shape[:-1], -1)))
