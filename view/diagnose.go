@@ -73,6 +73,14 @@ var advice = map[string][2]string{
 	posterior.Mixed:         {"the run holds traces of two simulators", "make it again with one of them"},
 }
 
+// Loops adds that a network proposed in what looks like rejection loops.
+func (d *Diagnosis) Loops(addresses []string) {
+	for _, a := range addresses {
+		d.Findings = append(d.Findings, Finding{"rejection-loop", posterior.Good, "passes that begin at " + ppx.Quote(a) + " come as those of a loop that draws until it accepts",
+			"weights multiply over rejected passes: a network that makes them rare has weights without a variance", "ppx check tells whether it is one; then mark it by rs_start and rs_end, and train with --rejection"})
+	}
+}
+
 // climbed says what became of particles on their way.
 func climbed(m *rundir.Particles, p *Posterior, add func(v posterior.Verdict, code, what, means, do string)) {
 	add(posterior.Good, "particles", p.Figures(), "the smallest effective sample size of all variables, from what islands differ by; weights and numbers of particles say nothing of it", "")

@@ -11,6 +11,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/judge"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/tracing/inspect"
 	"github.com/ppx-engine/ppx-engine/view"
 )
 
@@ -41,6 +42,13 @@ the table, and what else there is to see.`,
 					return err
 				}
 				d := view.NewDiagnosis(o, halves)
+				if o.Manifest.Network != nil {
+					loops, err := inspect.RejectionLoops(c.Context(), path)
+					if err != nil {
+						return err
+					}
+					d.Loops(loops)
+				}
 				if d.Verdict != posterior.Good {
 					bad = append(bad, fmt.Sprintf("%s (%s)", path, d.Verdict))
 				}

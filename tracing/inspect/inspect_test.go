@@ -522,3 +522,24 @@ func TestGrep(t *testing.T) {
 		}
 	}
 }
+
+// Passes of a rejection loop are geometric; those of a loop over a list, or as many as a Poisson says, are not.
+func TestGeometricPasses(t *testing.T) {
+	of := func(counts ...int) (list []inspect.Passes) {
+		for _, k := range counts {
+			list = append(list, inspect.Passes{At: make([]int, 2*k), Period: 2})
+		}
+		return list
+	}
+	var geometric, fixed, uniform []int
+	for i := range 512 {
+		k := 2
+		for j := i; j&1 == 1; j >>= 1 {
+			k++
+		}
+		geometric, fixed, uniform = append(geometric, k), append(fixed, 5), append(uniform, 2+i%8)
+	}
+	if !inspect.Geometric(of(geometric...)) || inspect.Geometric(of(fixed...)) || inspect.Geometric(of(uniform...)) || inspect.Geometric(of(2, 2, 3)) {
+		t.Error("wrong")
+	}
+}
