@@ -346,18 +346,18 @@ func (l *loop) gather(m *member) bool {
 			m.plan.Flush = min(m.plan.Flush, max(d/4, time.Millisecond))
 		}
 	}
-	switch {
-	case !ok && j.careful:
-		m.plan.Mode = ppx.Ask
-	case !ok:
-		m.plan.Mode = ppx.Forward
-	}
-	switch {
-	case !ok:
-		m.draws = append(m.draws[:0], j.Draw.Index)
+	if !ok {
+		if m.plan.Mode = ppx.Forward; j.careful {
+			m.plan.Mode = ppx.Ask
+		}
+		m.draws = append(m.draws[:0], j.Draw.Index) // for what is the simulator's own
 		m.plan.Draws, m.plan.Own, m.plan.Streams = m.draws, nil, nil
+		if m.plan.bytes() >= room {
+			m.plan.Data = nil
+		}
 		return true
-	case j.careful:
+	}
+	if j.careful {
 		m.plan.Flush = 0
 	}
 	most := min(max(m.batch, 1), l.share(m, j))
