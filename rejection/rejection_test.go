@@ -10,6 +10,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -110,6 +111,9 @@ func weigh(t testing.TB, x engine.Executor, eps float64, data control.Data, seed
 // Proposals that hardly ever make a rejected pass have naive weights of infinite variance. Weighed by accepted passes, they are as good as the model itself without a loop,
 // whose ESS/N is .0996 for data at 0: by E[w]² / E[w²] with .9 for the estimates.
 func TestRareRejections(t *testing.T) {
+	if testbed.Raced {
+		t.Skip("statistics: TestNestedLoops has as much concurrency")
+	}
 	x := engine.NewLocal(gosim.Wrap(model), 2)
 	defer x.Close()
 	for _, c := range []struct{ y, z float64 }{{0, 1.1225924}, {-1, 0.6825826}} {
@@ -136,6 +140,9 @@ func TestRareRejections(t *testing.T) {
 
 // Over repeats the evidence is unbiased, few draws or many.
 func TestEvidenceIsUnbiased(t *testing.T) {
+	if testbed.Raced {
+		t.Skip("statistics: TestNestedLoops has as much concurrency")
+	}
 	x := engine.NewLocal(gosim.Wrap(model), 2)
 	defer x.Close()
 	const repeats, n = 200, 60
@@ -201,11 +208,14 @@ func TestNestedLoops(t *testing.T) {
 	}
 	e := rejection.New(x, rejection.Config{Passes: 10, Loops: 10, Condition: control.NewCondition(data, true), Guide: func() control.Proposer { return slope{} }})
 	w := posterior.NewSummary().Weights
-	const n = 4000
+	n := 4000.0
+	if testbed.Raced {
+		n = 400
+	}
 	var sums [4]float64
 	total := 0.0
 	var first *tracing.Trace
-	for tr, err := range e.Stream(context.Background(), engine.Draws(1, 0, n, e.Stack), nil) {
+	for tr, err := range e.Stream(context.Background(), engine.Draws(1, 0, uint64(n), e.Stack), nil) {
 		if err != nil || tr.Status != tracing.OK {
 			t.Fatal(err, tr)
 		}

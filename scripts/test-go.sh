@@ -10,7 +10,7 @@ for pkg in ./cmd/ppx ./adapters/gosim/replay ./simulators/*/go; do
 done
 
 raced=(./engine/... ./whatif ./ppx/... ./tracing/... ./ic ./ic/train ./training ./rejection ./jobs ./internal/... ./adapters/gosim)
-again=(./tracing/rundir ./ic/train ./jobs)
+again=(./tracing/rundir ./ic/train ./jobs ./rejection)
 mapfile -t rest < <(comm -23 <(go list ./... | sort) <(go list "${raced[@]}" | sort))
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
