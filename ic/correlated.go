@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/ppx-engine/ppx-engine/ic/head"
+	"github.com/ppx-engine/ppx-engine/nn"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
 
@@ -93,11 +94,9 @@ func (m *memory) add(numbers []float64, z float64) {
 	}
 	v, d := numbers[m.uvd+m.rank:], numbers[m.uvd+2*m.rank:]
 	for k := range m.s {
-		m.s[k] = sigmoid(d[k])*m.s[k] + v[k]*z
+		m.s[k] = nn.Sigmoid(d[k])*m.s[k] + v[k]*z
 	}
 }
-
-func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // trail is a vector of a minibatch, element by element.
 type trail struct {
@@ -135,7 +134,7 @@ func (t *trail) backward(shifts, g []float64, keep func(i int)) {
 	for i := len(t.numbers) - 1; i >= 0; i-- {
 		n, s := t.numbers[i][at:], t.states[i*r:(i+1)*r]
 		for k := range r {
-			kept := sigmoid(n[2*r+k])
+			kept := nn.Sigmoid(n[2*r+k])
 			g[k] = shifts[i] * s[k]
 			g[r+k] = later[k] * t.zetas[i]
 			g[2*r+k] = later[k] * s[k] * kept * (1 - kept)

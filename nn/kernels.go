@@ -39,8 +39,8 @@ func gateForward[T Number](rows, h int, gates, before, c, tanhC, out []T) {
 		row := gates[i*4*h : (i+1)*4*h]
 		o := i * h
 		for k := range h {
-			in, forget := sigmoid(row[k]), sigmoid(row[h+k])
-			cell, gate := tanh(row[2*h+k]), sigmoid(row[3*h+k])
+			in, forget := Sigmoid(row[k]), Sigmoid(row[h+k])
+			cell, gate := tanh(row[2*h+k]), Sigmoid(row[3*h+k])
 			row[k], row[h+k], row[2*h+k], row[3*h+k] = in, forget, cell, gate
 			s := in * cell
 			if before != nil {

@@ -145,10 +145,12 @@ func (l *LSTM[T]) Step(a *Arena[T], x, h, c []T) {
 	mul(false, true, 1, matrix[T]{x, 1, l.In}, matrix[T]{l.Wx.Value, 4 * n, l.In}, 1, matrix[T]{g, 1, 4 * n})
 	mul(false, true, 1, matrix[T]{h, 1, n}, matrix[T]{l.Wh.Value, 4 * n, n}, 1, matrix[T]{g, 1, 4 * n})
 	for k := range n {
-		c[k] = sigmoid(g[n+k])*c[k] + sigmoid(g[k])*tanh(g[2*n+k])
-		h[k] = sigmoid(g[3*n+k]) * tanh(c[k])
+		c[k] = Sigmoid(g[n+k])*c[k] + Sigmoid(g[k])*tanh(g[2*n+k])
+		h[k] = Sigmoid(g[3*n+k]) * tanh(c[k])
 	}
 }
 
-func sigmoid[T Number](x T) T { return T(1 / (1 + math.Exp(-float64(x)))) }
-func tanh[T Number](x T) T    { return T(math.Tanh(float64(x))) }
+// Sigmoid is the logistic function.
+func Sigmoid[T Number](x T) T { return T(1 / (1 + math.Exp(-float64(x)))) }
+
+func tanh[T Number](x T) T { return T(math.Tanh(float64(x))) }

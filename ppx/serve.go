@@ -55,13 +55,12 @@ type remote struct {
 	m   Message
 
 	// The engine's session.
-	token    uint64
-	contact  time.Time // last message from or to it
-	extended bool      // an extension is spoken
-	speaks   int       // which one
-	data     *Data
-	dataID   uint64
-	notes    notes
+	token   uint64
+	contact time.Time // last message from or to it
+	speaks  int       // the extension; 0: none
+	data    *Data
+	dataID  uint64
+	notes   notes
 
 	// The run in progress.
 	solo    solo
@@ -109,11 +108,10 @@ func (r *remote) serveOne() error {
 		switch r.m.Type {
 		case Handshake:
 			r.token, r.speaks = r.m.Token, min(r.m.Extension, Extension)
-			r.extended = r.speaks > 0
 			r.data, r.dataID = nil, 0
 			r.notes.reset()
 			answer := Message{Type: HandshakeResult, SystemName: r.system, ModelName: r.modelName}
-			if r.extended {
+			if r.speaks > 0 {
 				answer.Extension = r.speaks
 			}
 			return r.send(&answer)
@@ -142,7 +140,7 @@ func (r *remote) serveOne() error {
 				r.token = 0
 			}
 			return r.send(&Message{Type: Reset, Reason: Aborted})
-		case err == nil || !r.extended || r.ctx.Err() != nil || errors.Is(err, ErrGone):
+		case err == nil || r.speaks == 0 || r.ctx.Err() != nil || errors.Is(err, ErrGone):
 			return err
 		}
 		return r.send(&Message{Type: Reset, Reason: Failed, Error: strings.ToValidUTF8(fmt.Sprintf("%.4000s", err), "?")})

@@ -10,6 +10,7 @@ import (
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -92,20 +93,7 @@ func observations(y float64) control.Data {
 func weigh(t testing.TB, x engine.Executor, eps float64, data control.Data, seed, n uint64, f func(*tracing.Trace)) *posterior.Weights {
 	t.Helper()
 	e := rejection.New(x, rejection.Config{Passes: 10, Loops: 10, Condition: control.NewCondition(data, true), Guide: func() control.Proposer { return &disc{eps: eps} }})
-	w := posterior.NewSummary().Weights
-	for tr, err := range e.Stream(context.Background(), engine.Draws(seed, 0, n, e.Stack), nil) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if tr.Status != tracing.OK {
-			t.Fatal(tr.Error)
-		}
-		w.Add(tr.LogWeight, tr.LogWeightRest)
-		if f != nil {
-			f(tr)
-		}
-	}
-	return w
+	return enginetest.Weigh(t, e, e.Stack, seed, n, f)
 }
 
 // Proposals that hardly ever make a rejected pass have naive weights of infinite variance. Weighed by accepted passes, they are as good as the model itself without a loop,
@@ -207,7 +195,6 @@ func TestNestedLoops(t *testing.T) {
 		z1 += p * z
 	}
 	e := rejection.New(x, rejection.Config{Passes: 10, Loops: 10, Condition: control.NewCondition(data, true), Guide: func() control.Proposer { return slope{} }})
-	w := posterior.NewSummary().Weights
 	n := 4000.0
 	if testbed.Raced {
 		n = 400
@@ -215,14 +202,10 @@ func TestNestedLoops(t *testing.T) {
 	var sums [4]float64
 	total := 0.0
 	var first *tracing.Trace
-	for tr, err := range e.Stream(context.Background(), engine.Draws(1, 0, uint64(n), e.Stack), nil) {
-		if err != nil || tr.Status != tracing.OK {
-			t.Fatal(err, tr)
-		}
+	w := enginetest.Weigh(t, e, e.Stack, 1, uint64(n), func(tr *tracing.Trace) {
 		if first == nil {
 			first = tr
 		}
-		w.Add(tr.LogWeight, tr.LogWeightRest)
 		v := math.Exp(tr.LogWeight)
 		total += v
 		for i, r := range tr.Result.Data {
@@ -235,7 +218,7 @@ func TestNestedLoops(t *testing.T) {
 		if k := sum.Kept(); k.High != tr.LogWeight {
 			t.Fatalf("the entries contribute %g to a log weight of %g", k.High, tr.LogWeight)
 		}
-	}
+	})
 	ess := w.ESS()
 	if se := math.Sqrt(1/ess - 1.0/n); !(math.Abs(w.LogEvidence()-math.Log(z0)) <= 4*se) {
 		t.Errorf("log evidence %g ± %g, exact %g", w.LogEvidence(), se, math.Log(z0))

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -18,6 +19,14 @@ type Loop struct {
 // Mark tells whether an address base is that of a loop's mark.
 func Mark(op ppx.Type, base string) (start, end bool) {
 	return op == ppx.Tag && strings.HasSuffix(base, ppx.LoopStart), op == ppx.Tag && strings.HasSuffix(base, ppx.LoopEnd)
+}
+
+// MarksLoops tells whether the simulator has marked a rejection loop in a trace.
+func (t *Trace) MarksLoops() bool {
+	return slices.ContainsFunc(t.Sites, func(e Site) bool {
+		start, _ := Mark(e.Op, t.Table.Address(e.Address).Base)
+		return start
+	})
 }
 
 // LoopWalk finds the loops of a trace entry by entry. The zero value is ready.
@@ -97,10 +106,5 @@ func Rejected(t *Trace, loops []Loop) []bool {
 
 // beyond tells whether an entry after the loop's first pass begins its next pass or stands behind it.
 func beyond(l Loop, i int) bool {
-	for _, p := range l.Passes {
-		if p == i {
-			return true
-		}
-	}
-	return i == l.End
+	return i == l.End || slices.Contains(l.Passes, i)
 }

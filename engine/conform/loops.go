@@ -37,10 +37,8 @@ func (w swap) Choose(_ *engine.Run, s *engine.Site) (engine.Choice, bool, error)
 func (c *checker) loops(ctx context.Context, table *tracing.Table) {
 	found := map[string][]inspect.Passes{}
 	for _, t := range c.seen {
-		for i := range t.Sites {
-			if start, _ := tracing.Mark(t.Sites[i].Op, table.Address(t.Sites[i].Address).Base); start { // whoever marks one knows
-				return
-			}
+		if t.MarksLoops() { // whoever marks one knows
+			return
 		}
 		inspect.Repeats(t, found)
 	}
@@ -50,7 +48,7 @@ func (c *checker) loops(ctx context.Context, table *tracing.Table) {
 			continue // always as many
 		}
 		if list[0].Count() > 1 && c.indifferent(ctx, table, list) {
-			lines = append(lines, ppx.Quote(table.Address(list[0].Trace.Sites[list[0].At[0]].Address).Base))
+			lines = append(lines, ppx.Quote(list[0].Base()))
 		}
 	}
 	if slices.Sort(lines); len(lines) > 0 {

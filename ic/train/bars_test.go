@@ -80,20 +80,9 @@ func infer(t testing.TB, x engine.Executor, n *ic.Network[float32], data control
 func inferWith(t testing.TB, x engine.Executor, pilot func() control.Proposer, data control.Data, seed, draws uint64, f func(*tracing.Trace)) *posterior.Weights {
 	t.Helper()
 	condition := control.NewCondition(data, true)
-	w := posterior.NewSummary().Weights
-	for tr, err := range x.Stream(ctx, engine.Draws(seed, 0, draws, func(engine.Draw) engine.Stack {
+	return enginetest.Weigh(t, x, func(engine.Draw) engine.Stack {
 		return engine.Stack{condition, control.NewGuide(pilot(), 0.01), control.Prior{}}
-	}), nil) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if tr.Status != tracing.OK {
-			t.Fatal(tr.Error)
-		}
-		w.Add(tr.LogWeight, tr.LogWeightRest)
-		f(tr)
-	}
-	return w
+	}, seed, draws, f)
 }
 
 // named is the named scalars of a trace.

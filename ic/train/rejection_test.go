@@ -1,13 +1,13 @@
 package train
 
 import (
-	"context"
 	"math"
 	"testing"
 
 	"github.com/ppx-engine/ppx-engine/adapters/gosim"
 	"github.com/ppx-engine/ppx-engine/engine"
 	"github.com/ppx-engine/ppx-engine/engine/control"
+	"github.com/ppx-engine/ppx-engine/engine/enginetest"
 	"github.com/ppx-engine/ppx-engine/ic"
 	"github.com/ppx-engine/ppx-engine/posterior"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -43,20 +43,7 @@ func observed(mu func(r *gosim.Run) float64) gosim.Model {
 func weighed(t testing.TB, x engine.Executor, guide func() control.Proposer, data control.Data, seed, n uint64, passes, loops int, f func(*tracing.Trace)) *posterior.Weights {
 	t.Helper()
 	e := rejection.New(x, rejection.Config{Passes: passes, Loops: loops, Condition: control.NewCondition(data, true), Guide: guide})
-	w := posterior.NewSummary().Weights
-	for tr, err := range e.Stream(context.Background(), engine.Draws(seed, 0, n, e.Stack), nil) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if tr.Status != tracing.OK {
-			t.Fatal(tr.Error)
-		}
-		w.Add(tr.LogWeight, tr.LogWeightRest)
-		if f != nil {
-			f(tr)
-		}
-	}
-	return w
+	return enginetest.Weigh(t, e, e.Stack, seed, n, f)
 }
 
 // A network that has learned accepted passes begins each pass in the state of the first, whatever was rejected, and gives the exact evidence and posterior.

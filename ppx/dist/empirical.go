@@ -98,6 +98,13 @@ func rowMoments(weights []float64, value func(j int) float64) (mean, variance fl
 	return mean, variance
 }
 
+// mixedMoments are those of a mixture whose parts have such weights, means and variances.
+func mixedMoments(weights []float64, mean, variance func(j int) float64) (m, v float64) {
+	m, between := rowMoments(weights, mean)
+	within, _ := rowMoments(weights, variance)
+	return m, between + within
+}
+
 // Histogram has constant densities between its edges, in proportion to weights: edges of shape [..., k + 1] and weights [..., k] give draws of shape [...].
 var histogramFamily = family{
 	name:   "Histogram",
@@ -132,9 +139,8 @@ var histogramFamily = family{
 		support: func(p rows, lo, hi []float64) { lo[0], hi[0] = p[0][0], p[0][len(p[0])-1] },
 		moments: func(p rows, mean, variance []float64) {
 			e := p[0]
-			m, v := rowMoments(p[1], func(j int) float64 { return e[j]/2 + e[j+1]/2 })
-			within, _ := rowMoments(p[1], func(j int) float64 { return (e[j+1] - e[j]) * (e[j+1] - e[j]) / 12 })
-			mean[0], variance[0] = m, v+within
+			mean[0], variance[0] = mixedMoments(p[1], func(j int) float64 { return e[j]/2 + e[j+1]/2 },
+				func(j int) float64 { return (e[j+1] - e[j]) * (e[j+1] - e[j]) / 12 })
 		},
 		coarse: func(p rows) bool {
 			for j := range p[1] {

@@ -59,9 +59,7 @@ func mixtureRows(discrete bool) rowFamily {
 		moments: func(p rows, mean, variance []float64) {
 			means, within := make([]float64, len(p[0])), make([]float64, len(p[0]))
 			components(p, func(j int, c *family, a args) { means[j], within[j] = c.mean(a), c.variance(a) })
-			m, v := rowMoments(p[1], func(j int) float64 { return means[j] })
-			w, _ := rowMoments(p[1], func(j int) float64 { return within[j] })
-			mean[0], variance[0] = m, v+w
+			mean[0], variance[0] = mixedMoments(p[1], func(j int) float64 { return means[j] }, func(j int) float64 { return within[j] })
 		},
 		place: placeOfMixture,
 		coarse: func(p rows) (coarse bool) {
@@ -169,9 +167,8 @@ func placeOfMixture(p rows) (mean, spread float64) {
 			}
 		}
 	})
-	mean, v := rowMoments(p[1], func(j int) float64 { return centre[j] })
-	w, _ := rowMoments(p[1], func(j int) float64 { return within[j] * within[j] })
-	return mean, math.Sqrt(v + w)
+	mean, v := mixedMoments(p[1], func(j int) float64 { return centre[j] }, func(j int) float64 { return within[j] * within[j] })
+	return mean, math.Sqrt(v)
 }
 
 // mixture shows a mixture by its components: of one draw, and of not too many; else "".

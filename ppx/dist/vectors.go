@@ -13,7 +13,6 @@ import (
 type partition struct {
 	kind Kind                                  // of all of them
 	n    func(p rows) int                      // how many there are
-	fix  bool                                  // those distributions do not depend on the coordinates before
 	part func(p rows, i int, c []float64) args // of coordinate i, of c those before it are looked at
 	// split writes the coordinates of a draw, and returns log |dc/dx|; false: the draw has none.
 	split func(p rows, x, c []float64) (logSlope float64, ok bool)
@@ -80,17 +79,9 @@ func (r *Row) Join(c, x []float64) { kinds[r.kind].rows.parts.join(r.p, c, x) }
 var dirichletParts = partition{
 	kind: Beta,
 	n:    func(p rows) int { return len(p[0]) - 1 },
-	fix:  true,
 	part: func(p rows, i int, _ []float64) args { return args{a: p[0][i], b: rowSum(p[0][i+1:])} },
 	split: func(p rows, x, c []float64) (logSlope float64, ok bool) {
-		total := 0.0
-		for _, v := range x {
-			if !(v >= 0) {
-				return 0, false
-			}
-			total += v
-		}
-		if !(math.Abs(total-1) <= simplexTolerance) {
+		if !shares(x) {
 			return 0, false
 		}
 		left := 0.0 // from the end, where it keeps its digits
@@ -144,6 +135,26 @@ func dirichletRaw(x, a []float64) float64 {
 // simplexTolerance is how far the sum of shares may be from 1.
 const simplexTolerance = 1e-6
 
+// shares tells whether x are shares, which add up to 1.
+func shares(x []float64) bool {
+	total := 0.0
+	for _, v := range x {
+		if !(v >= 0) {
+			return false
+		}
+		total += v
+	}
+	return math.Abs(total-1) <= simplexTolerance
+}
+
+// checkNotTiny is for concentrations and degrees of freedom.
+func checkNotTiny(v float64) string {
+	if !(v >= 1e-300) || math.IsInf(v, 0) {
+		return "must be positive and finite, and not below 1e-300"
+	}
+	return ""
+}
+
 // A Dirichlet is a row of shares, which add up to 1.
 var dirichletFamily = family{
 	name:   "Dirichlet",
@@ -153,8 +164,8 @@ var dirichletFamily = family{
 		parts:  &dirichletParts,
 		check: func(p rows) (int, int, string) {
 			for j, v := range p[0] {
-				if !(v >= 1e-300) || math.IsInf(v, 0) {
-					return 0, j, "must be positive and finite, and not below 1e-300"
+				if r := checkNotTiny(v); r != "" {
+					return 0, j, r
 				}
 			}
 			if math.IsInf(rowSum(p[0]), 0) {
@@ -163,14 +174,7 @@ var dirichletFamily = family{
 			return 0, 0, ""
 		},
 		logProb: func(x []float64, p rows) float64 {
-			total := 0.0
-			for _, v := range x {
-				if !(v >= 0) {
-					return math.Inf(-1)
-				}
-				total += v
-			}
-			if !(math.Abs(total-1) <= simplexTolerance) {
+			if !shares(x) {
 				return math.Inf(-1)
 			}
 			return dirichletRaw(x, p[0])
@@ -375,7 +379,6 @@ var multivariateNormalFamily = family{
 var normalParts = partition{
 	kind: Normal,
 	n:    func(p rows) int { return len(p[0]) },
-	fix:  true,
 	part: func(rows, int, []float64) args { return args{a: 0, b: 1} },
 	split: func(p rows, x, c []float64) (float64, bool) {
 		return solveLower(p[0], p[1], x, c), true
@@ -393,8 +396,8 @@ var multivariateStudentTFamily = family{
 		like:   1,
 		parts:  &studentParts,
 		check: func(p rows) (int, int, string) {
-			if !(p[0][0] >= 1e-300) || math.IsInf(p[0][0], 1) {
-				return 0, 0, "must be positive and finite, and not below 1e-300"
+			if r := checkNotTiny(p[0][0]); r != "" {
+				return 0, 0, r
 			}
 			return checkTril(p, 1)
 		},

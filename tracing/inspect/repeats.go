@@ -22,6 +22,9 @@ type Passes struct {
 // Count is how many there are.
 func (p *Passes) Count() int { return len(p.At) / p.Period }
 
+// Base is that of the address at which they begin.
+func (p *Passes) Base() string { return p.Trace.Table.Address(p.Trace.Sites[p.At[0]].Address).Base }
+
 // maxPeriod is how many Samples a pass has at most.
 const maxPeriod = 16
 
@@ -101,10 +104,8 @@ func RejectionLoops(ctx context.Context, path string) (out []string, err error) 
 		if err != nil {
 			return nil, err
 		}
-		for i := range t.Sites {
-			if start, _ := tracing.Mark(t.Sites[i].Op, t.Table.Address(t.Sites[i].Address).Base); start {
-				return nil, nil
-			}
+		if t.MarksLoops() {
+			return nil, nil
 		}
 		Repeats(t, found)
 		if n++; n == most {
@@ -113,8 +114,7 @@ func RejectionLoops(ctx context.Context, path string) (out []string, err error) 
 	}
 	for _, list := range found {
 		if Geometric(list) {
-			t := list[0].Trace
-			out = append(out, t.Table.Address(t.Sites[list[0].At[0]].Address).Base)
+			out = append(out, list[0].Base())
 		}
 	}
 	slices.Sort(out)

@@ -215,8 +215,7 @@ class Connection {
   // The engine's session.
   std::uint64_t token_ = 0;
   Clock::time_point contact_ = Clock::now();
-  bool extended_ = false;
-  unsigned speaks_ = 0;  // which extension
+  unsigned speaks_ = 0;  // the extension; 0: none
   Notes notes_;
 
   // The run in progress.
@@ -270,7 +269,6 @@ class Connection {
 
   void greet() {
     token_ = decoder.token;
-    extended_ = decoder.speaks > 0;
     speaks_ = std::min(decoder.speaks, extension);
     notes_.reset();
     send(encoder.handshake_result(system_, model_, std::min(decoder.speaks, extension)));
@@ -297,17 +295,17 @@ class Connection {
       flushed_ = Clock::now();
       make_runs(run);
     } catch (const RunAborted&) {
-      if (!over_ && !extended_) throw;
+      if (!over_ && speaks_ == 0) throw;
       failed = true;  // unless it is over: thrown by the model itself
       failure = "the model threw ppx::RunAborted";
     } catch (const ConnectionError&) {
       throw;
     } catch (const ProtocolError& e) {
-      if (!over_ && !extended_) throw;
+      if (!over_ && speaks_ == 0) throw;
       failed = astray = true;
       failure = e.what();
     } catch (const std::exception& e) {
-      if (!over_ && !extended_) throw;
+      if (!over_ && speaks_ == 0) throw;
       failed = true;
       failure = e.what();
     }

@@ -74,8 +74,7 @@ class _Remote:
         # the engine's session
         self.token = 0
         self.contact = time.monotonic()
-        self.extended = False
-        self.speaks = 0  # which extension
+        self.speaks = 0  # the extension; 0: none
         self.notes = Notes()
         # the run in progress
         self.mode = wire.ASK
@@ -269,7 +268,7 @@ class _Remote:
                 return
             m = ended_by
         if m.type == wire.HANDSHAKE:
-            self.token, self.extended, self.speaks = m.token, m.extension > 0, min(m.extension, wire.EXTENSION)
+            self.token, self.speaks = m.token, min(m.extension, wire.EXTENSION)
             self.notes = Notes()
             self.send(wire.handshake_result(system, name, self.speaks))
         elif m.type == wire.ABORT:
@@ -304,14 +303,14 @@ class _Remote:
                 self.flush(False)
         except RunAborted as e:
             if self.over is None:  # the model's own doing
-                if not self.extended:
+                if self.speaks == 0:
                     raise
                 self.fail(e)
         except _BrokenSocket:
             raise
         except Exception as e:
             if self.over is None:
-                if not self.extended:
+                if self.speaks == 0:
                     raise
                 self.fail(e)
         return self.over
