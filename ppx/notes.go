@@ -315,16 +315,10 @@ func (p *solo) answer(s *Statement, shape []int32, n int, reused, given Tensor) 
 		copy(v.Data, reused.Data)
 		return v, nil
 	}
-	if p.plan.Inflation > 0 && s.Control {
-		if !p.decided {
-			coin := p.stream(dist.StatementCoin, dist.PurposeProposal)
-			p.decided, p.wide = true, coin.Float64() < p.plan.Inflation
-		}
-		if p.wide {
-			stream := p.stream(p.statement, dist.PurposeProposal)
-			p.widened.Sample(&s.Dist, shape, &stream, v.Data)
-			return v, nil
-		}
+	if s.Control && p.inflates() {
+		stream := p.stream(p.statement, dist.PurposeProposal)
+		p.widened.Sample(&s.Dist, shape, &stream, v.Data)
+		return v, nil
 	}
 	stream := p.stream(p.statement, dist.PurposeValue)
 	return v, s.Dist.Sample(&stream, v.Data)

@@ -146,6 +146,33 @@ func (p *program) spansOf(unit *dwarf.Entry) (out []span) {
 	return out
 }
 
+// Program is the debug information of an executable or a library.
+type Program struct{ p *program }
+
+// OpenProgram reads it; nil if there is none.
+func OpenProgram(path string) *Program {
+	if p := openProgram(path); p != nil {
+		return &Program{p}
+	}
+	return nil
+}
+
+// At are the lines of an instruction, from the innermost function that was inlined there outwards; pc is an address of the file, not of where it is loaded.
+func (l *Program) At(pc uint64) (out []Place) {
+	if l == nil {
+		return nil
+	}
+	defer func() {
+		if recover() != nil { // debug/dwarf does not promise to survive any bytes
+			out = nil
+		}
+	}()
+	if here := l.p.line(pc); here.Line > 0 {
+		return append([]Place{here}, l.p.inlined(pc)...)
+	}
+	return nil
+}
+
 // places are the lines of a call, from the innermost function that was inlined there to the function itself.
 func (p *program) places(f frame) (out []Place) {
 	defer func() {
@@ -171,11 +198,7 @@ func (p *program) places(f frame) (out []Place) {
 		return nil
 	}
 	pc := starts[0] + uint64(f.offset) - 1 // the call is before where it returns to
-	here := p.line(pc)
-	if here.Line == 0 {
-		return nil
-	}
-	return append([]Place{here}, p.inlined(pc)...)
+	return (&Program{p}).At(pc)
 }
 
 // identifiers are the words of a demangled name.

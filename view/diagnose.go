@@ -202,12 +202,12 @@ func (d *Diagnosis) Text(w io.Writer) {
 	}
 	for _, f := range d.Findings {
 		mark := map[posterior.Verdict]string{posterior.None: "✗", posterior.Doubtful: "!", posterior.Good: "·"}[f.Verdict]
-		fmt.Fprintf(w, "\n%s %s\n", mark, wrap(ppx.Printable(f.Text), 2))
+		fmt.Fprintf(w, "\n%s %s\n", mark, folded(ppx.Printable(f.Text), 2))
 		if f.Means != "" {
-			fmt.Fprintf(w, "  %s\n", s.Dim(wrap("means: "+f.Means, 2)))
+			fmt.Fprintf(w, "  %s\n", s.Dim(folded("means: "+f.Means, 2)))
 		}
 		if f.Do != "" {
-			fmt.Fprintf(w, "  %s\n", wrap("do: "+f.Do, 2))
+			fmt.Fprintf(w, "  %s\n", folded("do: "+f.Do, 2))
 		}
 	}
 }
@@ -274,8 +274,8 @@ func (d *Diagnosis) ladder() *Table {
 	return t
 }
 
-// wrap breaks a text into lines of some 100 letters, indented from the second on.
-func wrap(t string, indent int) string {
+// folded breaks a text into lines of some 100 letters, indented from the second on.
+func folded(t string, indent int) string {
 	const width = 100
 	var lines []string
 	line := ""

@@ -345,7 +345,7 @@ func (r *Posterior) Text(w io.Writer, warn func(string), plots []string) error {
 	}
 	if r.Auto != nil {
 		for _, line := range r.Auto.Sentences {
-			fmt.Fprintln(w, wrap(line, 0))
+			fmt.Fprintln(w, folded(line, 0))
 		}
 	}
 	for i, line := range r.Judgement() {

@@ -136,7 +136,7 @@ func (p *Prediction) Text(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	for i, f := range p.Findings {
-		f = wrap(ppx.Printable(string(p.Verdict)+": "+f), 2)
+		f = folded(ppx.Printable(string(p.Verdict)+": "+f), 2)
 		if i == 0 && p.Verdict == posterior.None {
 			f = s.Alarm(f)
 		}

@@ -127,7 +127,7 @@ goes), or connected where it runs already (--connect).`,
 	})
 	root.Version = versionString()
 	root.SetVersionTemplate(versionLine())
-	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newDiagnose(), newCompare(), newCalibrate(), newPredict(), newReport(), newOpen(), newPlot(), newTrace(), newDerive(), newJoin(), newMerge(), newCheck(), newVersion())
+	root.AddCommand(newPrior(), newInfer(), newTrain(), newSummary(), newDiagnose(), newCompare(), newCalibrate(), newPredict(), newReport(), newOpen(), newPlot(), newTrace(), newDerive(), newJoin(), newMerge(), newCheck(), newWrap(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

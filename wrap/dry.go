@@ -1,0 +1,249 @@
+package wrap
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/ppx-engine/ppx-engine/ppx"
+	"github.com/ppx-engine/ppx-engine/ppx/dist"
+)
+
+// Seen is what a program did in runs that were only to look at it.
+type Seen struct {
+	Runs       int
+	Stack      string   // what kind of program it is
+	Again      string   // how it is run again
+	Parameters []Value  // of the last run
+	Draws      []Draws  // by place
+	Outputs    []Value  // of the last run
+	Notes      []string // what could not be seen, and what is doubtful
+	Problems   []string // what is wrong with the file
+	Failed     string   // how the last run failed; "" if it did not
+}
+
+// Value is a named number or tensor.
+type Value struct {
+	Name  string
+	Value ppx.Tensor
+	What  string // a parameter's prior, an output's likelihood
+}
+
+// Draws are those at one place.
+type Draws struct {
+	Address string
+	Here    string // the place in words
+	Line    string // FILE:LINE, "" if it is not known
+	Spot    string // what a rule says to mean it: FILE:LINE, MODULE+0xOFFSET or a function
+	What    string // the function that draws
+	Dist    string // of the first draw, with its parameters
+	Value   string // of the first draw
+	Rule    int    // line of the rule in the file; 0: none
+	Name    string
+	As      string
+	Count   int // of draws in all runs
+}
+
+// dry answers a program without an engine.
+type dry struct {
+	seed, run uint64
+	statement uint64
+	seen      *Seen
+}
+
+func (d *dry) Elsewhere() ppx.Elsewhere {
+	return ppx.Elsewhere{Seed: d.seed, Stream: dist.StreamPrior.Stream(0), Draw: d.run, Statement: d.statement}
+}
+
+func (d *dry) Given(string) bool { return false }
+
+func (d *dry) Sample(s *ppx.Statement) (ppx.Tensor, error) {
+	if err := s.Dist.Check(); err != nil {
+		return ppx.Tensor{}, fmt.Errorf("%w: Sample at %s: %w", ppx.ErrInvalid, ppx.Quote(s.Address), err)
+	}
+	shape, err := s.Dist.Shape(nil)
+	if err != nil {
+		return ppx.Tensor{}, err
+	}
+	n, err := dist.Elements(shape)
+	if err != nil {
+		return ppx.Tensor{}, err
+	}
+	v := ppx.Tensor{Data: make([]float64, n), Shape: shape}
+	stream := dist.NewStream(d.seed, dist.StreamPrior.Stream(0), d.statement, d.run, dist.PurposeValue)
+	d.statement++
+	if s.Address == s.Name {
+		defer func() { d.seen.Parameters = append(d.seen.Parameters, Value{s.Name, v, s.Dist.String()}) }()
+	}
+	return v, s.Dist.Sample(&stream, v.Data)
+}
+
+func (d *dry) Drawn(s *ppx.Statement, _ ppx.Tensor) error {
+	d.statement++
+	if err := s.Dist.Check(); err != nil {
+		return fmt.Errorf("%w: Sample at %s: %w", ppx.ErrInvalid, ppx.Quote(s.Address), err)
+	}
+	return nil
+}
+
+func (d *dry) Observe(s *ppx.Statement) error {
+	d.statement++
+	d.seen.Outputs = append(d.seen.Outputs, Value{Name: s.Name, What: "likelihood " + s.Dist.String()})
+	return nil
+}
+
+func (d *dry) Tag(s *ppx.Statement) error {
+	d.statement++
+	if what, ok := strings.CutPrefix(s.Address, NoticePrefix); ok {
+		note := fmt.Sprintf("the program %s: %s", what, times(s.Value.Float()))
+		if !slices.Contains(d.seen.Notes, note) {
+			d.seen.Notes = append(d.seen.Notes, note)
+		}
+		return nil
+	}
+	d.seen.Outputs = append(d.seen.Outputs, Value{Name: s.Name, Value: ppx.Tensor{Data: slices.Clone(s.Value.Data), Shape: slices.Clone(s.Value.Shape)}})
+	return nil
+}
+
+func times(n float64) string {
+	if n == 1 {
+		return "once"
+	}
+	return short(n) + " times"
+}
+
+// seen keeps the first draw of a site.
+func (s *site) seen(r *record) {
+	s.draws++
+	if s.first != "" {
+		return
+	}
+	d := ppx.Dist{Kind: dist.Kind(r.kind)}
+	for k := range r.params {
+		d.Params = append(d.Params, ppx.Tensor{Data: r.params[k].data, Shape: r.params[k].shape})
+	}
+	s.first = shortened(d.String(), 60)
+	if !r.asked {
+		s.value = shortened(fmt.Sprintf("%.4g", r.value), 40)
+		if len(r.value) == 1 {
+			s.value = short(r.value[0])
+		}
+	}
+}
+
+func shortened(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// Look runs the program a few times without an engine, and tells what it did.
+func (w *Wrapped) Look(runs int, seed uint64) *Seen {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	seen := &Seen{Stack: w.program.stack.String(), Again: w.againText()}
+	w.look = true
+	if w.program.why != "" {
+		seen.Notes = append(seen.Notes, "its draws cannot be seen: "+w.program.why+". Parameters and outputs work all the same; its own randomness is then nobody's")
+	}
+	h := &dry{seed: seed, seen: seen}
+	for k := range runs {
+		h.run, h.statement = uint64(k), 0
+		seen.Parameters, seen.Outputs = nil, nil
+		_, err := w.Model(h)
+		seen.Runs++
+		if err != nil {
+			seen.Failed = err.Error()
+			break
+		}
+	}
+	matched := make([]bool, len(w.file.Draw))
+	draws := 0
+	for k, s := range w.sites {
+		if s.failed != nil {
+			seen.Problems = append(seen.Problems, s.failed.Error())
+		}
+		if s.rule >= 0 {
+			matched[s.rule] = true
+		}
+		draws += s.draws
+		if k == 0 && s.draws == 0 {
+			continue
+		}
+		d := Draws{Address: s.address, Here: s.place.here(), What: s.place.what, Dist: s.first, Value: s.value, Name: s.name, As: "latent", Count: s.draws, Spot: s.place.rule()}
+		if n := len(s.place.calls); n > 0 && len(s.place.calls[n-1].lines) > 0 {
+			d.Line = s.place.calls[n-1].lines[0].String()
+		}
+		switch {
+		case k == 0:
+			d.Here, d.What, d.As = "key of bulk draws", "", "quiet"
+		case s.bulk:
+			d.As = "bulk"
+		case s.quiet:
+			d.As = "quiet"
+		}
+		if s.place.standIn {
+			d.What += " (made of it)"
+		}
+		if s.rule >= 0 {
+			d.Rule = w.file.line(s.rule)
+		}
+		seen.Draws = append(seen.Draws, d)
+	}
+	for i, yes := range matched {
+		if !yes {
+			seen.Notes = append(seen.Notes, (&FileError{w.file.path, w.file.line(i), fmt.Sprintf("the rule at = %s is about none of the draws that were seen", ppx.Quote(w.file.Draw[i].At))}).Error())
+		}
+	}
+	if draws == 0 && len(seen.Draws) == 0 && w.program.why == "" && seen.Failed == "" {
+		seen.Notes = append(seen.Notes, w.nothing())
+	}
+	return seen
+}
+
+// nothing says why there may be no draws.
+func (w *Wrapped) nothing() string {
+	s := "no draw was seen: the program draws from a generator of its own, or not at all"
+	switch {
+	case w.program.stack == script && w.file.Program == "":
+		s = "no draw was seen: the script may start the program that draws. program = \"NAME\" in the file says which"
+	case w.program.stack == dynamic:
+		s += ". C++'s <random> is seen in a build with CXXFLAGS=\"$(ppx wrap --cxxflags)\""
+	}
+	return s + ". Parameters and outputs work all the same; its own randomness is then nobody's"
+}
+
+func (s stack) String() string {
+	return [...]string{"dynamically linked", "statically linked", "Go", "Python", "script", "not to be hooked"}[s]
+}
+
+func (w *Wrapped) againText() string {
+	switch {
+	case w.file.Fork == "none":
+		return "one run after the other in one process"
+	case w.file.Fork == "draw":
+		return "forked at the first draw"
+	case w.again == againExec:
+		return "started anew for each run"
+	case w.again == againManual:
+		return "forked where the script begins"
+	}
+	return "forked where main begins"
+}
+
+// rule is what a file's rule says to mean the place.
+func (p *place) rule() string {
+	if len(p.calls) == 0 {
+		return p.what
+	}
+	c := &p.calls[len(p.calls)-1]
+	switch {
+	case len(c.lines) > 0:
+		return c.lines[0].String()
+	case c.module != "":
+		return c.module
+	}
+	return p.what
+}

@@ -1,0 +1,5 @@
+package wrap
+
+import "debug/elf"
+
+const machine = elf.EM_AARCH64
