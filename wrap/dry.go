@@ -123,9 +123,9 @@ func (s *site) seen(r *record) {
 	for k := range r.params {
 		d.Params = append(d.Params, ppx.Tensor{Data: r.params[k].data, Shape: r.params[k].shape})
 	}
-	s.first = shortened(d.String(), 60)
+	s.first = shortened(d.String(), 50)
 	if !r.asked {
-		s.value = shortened(fmt.Sprintf("%.4g", r.value), 40)
+		s.value = shortened(fmt.Sprintf("%.4g", r.value), 26)
 		if len(r.value) == 1 {
 			s.value = short(r.value[0])
 		}

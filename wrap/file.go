@@ -363,10 +363,16 @@ func (f *File) checkRule(r *Rule, key string, names map[string]string) (err erro
 // line is where rule i stands.
 func (f *File) line(i int) int { return f.lines[fmt.Sprintf("draw[%d]", i)] }
 
-// model is the name of the model: the file's, else the program's.
-func (f *File) model(command []string) string {
+// model is the name of the model: the file's, else the program's, of an interpreter the script's.
+func (f *File) model(command []string, s stack) string {
 	if f.Model != "" {
 		return f.Model
+	}
+	if k := 1 + interpreterOptions(command[1:]); s == python && k < len(command) && command[k] != "-c" {
+		if command[k] == "-m" && k+1 < len(command) {
+			return command[k+1]
+		}
+		return strings.TrimSuffix(filepath.Base(command[k]), ".py")
 	}
 	return filepath.Base(command[0])
 }

@@ -186,11 +186,23 @@ func (h *hooks) command(path string, args []string, f *File) *exec.Cmd {
 	if fork == "" {
 		fork = "main"
 	}
-	own := append([]string{h.python, fork, strings.Join(f.Imports, ",")}, args...)
-	if pythonName.MatchString(filepath.Base(path)) {
-		return exec.Command(path, own...)
+	own := []string{h.python, fork, strings.Join(f.Imports, ",")}
+	if !pythonName.MatchString(filepath.Base(path)) { // a script that is executable
+		return exec.Command("python3", append(append(own, path), args...)...)
 	}
-	return exec.Command("python3", append([]string{h.python, fork, strings.Join(f.Imports, ","), path}, args...)...) // a script that is executable
+	options := interpreterOptions(args)
+	return exec.Command(path, append(append(slices.Clone(args[:options]), own...), args[options:]...)...)
+}
+
+// interpreterOptions is how many of Python's arguments are the interpreter's own.
+func interpreterOptions(args []string) (n int) {
+	for n < len(args) && len(args[n]) > 1 && args[n][0] == '-' && args[n] != "-m" && args[n] != "-c" {
+		if args[n] == "-W" || args[n] == "-X" {
+			n++
+		}
+		n++
+	}
+	return min(n, len(args))
 }
 
 // environment is the program's: with the library, and without what is for simulators.
@@ -221,7 +233,9 @@ func (h *hooks) environment(env []string, f *File) []string {
 	if f.Program != "" {
 		out = append(out, "PPX_LINK_PROGRAM="+f.Program)
 	}
-	if h.python != "" { // threads of libraries would be missing in runs that are forked
+	if h.python != "" {
+		out = append(out, "PPX_LINK_PYTHON=1")
+		// Threads of libraries would be missing in runs that are forked.
 		for _, name := range []string{"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"} {
 			if os.Getenv(name) == "" {
 				out = append(out, name+"=1")

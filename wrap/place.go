@@ -205,7 +205,7 @@ func (f *module) function(at uint64) (name string, begins uint64) {
 
 // compiled reads what a hijacked process says of a place by return addresses, innermost first.
 func (m *modules) compiled(pid int, what string, kind dist.Kind, pcs []uint64) *place {
-	p := &place{what: what, kind: kind, standIn: slices.Contains(standIns, what)}
+	p := &place{what: what, kind: kind, standIn: slices.Contains(standIns, what) || strings.HasSuffix(what, "/bits")}
 	within := ""
 	for i, pc := range pcs {
 		path, at, f := m.find(pid, pc-1) // the call itself: what it returns to may be the next function's
@@ -223,6 +223,11 @@ func (m *modules) compiled(pid int, what string, kind dist.Kind, pcs []uint64) *
 			continue
 		}
 		c := call{function: name, module: fmt.Sprintf("%s+0x%x", filepath.Base(path), at+1), lines: f.lines.At(at)}
+		// What our own header has put into the program's functions is not of the program.
+		c.lines = slices.DeleteFunc(c.lines, func(l source.Place) bool { return filepath.Base(l.File) == "ppx_std.hpp" || strings.Contains(l.File, "/include/c++/") })
+		if len(p.calls) == 0 && (strings.HasPrefix(name, "ppx_std::") || strings.Contains(name, "std::ppx_")) {
+			continue
+		}
 		c.text = c.module
 		if name != "" {
 			c.text = fmt.Sprintf("%s+0x%x", name, at+1-begins)
@@ -241,7 +246,7 @@ func (m *modules) compiled(pid int, what string, kind dist.Kind, pcs []uint64) *
 
 // standIns are functions whose values are made of what is recorded.
 var standIns = []string{"gsl_ran_geometric", "gsl_ran_rayleigh_tail", "gsl_ran_gumbel1", "gsl_ran_gumbel2", "gsl_ran_bivariate_gaussian", "gsl_ran_shuffle", "gsl_ran_choose", "gsl_rng_get",
-	"rand", "rand_r", "random", "random_r", "lrand48", "nrand48", "mrand48", "jrand48", "lrand48_r", "nrand48_r", "mrand48_r", "jrand48_r", "arc4random", "irand"}
+	"rand", "rand_r", "random", "random_r", "lrand48", "nrand48", "mrand48", "jrand48", "lrand48_r", "nrand48_r", "mrand48_r", "jrand48_r", "arc4random", "irand", "std::shuffle"}
 
 // interpreted reads what an interpreter says of a place: lines of tab-separated text, outermost first, of each call its function, the text of addresses, the file and
 // the line; the last line is what is called, and whether its value is made of what is recorded (1) or is that (0).

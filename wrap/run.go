@@ -185,7 +185,7 @@ func (w *Wrapped) Close() (err error) {
 }
 
 // Name is the model's.
-func (w *Wrapped) Name() string { return w.file.model(w.command) }
+func (w *Wrapped) Name() string { return w.file.model(w.command, w.program.stack) }
 
 // start starts the program, with a command line.
 func (w *Wrapped) start(args, env []string) error {
@@ -327,7 +327,15 @@ func (w *Wrapped) run(h ppx.Handler, values map[string]float64) (err error) {
 		w.stop()
 	}
 	w.begin(out)
-	if err := w.link.setArgs(append([]string{w.command[0]}, args...), env); err != nil {
+	given := args
+	if w.program.stack == python {
+		if pythonName.MatchString(filepath.Base(w.program.path)) {
+			given = args[interpreterOptions(args):]
+		} else {
+			given = append([]string{w.program.path}, args...)
+		}
+	}
+	if err := w.link.setArgs(append([]string{w.command[0]}, given...), env); err != nil {
 		return err
 	}
 	if w.process == nil {
@@ -752,7 +760,7 @@ func (w *Wrapped) outputs(h ppx.Handler, values map[string]float64, known map[st
 // NoticePrefix is what the addresses of Tags begin with that tell what hooks have seen and cannot answer.
 const NoticePrefix = "ppx wrap: "
 
-var noticeTexts = [numNotices]string{"draws on other threads", "draws in processes that the program started", "seeded in the middle of a run", "looked at the clock", "took random numbers from the system", "copied a generator"}
+var noticeTexts = [numNotices]string{"draws on other threads", "draws in processes that the program started", "seeded again with an earlier seed", "looked at the clock", "took random numbers from the system", "copied a generator"}
 
 // notices tells what the hooks have seen.
 func (w *Wrapped) notices(h ppx.Handler) error {

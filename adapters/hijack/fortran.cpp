@@ -104,16 +104,24 @@ PPX_EXPORT std::int32_t _gfortran_irand(std::int32_t* i) {
   return PPX_REAL(_gfortran_irand)(i);
 }
 
-// A seed that is put back (the third argument) is one that the program knows: the same numbers may be meant.
+// A seed that is put again may mean the same numbers again.
+template <class T>
+static void put_seed(const Descriptor* put) {
+  if (put == nullptr || put->base == nullptr) return;
+  std::uint64_t h = 0;
+  const Dimension& d = put->dim[0];
+  for (std::ptrdiff_t i = 0; i <= d.upper - d.lower && i < 64; i++) h = h * 0x9E3779B97F4A7C15u + static_cast<std::uint64_t>(static_cast<const T*>(put->base)[i * d.stride]);
+  seeded(20, h);
+}
 PPX_EXPORT void _gfortran_random_seed_i4(std::int32_t* size, Descriptor* put, Descriptor* get) {
-  if (put != nullptr) notice(reseeded);
+  put_seed<std::int32_t>(put);
   PPX_REAL(_gfortran_random_seed_i4)(size, put, get);
 }
 PPX_EXPORT void _gfortran_random_seed_i8(std::int64_t* size, Descriptor* put, Descriptor* get) {
-  if (put != nullptr) notice(reseeded);
+  put_seed<std::int64_t>(put);
   PPX_REAL(_gfortran_random_seed_i8)(size, put, get);
 }
 PPX_EXPORT void _gfortran_srand(std::int32_t* i) {
-  notice(reseeded);
+  if (i != nullptr) seeded(21, static_cast<std::uint64_t>(*i));
   PPX_REAL(_gfortran_srand)(i);
 }

@@ -180,7 +180,7 @@ static State* state_of(void* s) { return static_cast<State*>(s); }
 static void* original_of(void* s) { return static_cast<char*>(s) + sizeof(State); }
 
 static void set_state(void* s, unsigned long seed) {
-  notice(reseeded);
+  seeded(10, seed);
   state_of(s)->original->set(original_of(s), seed);
 }
 

@@ -62,6 +62,8 @@ struct {
   std::uint64_t epoch;    // of what is loaded
   unsigned long long loaded;
   bool keyed;             // bulk draws have their key
+  int seeds;              // of generators, in this run
+  std::uint64_t seed[256];
   std::uintptr_t low, high;  // where our own code lies
   std::uintptr_t program_low, program_high;  // and the program's
 } self;
@@ -291,6 +293,10 @@ std::uint64_t elements(const Array& a) {
 
 bool recorded(std::uint32_t site, Kind kind, int parameters, const Array* p, const Array& shape, double* value) {
   std::uint64_t n = elements(shape), words = 2 + shape.rank + n;
+  // Draws of a shape by parameters that are numbers: the first parameter has the shape.
+  bool spread = shape.rank > 0 && rng::events_of(kind) == nullptr;
+  for (int k = 0; k < parameters; k++) spread = spread && p[k].rank == 0;
+  if (spread) words += shape.rank + n - 1;
   for (int k = 0; k < parameters; k++) words += 1 + p[k].rank + elements(p[k]);
   if (words * 8 > log_size) fail("a draw has more numbers than there is room for: make its rule as = \"bulk\"");
   if (head->written + words * 8 > log_size) {
@@ -303,10 +309,15 @@ bool recorded(std::uint32_t site, Kind kind, int parameters, const Array* p, con
   out += 2;
   for (std::uint32_t i = 0; i < shape.rank; i++) *out++ = shape.shape[i];
   for (int k = 0; k < parameters; k++) {
-    *out++ = p[k].rank;
-    for (std::uint32_t i = 0; i < p[k].rank; i++) *out++ = p[k].shape[i];
+    const Array& a = spread && k == 0 ? shape : p[k];
+    *out++ = a.rank;
+    for (std::uint32_t i = 0; i < a.rank; i++) *out++ = a.shape[i];
   }
   for (int k = 0; k < parameters; k++) {
+    if (spread && k == 0) {
+      for (std::uint64_t i = 0; i < n; i++) memcpy(out++, p[0].data, 8);
+      continue;
+    }
     std::uint64_t m = elements(p[k]);
     memcpy(out, p[k].data, m * 8);
     out += m;
@@ -329,6 +340,7 @@ bool recorded(std::uint32_t site, Kind kind, int parameters, const Array* p, con
 void begin_run() {
   self.statement = head->statement;
   self.keyed = false;
+  self.seeds = 0;
   self.thread = pthread_self();
   self.running = true;
 }
@@ -505,6 +517,18 @@ bool live_by_caller(const Caller& at) {
   return self.running && depth == 0 && pthread_equal(pthread_self(), self.thread) && pc >= self.program_low && pc < self.program_high;
 }
 
+void seeded(std::uint64_t kind, std::uint64_t seed) {
+  if (!self.running || depth > 0) return;
+  std::uint64_t h = not_zero(mix(mix(0x9E3779B97F4A7C15u, kind), seed));
+  for (int i = 0; i < self.seeds; i++) {
+    if (self.seed[i] == h) {
+      notice(reseeded);
+      return;
+    }
+  }
+  if (self.seeds < 256) self.seed[self.seeds++] = h;
+}
+
 void notice(Notice n) {
   if (head != nullptr && depth == 0) __atomic_fetch_add(&head->notice[n], 1, __ATOMIC_RELAXED);
 }
@@ -651,6 +675,77 @@ PPX_EXPORT double ppx_hijack_number(unsigned site, int kind, int parameters, dou
   draw(site, static_cast<ppx::Kind>(kind), parameters, p, {nullptr, 0, nullptr}, &value);
   return value;
 }
+
+// Draws of a shape by parameters that are numbers.
+PPX_EXPORT int ppx_hijack_iid(unsigned site, int kind, int parameters, double a, double b, double c, double d, std::uint32_t rank, const std::uint64_t* shape, double* value) {
+  Within w;
+  double numbers[4] = {a, b, c, d};
+  if (!ppx::rng::valid(static_cast<ppx::Kind>(kind), a, b, c, d)) return 0;
+  Array p[4];
+  for (int i = 0; i < parameters && i < 4; i++) p[i] = {numbers + i, 0, nullptr};
+  return draw(site, static_cast<ppx::Kind>(kind), parameters, p, {nullptr, rank, shape}, value);
+}
+
+// Seeds of a kind of generator: one that has been there in this run may mean the same numbers again.
+PPX_EXPORT void ppx_hijack_seed(std::uint64_t kind, std::uint64_t seed) { seeded(kind, seed); }
+
+// ---- numpy's bit generators
+
+namespace {
+
+struct Bits {
+  void* state;
+  std::uint64_t (*next_uint64)(void*);
+  std::uint32_t (*next_uint32)(void*);
+  double (*next_double)(void*);
+  std::uint64_t (*next_raw)(void*);
+};
+
+int bits_site = -1;
+
+// A uniform number for a function of numpy's; false where it is not a run's.
+bool bits(const Caller& at, double* u) {
+  if (bits_site == -2 || !live()) return false;
+  Within w;
+  double ends[] = {0, 1};
+  Array p[] = {{ends, 0, nullptr}, {ends + 1, 0, nullptr}};
+  std::uint32_t site = bits_site >= 0 ? static_cast<std::uint32_t>(bits_site) : place("bits", ppx::Kind::uniform, at);
+  return draw(site, ppx::Kind::uniform, 2, p, {nullptr, 0, nullptr}, u);
+}
+
+std::uint64_t bits64(void* s) {
+  double u;
+  if (bits(PPX_CALLER, &u)) return static_cast<std::uint64_t>(below(u, 0x1p53)) << 11;
+  auto* b = static_cast<Bits*>(s);
+  return b->next_uint64(b->state);
+}
+std::uint32_t bits32(void* s) {
+  double u;
+  if (bits(PPX_CALLER, &u)) return static_cast<std::uint32_t>(below(u, 0x1p32));
+  auto* b = static_cast<Bits*>(s);
+  return b->next_uint32(b->state);
+}
+double bits_double(void* s) {
+  double u;
+  if (bits(PPX_CALLER, &u)) return u < 1 ? u : 1 - 0x1p-53;
+  auto* b = static_cast<Bits*>(s);
+  return b->next_double(b->state);
+}
+
+}  // namespace
+
+// Has the numbers of a bit generator answered; the original stays behind it for what is not a run's.
+PPX_EXPORT void ppx_hijack_bits(void* bit_generator) {
+  auto* b = static_cast<Bits*>(bit_generator);
+  if (b->next_double == bits_double) return;
+  auto* original = static_cast<Bits*>(malloc(sizeof(Bits)));
+  if (original == nullptr) return;
+  *original = *b;
+  *b = {original, bits64, bits32, bits_double, bits64};
+}
+
+// The place of what numpy draws now; −1: by the stack, −2: it is nobody's.
+PPX_EXPORT void ppx_hijack_bits_site(int site) { bits_site = site; }
 
 // Whether this process is an interpreter's that ppx wrap has started for its own code to serve.
 PPX_EXPORT int ppx_hijack_manual() { return head != nullptr && head->again == Again::manual; }

@@ -59,6 +59,9 @@ bool draw(std::uint32_t site, Kind kind, int parameters, const Array* p, const A
 
 void notice(Notice n);
 
+// A generator of a kind is seeded: by a seed that this run has had before, the program may mean the same numbers again.
+void seeded(std::uint64_t kind, std::uint64_t seed);
+
 // Whether this process is one of ppx wrap's.
 bool hijacked();
 

@@ -54,19 +54,22 @@ PPX_EXPORT std::uint32_t arc4random_uniform(std::uint32_t n) noexcept {
   return PPX_REAL(arc4random_uniform)(n);
 }
 
-// Seeds say nothing any more; where one comes in the middle of a run the program may mean to get the same numbers again.
-#define SEED(ret, name, declared, passed) \
-  PPX_EXPORT ret name declared noexcept { \
-    notice(reseeded);                     \
-    return PPX_REAL(name) passed;         \
+// Seeds say nothing any more; one that comes again may mean the same numbers again.
+#define SEED(ret, name, kind, declared, passed, seed) \
+  PPX_EXPORT ret name declared noexcept {             \
+    seeded(kind, static_cast<std::uint64_t>(seed));   \
+    return PPX_REAL(name) passed;                     \
   }
-SEED(void, srand, (unsigned seed), (seed))
-SEED(void, srandom, (unsigned seed), (seed))
-SEED(void, srand48, (long seed), (seed))
-SEED(unsigned short*, seed48, (unsigned short x[3]), (x))
-SEED(char*, setstate, (char* state), (state))
-SEED(int, srandom_r, (unsigned seed, random_data* d), (seed, d))
-SEED(int, srand48_r, (long seed, drand48_data* d), (seed, d))
+SEED(void, srand, 11, (unsigned seed), (seed), seed)
+SEED(void, srandom, 11, (unsigned seed), (seed), seed)
+SEED(void, srand48, 12, (long seed), (seed), seed)
+SEED(unsigned short*, seed48, 13, (unsigned short x[3]), (x), x[0] + (x[1] << 16) + (static_cast<std::uint64_t>(x[2]) << 32))
+SEED(int, srandom_r, 14, (unsigned seed, random_data* d), (seed, d), seed)
+SEED(int, srand48_r, 15, (long seed, drand48_data* d), (seed, d), seed)
+PPX_EXPORT char* setstate(char* state) noexcept {
+  if (live_by_caller(PPX_CALLER)) notice(repeats);
+  return PPX_REAL(setstate)(state);
+}
 
 // Random numbers that nobody here answers.
 PPX_EXPORT ssize_t getrandom(void* p, std::size_t n, unsigned flags) {
