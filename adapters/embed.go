@@ -5,7 +5,7 @@ import "embed"
 
 // Hijack is the library that is preloaded, and the header that C++ is compiled with.
 //
-//go:embed hijack/*.cpp hijack/*.hpp
+//go:embed hijack/*.cpp hijack/*.hpp hijack/ppxlink/link.go
 var Hijack embed.FS
 
 // Random is what draws.

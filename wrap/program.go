@@ -109,7 +109,7 @@ func isGo(path string) bool {
 // hasHook tells whether a Go program was built with our math/rand.
 func hasHook(f *elf.File) bool {
 	symbols, _ := f.Symbols()
-	return len(symbols) == 0 || slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return strings.HasPrefix(s.Name, "math/rand/internal/ppx.") })
+	return len(symbols) == 0 || slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return strings.HasPrefix(s.Name, "internal/ppxlink.") })
 }
 
 // folder is where the program runs: its own is one for each copy, with links to what is in the folder where the command was given.

@@ -886,6 +886,10 @@ def _main(fork, imports, args):
                 stream.flush()
             _lib.ppx_hijack_ended(status << 8)
     if fork == "main":
+        import gc
+
+        gc.collect()
+        gc.freeze()  # a run that looked through all that was there before it would copy it
         _lib.ppx_hijack_serve()
     given, env = _args()
     for e in env:
