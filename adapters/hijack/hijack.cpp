@@ -413,9 +413,12 @@ int hijacked_main(int argc, char** argv, char** envp) {
       // The command line of this run.
       auto argn = static_cast<int>(head->argc), envn = static_cast<int>(head->envc);
       auto* args = static_cast<char**>(malloc(sizeof(char*) * (static_cast<std::size_t>(argn) + 1)));
-      auto* text = static_cast<char*>(malloc(args_size));
+      char* given = at<char>(args_at);
+      std::size_t length = 0;
+      for (int i = 0; i < argn + envn; i++) length += strlen(given + length) + 1;
+      auto* text = static_cast<char*>(malloc(length + 1));
       if (args == nullptr || text == nullptr) fail("no memory");
-      memcpy(text, at<char>(args_at), args_size);
+      memcpy(text, given, length);
       for (int i = 0; i < argn; i++, text += strlen(text) + 1) args[i] = text;
       args[argn] = nullptr;
       for (int i = 0; i < envn; i++, text += strlen(text) + 1) putenv(text);
@@ -701,7 +704,7 @@ struct Bits {
   std::uint64_t (*next_raw)(void*);
 };
 
-int bits_site = -1;
+__thread int bits_site __attribute__((tls_model("initial-exec"))) = -1;
 
 // A uniform number for a function of numpy's; false where it is not a run's.
 bool bits(const Caller& at, double* u) {

@@ -223,6 +223,17 @@ def _tensor(what, kind, stand_in, shape, params, events=None, width=None):
 # ---- numpy
 
 
+def _left_alone(native, self, args, kw):
+    """A call whose draws are nobody's, by numpy's own generator."""
+    if not (_armed or _live):
+        return native(self, *args, **kw)
+    _bits_site(-2)
+    try:
+        return native(self, *args, **kw)
+    finally:
+        _bits_site(-1)
+
+
 def _numpy(np_random):
     """Puts hooked classes and functions in place of numpy.random's."""
     import numpy as np
@@ -466,7 +477,7 @@ def _numpy(np_random):
 
         def g(self, *args, **kw):
             if not _running():
-                return native(self, *args, **kw)
+                return _left_alone(native, self, args, kw)
             v = _NATIVE if f is None else f(self, args, dict(kw))
             if v is not _NATIVE:
                 return v
