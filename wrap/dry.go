@@ -1,10 +1,11 @@
 package wrap
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
@@ -95,8 +96,8 @@ func (d *dry) Observe(s *ppx.Statement) error {
 
 func (d *dry) Tag(s *ppx.Statement) error {
 	d.statement++
-	if what, ok := strings.CutPrefix(s.Address, NoticePrefix); ok {
-		note := fmt.Sprintf("the program %s: %s", what, times(s.Value.Float()))
+	if n, ok := ppx.NoticeOf(s.Address); ok {
+		note := fmt.Sprintf("the program %s (%s): %s", n.Text, times(s.Value.Float()), n.Means)
 		if !slices.Contains(d.seen.Notes, note) {
 			d.seen.Notes = append(d.seen.Notes, note)
 		}
@@ -139,8 +140,10 @@ func shortened(s string, n int) string {
 	return s
 }
 
-// Look runs the program a few times without an engine, and tells what it did.
-func (w *Wrapped) Look(runs int, seed uint64) *Seen {
+// Look runs the program a few times without an engine, and tells what it did. A run may take so long.
+func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
+	ctx := w.ctx
+	defer func() { w.ctx = ctx }()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	seen := &Seen{Stack: w.program.stack.String(), Again: w.againText()}
@@ -152,7 +155,12 @@ func (w *Wrapped) Look(runs int, seed uint64) *Seen {
 	for k := range runs {
 		h.run, h.statement = uint64(k), 0
 		seen.Parameters, seen.Outputs = nil, nil
+		cancel := func() {}
+		if limit > 0 {
+			w.ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v (--timeout)", limit))
+		}
 		_, err := w.Model(h)
+		cancel()
 		seen.Runs++
 		if err != nil {
 			seen.Failed = err.Error()

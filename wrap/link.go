@@ -59,17 +59,6 @@ const (
 	requestFail
 )
 
-// What is told of a run as counts.
-const (
-	noticeThreads = iota
-	noticeForks
-	noticeReseeded
-	noticeClocks
-	noticeOutside
-	noticeRepeats
-	numNotices
-)
-
 // What is said of a site.
 const (
 	flagBulk = 1 << iota

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ppx-engine/ppx-engine/ppx"
 	"github.com/ppx-engine/ppx-engine/ppx/dist"
 )
@@ -64,7 +66,11 @@ func Open(ctx context.Context, f *File, command []string) (w *Wrapped, err error
 	if err := f.fits(command, w.program); err != nil {
 		return nil, err
 	}
-	w.again = w.runAgain()
+	if w.again = w.runAgain(); w.again == againExec { // what a run leaves behind becomes our child, and is ended
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return nil, err
+		}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -223,7 +229,7 @@ func (w *Wrapped) stop() {
 	}
 	w.process = nil
 	w.kill()
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the error of what has ended
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	for !p.exited.Load() {
 		w.link.wait(w.link.get(atBell), 20*time.Millisecond)
 	}
@@ -389,7 +395,7 @@ func (w *Wrapped) begin(out ppx.Outsourcer) {
 		l.set(atPid, 0)
 		l.set(atCall, 0)
 	}
-	clear(l.mem[atNotices : atNotices+8*numNotices])
+	clear(l.mem[atNotices : atNotices+8*len(ppx.Notices)])
 	if out != nil {
 		for k, s := range w.sites {
 			if s.name != "" {
@@ -517,7 +523,7 @@ func (w *Wrapped) follow(h ppx.Handler, out ppx.Outsourcer) (failure string, err
 			what := ended(w.process.status, exitIsOutput)
 			pid := w.process.cmd.Process.Pid
 			w.process = nil
-			_ = syscall.Kill(-pid, syscall.SIGKILL) // what the run has left behind
+			clearUp(pid)
 			if what != "" || failure != "" {
 				return failure + what, nil
 			}
@@ -526,6 +532,27 @@ func (w *Wrapped) follow(h ppx.Handler, out ppx.Outsourcer) (failure string, err
 			return "", context.Cause(w.ctx)
 		}
 		l.wait(seen, 50*time.Millisecond)
+	}
+}
+
+// clearUp ends what a run has left behind: processes of its group, and others that have come to this one as their parents ended.
+func clearUp(group int) {
+	_ = syscall.Kill(-group, syscall.SIGKILL) // the error of what has ended
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		return
+	}
+	for _, list := range lists {
+		b, err := os.ReadFile(list)
+		if err != nil {
+			continue
+		}
+		for _, f := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(f); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				_, _ = syscall.Wait4(pid, nil, 0, nil)
+			}
+		}
 	}
 }
 
@@ -757,19 +784,14 @@ func (w *Wrapped) outputs(h ppx.Handler, values map[string]float64, known map[st
 	return nil
 }
 
-// NoticePrefix is what the addresses of Tags begin with that tell what hooks have seen and cannot answer.
-const NoticePrefix = "ppx wrap: "
-
-var noticeTexts = [numNotices]string{"draws on other threads", "draws in processes that the program started", "seeded again with an earlier seed", "looked at the clock", "took random numbers from the system", "copied a generator"}
-
 // notices tells what the hooks have seen.
 func (w *Wrapped) notices(h ppx.Handler) error {
-	for k, text := range noticeTexts {
+	for k := range ppx.Notices {
 		n := w.link.get64(atNotices + 8*k)
 		if n == 0 {
 			continue
 		}
-		if err := h.Tag(&ppx.Statement{Op: ppx.Tag, Address: NoticePrefix + text, Value: dist.Scalar(float64(n))}); err != nil {
+		if err := h.Tag(&ppx.Statement{Op: ppx.Tag, Address: ppx.NoticePrefix + ppx.Notices[k].Text, Value: dist.Scalar(float64(n))}); err != nil {
 			return err
 		}
 	}

@@ -56,6 +56,7 @@ struct {
   bool running;           // a run is in progress
   bool snapshot;          // the first draw is to fork
   bool lone;              // processes make one run each
+  bool forked;            // the program itself has forked this process
   pthread_t thread;       // whose draws are the run's
   pid_t parent;           // without it there is nobody to run for
   std::uint64_t statement;
@@ -338,6 +339,7 @@ bool recorded(std::uint32_t site, Kind kind, int parameters, const Array* p, con
 // ---- Runs
 
 void begin_run() {
+  self.forked = false;
   self.statement = head->statement;
   self.keyed = false;
   self.seeds = 0;
@@ -354,8 +356,48 @@ int count_threads() {
   return n;
 }
 
+// The children of this process, as many as there is room for.
+int children(pid_t* list, int room) {
+  char path[64], text[4096];
+  snprintf(path, sizeof path, "/proc/self/task/%d/children", static_cast<int>(syscall(SYS_gettid)));
+  int fd = open(path, O_RDONLY | O_CLOEXEC), n = 0;
+  if (fd < 0) return 0;
+  ssize_t length = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[length > 0 ? length : 0] = 0;
+  for (char* at = text; *at != 0 && n < room;) {
+    list[n++] = static_cast<pid_t>(strtol(at, &at, 10));
+    while (*at == ' ' || *at == '\n') at++;
+  }
+  return n;
+}
+
+constexpr int most_children = 256;
+pid_t own_children[most_children];  // that the program had before the snapshot
+int own_child_count;
+
+// Ends what a run has left behind: processes of its group, and others that have come to us as their parents ended.
+void clear_up(pid_t run) {
+  kill(-run, SIGKILL);
+  pid_t list[most_children];
+  for (int tries = 0; tries < 100; tries++) {
+    int n = children(list, most_children), left = 0;
+    for (int i = 0; i < n; i++) {
+      bool own = false;
+      for (int k = 0; k < own_child_count; k++) own = own || own_children[k] == list[i];
+      if (own) continue;
+      left++;
+      kill(list[i], SIGKILL);
+      waitpid(list[i], nullptr, 0);
+    }
+    if (left == 0) return;
+  }
+}
+
 // Makes runs, each in a process of its own; returns in each of them.
 void serve() {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  own_child_count = children(own_children, most_children);
   fflush(nullptr);
   head->tasks = static_cast<std::uint32_t>(count_threads());
   self.snapshot = false;
@@ -394,14 +436,17 @@ void serve() {
     int status = 0;
     while (waitpid(p, &status, 0) < 0 && errno == EINTR) {
     }
-    kill(-p, SIGKILL);  // what the run has left behind
+    clear_up(p);
     head->status = status;
     store(head->runs, head->runs + 1);
   }
 }
 
 // In a process that the program itself has forked: its draws are its own.
-void after_fork() { self.running = self.snapshot = false; }
+void after_fork() {
+  self.forked = self.running;
+  self.running = self.snapshot = false;
+}
 
 using Main = int (*)(int, char**, char**);
 Main program_main;
@@ -501,6 +546,7 @@ Within::~Within() {
 
 bool live() {
   if (__builtin_expect(!self.running, 1)) {
+    if (self.forked) notice(forks);
     if (!self.snapshot || depth > 0 || !pthread_equal(pthread_self(), self.thread)) return false;
     depth++;
     serve();

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ func newWrap() *cobra.Command {
 	var first string
 	var runs int
 	var seed uint64
+	limit := time.Minute
 	c := &cobra.Command{
 		Use:   "wrap [flags] FILE.toml [{endpoint}] -- PROGRAM [ARGS]",
 		Short: "Make a simulator of a program that nobody edits",
@@ -88,7 +90,7 @@ Without an endpoint it is a dry run: the draws and outputs that were seen are pr
 				err := w.Serve(endpoint, "ppx wrap "+versionString()+" ("+w.Stack()+")")
 				return errors.Join(err, w.Close())
 			}
-			seen := w.Look(runs, seed)
+			seen := w.Look(runs, seed, limit)
 			if err := w.Close(); err != nil {
 				return err
 			}
@@ -119,6 +121,7 @@ Without an endpoint it is a dry run: the draws and outputs that were seen are pr
 	f.StringVar(&first, "init", "", "write a first FILE from a dry run, with all that was seen in comments")
 	f.IntVar(&runs, "runs", 2, "runs of a dry run")
 	f.Uint64Var(&seed, "seed", 1, "random seed of a dry run")
+	f.DurationVar(&limit, "timeout", limit, "longest time for a run of a dry run; 0: none")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	f.BoolVar(&cxxflags, "cxxflags", false, "print what C++ is to be compiled with, for <random>")
 	f.BoolVar(&goflags, "goflags", false, "print what the shell is to evaluate before go build, for math/rand")

@@ -167,6 +167,7 @@ func (c *checker) judge(ctx context.Context) {
 		c.rule("is deterministic under replay", c.same(first, again),
 			"given the same values it made the same statements (%d)", len(again.Sites))
 	}
+	c.wrapped(raw)
 	c.extension(ctx, table, first)
 	c.rule("answers a message out of turn with Reset", c.outOfTurn(), "ObserveResult between runs was answered with Reset")
 	c.rule("shakes hands again", c.hello(), "a new Handshake between runs is answered")
