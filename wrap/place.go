@@ -2,6 +2,7 @@ package wrap
 
 import (
 	"bufio"
+	"cmp"
 	"debug/elf"
 	"fmt"
 	"os"
@@ -68,9 +69,9 @@ func (p *place) spot() string {
 	}
 	c := &p.calls[len(p.calls)-1]
 	if len(c.lines) > 0 {
-		return fmt.Sprintf("%s:%d %s", c.lines[0].File, c.lines[0].Line, p.what)
+		return c.lines[0].String() + " (" + p.what + ")"
 	}
-	return c.module + c.text + " " + p.what
+	return cmp.Or(c.module, c.text) + " (" + p.what + ")"
 }
 
 // Libraries through which a program draws are nobody's place.

@@ -136,8 +136,8 @@ func (r *rules) site(p *place) *site {
 				all = append(all, spot)
 			}
 			slices.Sort(all)
-			s.failed = &FileError{r.file.path, r.file.line(i), fmt.Sprintf("the rule at = %s is about draws at several places of the code: %s. A rule for each tells them apart; many = true says that they are one",
-				ppx.Quote(rule.At), strings.Join(all, ", "))}
+			s.failed = &FileError{r.file.path, r.file.line(i), fmt.Sprintf("the rule at = %s is about draws at several places of the code: write a rule for each, or many = true if they are one. They are %s", ppx.Quote(rule.At),
+				strings.Join(all, ", "))}
 		}
 		break
 	}

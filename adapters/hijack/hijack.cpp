@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -527,6 +528,11 @@ bool attach(const char* argv0) {
     return false;
   }
   leave_environment();
+  rlimit cores;
+  if (getrlimit(RLIMIT_CORE, &cores) == 0) {  // of thousands of runs some may abort
+    cores.rlim_cur = 0;
+    setrlimit(RLIMIT_CORE, &cores);
+  }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   self.parent = getppid();
   dl_iterate_phdr(find_self, nullptr);

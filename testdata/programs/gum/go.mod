@@ -1,0 +1,3 @@
+module gum
+
+go 1.22
