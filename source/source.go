@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ type Lines struct {
 // Open looks for the code of a simulator's command, whose relative paths are taken from dir. What was changed after made is not that of the run.
 func Open(command []string, dir string, made time.Time) *Lines {
 	l := &Lines{known: map[string]Place{}}
+	if len(command) > 2 && filepath.Base(command[0]) == "ppx" && command[1] == "wrap" { // the program is another
+		command = command[slices.Index(command, "--")+1:]
+	}
 	if len(command) == 0 {
 		return l
 	}
@@ -131,7 +135,7 @@ func (l *Lines) Of(base string) (p Place, ok bool) {
 	for _, f := range frames(base) {
 		for _, r := range l.with {
 			for _, q := range r.places(f) {
-				if q.Line > 0 && !client(q.File) {
+				if q.Line > 0 && !Client(q.File) {
 					return q, true
 				}
 			}
@@ -140,8 +144,8 @@ func (l *Lines) Of(base string) (p Place, ok bool) {
 	return p, false
 }
 
-// client tells whether a file is of a client library, or of the language's own.
-func client(file string) bool {
+// Client tells whether a file is of a client library, or of the language's own.
+func Client(file string) bool {
 	dir := filepath.ToSlash(filepath.Dir(file))
-	return strings.Contains(dir+"/", "/include/ppx/") || strings.HasSuffix(dir, "/include/ppx") || filepath.Base(file) == "ppx.hpp" || strings.Contains(dir+"/", "/adapters/gosim/") || strings.HasPrefix(dir, "/usr/include") || strings.Contains(dir, "/include/c++/")
+	return strings.Contains(dir+"/", "/include/ppx/") || strings.HasSuffix(dir, "/include/ppx") || filepath.Base(file) == "ppx.hpp" || filepath.Base(file) == "ppx_std.hpp" || strings.Contains(dir+"/", "/adapters/gosim/") || strings.HasPrefix(dir, "/usr/include") || strings.Contains(dir, "/include/c++/")
 }

@@ -59,6 +59,15 @@ type Posterior struct {
 	event   string   // whose probability LogProbability is
 	drawn   string   // what it is of, if its traces were drawn by another run's weights
 	remarks []string // warnings besides the reasons of trust
+
+	attached []attachment // where the data of a program that nobody edits are
+}
+
+// attachment is where data are: control.Met.
+type attachment struct {
+	Names   []string
+	Address string
+	Sample  bool
 }
 
 // Trust is how far a result, or a variable, can be relied on.
@@ -129,6 +138,7 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 	drawn := m.Resampled == nil && w.Before != nil && m.Lineage != nil // by the weights of another run
 	facts := posterior.Facts{Conditioned: m.Conditioned || drawn, Unseen: unknown.Share(), UnseenText: strings.Join(unknown.Warnings(), "; "),
 		Unused: names.Unused(), Mixed: m.Mixed}
+	wrapped := slices.ContainsFunc(m.Systems, func(s string) bool { return strings.HasPrefix(s, "ppx wrap ") })
 	if m.Network != nil {
 		facts.Familiar = m.Network.P
 	}
@@ -228,6 +238,11 @@ func NewPosterior(o *jobs.Outcome) *Posterior {
 		r.Variables = append(r.Variables, x)
 	}
 	r.remark(o.Remarks...)
+	if wrapped {
+		for _, m := range names.Met() {
+			r.attached = append(r.attached, attachment(m))
+		}
+	}
 	return r
 }
 
@@ -372,10 +387,29 @@ func (r *Posterior) Text(w io.Writer, warn func(string), plots []string) error {
 	for _, x := range r.remarks {
 		warn(x)
 	}
+	r.attachedText(w)
 	if _, err := fmt.Fprintf(w, "\n%s\n", s.Dim("recorded in "+r.Run)); err != nil {
 		return err
 	}
 	return wrong
+}
+
+// attachedText says to which draws and outputs of a program that nobody edits the data were given: a rule of its file may be about others than was meant.
+func (r *Posterior) attachedText(w io.Writer) {
+	for i, m := range r.attached {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		if i == 20 {
+			fmt.Fprintf(w, "… and at %d places more\n", len(r.attached)-i)
+			return
+		}
+		place := "draws at " + ppx.Printable(m.Address)
+		if !m.Sample {
+			place = "an output"
+		}
+		fmt.Fprintf(w, "data: %s: %s\n", ppx.List(m.Names, 12), place)
+	}
 }
 
 // khat shows the Pareto diagnostic; a tail of equal weights has none, and is as good as it gets.

@@ -1,7 +1,6 @@
 package wrap
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -399,6 +398,3 @@ func fill(text string, values map[string]string, other func(name string)) string
 }
 
 var placeholder = regexp.MustCompile(`\{[A-Za-z_][A-Za-z0-9_]*\}`)
-
-// asJSON is the file for those who cannot read TOML.
-func (f *File) asJSON() ([]byte, error) { return json.Marshal(f) }

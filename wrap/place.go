@@ -225,7 +225,9 @@ func (m *modules) compiled(pid int, what string, kind dist.Kind, pcs []uint64) *
 		}
 		c := call{function: name, module: fmt.Sprintf("%s+0x%x", filepath.Base(path), at+1), lines: f.lines.At(at)}
 		// What our own header has put into the program's functions is not of the program.
-		c.lines = slices.DeleteFunc(c.lines, func(l source.Place) bool { return filepath.Base(l.File) == "ppx_std.hpp" || strings.Contains(l.File, "/include/c++/") })
+		c.lines = slices.DeleteFunc(c.lines, func(l source.Place) bool {
+			return filepath.Base(l.File) == "ppx_std.hpp" || strings.Contains(l.File, "/include/c++/")
+		})
 		if len(p.calls) == 0 && (strings.HasPrefix(name, "ppx_std::") || strings.Contains(name, "std::ppx_")) {
 			continue
 		}

@@ -43,12 +43,16 @@ type Names struct {
 // datum is an entry of the data that is to be met.
 type datum struct {
 	name   string
-	first  bool    // it is for the first occurrence of its name
-	last   int     // the last trace that used it
-	traces int     // that used it
-	missed float64 // log of the sum of the weights of the others
-	tagged bool    // met at a Tag: there is nothing to score
+	first  bool     // it is for the first occurrence of its name
+	last   int      // the last trace that used it
+	traces int      // that used it
+	missed float64  // log of the sum of the weights of the others
+	tagged bool     // met at a Tag: there is nothing to score
+	met    []uint32 // addresses where it was met, a few
 }
+
+// mostMet bounds the addresses that are kept of a datum.
+const mostMet = 8
 
 // use is what there is to know of a name of the simulator.
 type use struct {
@@ -152,7 +156,11 @@ func (n *Names) Add(t *tracing.Trace) error {
 		if e.Origin != tracing.FromData || at < 0 {
 			continue
 		}
-		if d := &n.data[at]; d.last != n.traces {
+		d := &n.data[at]
+		if len(d.met) < mostMet && !slices.Contains(d.met, e.Address) {
+			d.met = append(d.met, e.Address)
+		}
+		if d.last != n.traces {
 			d.last = n.traces
 			d.traces++
 			used++
@@ -224,6 +232,31 @@ func (n *Names) Final() error {
 		}
 	}
 	return fmt.Errorf("%w: %s was given, but %s (%d traces)%s", ErrName, ppx.List(unused, 20), list, n.traces, hint)
+}
+
+// Met are the data that were met at one place of the code.
+type Met struct {
+	Names   []string
+	Address string // without kind
+	Sample  bool   // at a draw, not at an observation
+}
+
+// Met lists where data were met, by address.
+func (n *Names) Met() (out []Met) {
+	at := map[uint32]int{}
+	for i := range n.data {
+		for _, id := range n.data[i].met {
+			k, ok := at[id]
+			if !ok {
+				k = len(out)
+				at[id] = k
+				a := n.table.Address(id)
+				out = append(out, Met{Address: a.Base, Sample: a.Op == ppx.Sample})
+			}
+			out[k].Names = append(out[k].Names, n.data[i].name)
+		}
+	}
+	return out
 }
 
 // Partly is a datum that only some traces have used: the others are not scored against it.
