@@ -9,7 +9,7 @@ mode=${1:-run}
 say() { printf '\033[1m%s\033[0m\n' "setup: $*" >&2; }
 
 packages=(g++ make cmake pkg-config libzmq3-dev libflatbuffers-dev libunwind-dev libopenblas-dev libdnnl-dev)
-[ "$mode" = test ] && packages+=(flatbuffers-compiler python3 python3-venv)
+[ "$mode" = test ] && packages+=(flatbuffers-compiler python3 python3-venv python3-dev gsl-bin libgsl-dev gfortran mawk procps)
 missing=()
 for p in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")
@@ -45,5 +45,14 @@ if [ "$mode" = test ]; then
     .venv/bin/pip install -q --disable-pip-version-check -r scripts/test-requirements.txt
     .venv/bin/pip install -q --disable-pip-version-check --no-build-isolation -e adapters/python
     echo "$want" >.venv/installed
+  fi
+  # The Python client's compiled samplers; without them it is slower.
+  want=$(cat adapters/python/setup.py adapters/python/src/ppxsim/_samplers.cpp adapters/cpp/include/ppx/random.hpp | sha256sum)
+  if [ "$want" != "$(cat .venv/samplers 2>/dev/null || true)" ]; then
+    if (cd adapters/python && ../../.venv/bin/python setup.py -q build_ext --inplace >/dev/null 2>&1) && rm -rf adapters/python/build; then
+      echo "$want" >.venv/samplers
+    else
+      say "the compiled samplers of ppxsim were not built"
+    fi
   fi
 fi

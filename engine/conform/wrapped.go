@@ -8,8 +8,11 @@ import (
 	"github.com/ppx-engine/ppx-engine/ppx"
 )
 
-// wrapped judges a program that nobody edits by what its hooks have seen.
+// wrapped judges a program that nobody edits by what its hooks have seen, and says where a client is slow for lack of a compiler.
 func (c *checker) wrapped(raw []ppx.Statement) {
+	if strings.Contains(c.sess.System, "no compiled samplers") {
+		c.rule("draws tensors by compiled samplers", nil, "they are not there: tensors of Gammas, Betas, Poissons and Binomials take some microseconds an element; install a C++ compiler, and ppxsim again")
+	}
 	if !strings.HasPrefix(c.sess.System, "ppx wrap ") {
 		return
 	}

@@ -370,20 +370,43 @@ def test_damaged_orders_are_refused():
                 pass
 
 
-def test_a_tensor_uses_the_same_numbers_as_its_elements():
-    # The fast way for families with one number per element, and the general one.
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_tensor_uses_the_same_numbers_as_its_elements(monkeypatch, compiled):
+    # The fast ways, by numpy for families with one number per element and by the compiled samplers for all, and the general one.
+    if not compiled:
+        monkeypatch.setattr(_random, "_samplers", None)
+    elif not _random.COMPILED:
+        pytest.skip("no compiled samplers")
     many = [0.5] * 500
     for dist in [
         ppxsim.Normal([1.0] * 500, 2), ppxsim.Uniform(np.zeros(500), 3), ppxsim.Weibull(2, [1.5] * 500), ppxsim.LogNormal([0.0] * 500, 1),
         ppxsim.HalfNormal(many), ppxsim.Cauchy(many, 2), ppxsim.Laplace(many, 2), ppxsim.Logistic(many, 2), ppxsim.Pareto(many, 3), ppxsim.LogUniform(many, 3),
         ppxsim.LogUniform(many, 0.6), ppxsim.Geometric(many), ppxsim.Geometric([1.0] * 500), ppxsim.DiscreteUniform([-3.0] * 500, 40),
-        ppxsim.TruncatedNormal(many, 1, 0, np.inf), ppxsim.BetaBinomial(many, 2, 9),
+        ppxsim.TruncatedNormal(many, 1, 0, np.inf), ppxsim.BetaBinomial(many, 2, 9), ppxsim.Gamma(many, 2), ppxsim.Beta(many, 2), ppxsim.Poisson([30.0] * 500),
+        ppxsim.Binomial([40.0] * 500, 0.4), ppxsim.StudentT(many, 0, 1),
     ]:  # fmt: skip
         key = (3, 4)
+        assert _random.tensor_shape(dist.kind, dist.params) == (500,)
         fast = _random.draw_tensor(_random.Stream(key, 5, 6, 0), dist.kind, (500,), dist.params, wide=False)
         s = _random.Stream(key, 5, 6, 0)
         slow = [_random.DRAW[dist.kind](s, *p) for p in zip(*(np.broadcast_to(p, (500,)).tolist() for p in dist.params))]
         np.testing.assert_allclose(fast, slow, rtol=1e-12)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_tensors_with_an_invalid_element_are_refused(monkeypatch, compiled):
+    if not compiled:
+        monkeypatch.setattr(_random, "_samplers", None)
+    for dist in [ppxsim.Normal([0.0, 1.0], [1.0, -1.0]), ppxsim.Gamma([1.0, np.nan], 1), ppxsim.StudentT([1.0, 2.0], 0, [1.0, 0.0]), ppxsim.Binomial([1.0, 2.5], 0.5)]:
+        assert _random.tensor_shape(dist.kind, dist.params) is None
+    assert _random.tensor_shape(_random.NORMAL, (np.zeros((2, 1)), np.ones(3))) == (2, 3)
+    assert _random.tensor_shape(_random.NORMAL, (np.zeros(2), np.ones(3))) is None
+
+
+def test_long_streams_are_numpys_philox():
+    for key, statement, draw in [((1, 2), 0, 0), ((2**64 - 1, 5), 7, 2**64 - 1), ((0, 0), 2**63, 3)]:
+        s = _random.Stream(key, statement, draw, 0)
+        np.testing.assert_array_equal(s.many(1000), _random.uniforms(key, np.arange(250), statement, draw, 0).reshape(-1))
 
 
 def test_blocks_are_those_of_the_scalar_generator():

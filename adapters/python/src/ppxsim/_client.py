@@ -28,7 +28,7 @@ from ._notes import Notes, Solo, site_shape, valid_shape
 from ._structured import Factor
 from ._version import __version__
 
-SYSTEM_NAME = f"ppxsim {__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
+SYSTEM_NAME = f"ppxsim {__version__} (Python {sys.version_info.major}.{sys.version_info.minor}{'' if random.COMPILED else '; no compiled samplers'})"
 ENDPOINT_VAR = "PPX_ENDPOINT"
 
 

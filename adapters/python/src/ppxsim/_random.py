@@ -4,6 +4,7 @@ counter-based generator, one sampling algorithm for each family, and the wider d
 
 from __future__ import annotations
 
+import importlib
 import math
 import statistics
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -12,6 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _wire as wire
+
+_samplers: Any = None
+try:
+    _samplers = importlib.import_module("ppxsim._samplers")
+except ImportError:  # there was no compiler
+    pass
+COMPILED = _samplers is not None
 
 NORMAL, UNIFORM, CATEGORICAL, POISSON, BERNOULLI, BETA = 1, 2, 3, 4, 5, 6
 EXPONENTIAL, GAMMA, LOG_NORMAL, BINOMIAL, WEIBULL = 7, 8, 9, 10, 11
@@ -111,7 +119,23 @@ class Stream:
 
     def many(self, n: int) -> Uniforms:
         """The first n numbers of block 0 and those after it."""
-        return uniforms(self._key, np.arange((n + 3) // 4), *self._counter).reshape(-1)[:n]
+        if n < 64:
+            return uniforms(self._key, np.arange((n + 3) // 4), *self._counter).reshape(-1)[:n]
+        statement, draw, purpose = self._counter
+        # numpy's generator increments the counter, a number of 256 bits, before its first block.
+        counter = ((purpose << 192 | draw << 128 | statement << 64) - 1) % 2**256
+        words = np.random.Philox(counter=counter, key=self._key[1] << 64 | self._key[0]).random_raw(n)
+        out: Uniforms = np.minimum(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53, _BELOW_ONE)
+        return out
+
+    def compiled(self, kind: int, n: int, params: Sequence[Any]) -> Any:
+        """n numbers by the compiled samplers; None where there are none."""
+        if _samplers is None or self._counter[2] != FOR_VALUE:
+            return None
+        out = np.empty(n, dtype=np.float64)
+        statement, draw, _ = self._counter
+        _samplers.draw(kind, self._key[0], self._key[1], statement, draw, n, out, *(np.ascontiguousarray(p, dtype=np.float64) for p in params))
+        return out
 
 
 class Blocks:
@@ -698,6 +722,18 @@ _CENTER = (
     (5226.495278852854561, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
      5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
 )  # fmt: skip
+_NEAR = (
+    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
+     3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
+     0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1.0),
+)  # fmt: skip
+_FAR = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
+     0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772),
+    (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
+     0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1.0),
+)  # fmt: skip
 
 
 def _quantiles(u: Uniforms) -> Uniforms:
@@ -706,7 +742,14 @@ def _quantiles(u: Uniforms) -> Uniforms:
     center = np.abs(d) <= 0.425
     z = 0.180625 - d * d
     out: Uniforms = d * np.polyval(_CENTER[0], z) / np.polyval(_CENTER[1], z)
-    out[~center] = [quantile(x) for x in u[~center].tolist()]
+    outer = ~center
+    if outer.any():
+        p = u[outer]
+        left = p < 0.5
+        r = np.sqrt(-np.log(np.where(left, p, 1 - p)))
+        near, far = r - 1.6, r - 5.0
+        x = np.where(r <= 5.0, np.polyval(_NEAR[0], near) / np.polyval(_NEAR[1], near), np.polyval(_FAR[0], far) / np.polyval(_FAR[1], far))
+        out[outer] = np.where(left, -x, x)
     return out
 
 
@@ -754,6 +797,11 @@ def draw_tensor(s: Stream, kind: int, shape: Tuple[int, ...], params: Sequence[A
                 s.skip(i << 16)
             flat[i] = categorical(s, widened_categories(row) if wide else row)
         return out
+    if not wide and flat.size > 1:
+        drawn = s.compiled(kind, flat.size, [p if np.size(p) == 1 else np.broadcast_to(p, shape) for p in params])
+        if drawn is not None:
+            flat[:] = drawn
+            return out
     wanted = [np.broadcast_to(p, shape).reshape(-1) for p in params]
     if not wide and kind in _MANY:
         with np.errstate(all="ignore"):
@@ -785,6 +833,9 @@ def tensor_shape(kind: int, params: Sequence[Any]) -> Optional[Tuple[int, ...]]:
         return None
     if wire.elements(shape) < 0:
         return None
+    if _samplers is not None:
+        each_or_one = (p if np.size(p) == 1 else np.broadcast_to(p, shape) for p in params)
+        return shape if _samplers.valid(kind, math.prod(shape), *(np.ascontiguousarray(p, dtype=np.float64) for p in each_or_one)) else None
     both = np.broadcast_arrays(*params)
     with np.errstate(all="ignore"):
         if kind > LAST_PLAIN:

@@ -1,0 +1,1 @@
+../../../cpp/include/ppx/random.hpp
