@@ -10,11 +10,9 @@ PREFIX ?= /usr/local
 
 .PHONY: build cpp demo test verify storm bench lint install setup setup-test setup-bench clean
 
-build: setup bin/ppx cpp bin/libppx-preload.so
-
-# What hooks programs that nobody edits; without it ppx builds one when it is first needed.
-bin/libppx-preload.so: bin/ppx $(wildcard adapters/hijack/*.cpp adapters/hijack/*.hpp)
-	@cp -f "$$(mv -f bin/libppx-preload.so bin/.old.so 2>/dev/null; bin/ppx wrap --preload)" bin/libppx-preload.so; rm -f bin/.old.so
+# The last line makes what hooks programs that nobody edits, which ppx else does when it is first needed.
+build: setup bin/ppx cpp
+	@bin/ppx wrap --preload >/dev/null
 
 .PHONY: bin/ppx
 bin/ppx: assets
@@ -66,9 +64,9 @@ bench: setup-test cpp
 
 # Under sudo, which has another PATH and so perhaps no Go, what make build has built is taken as it is.
 install:
-	@[ -n "$$SUDO_USER" ] && [ -x bin/ppx ] && [ -f bin/libppx-preload.so ] && [ -f build/adapters/cpp/ppxConfig.cmake ] || $(MAKE) build
+	@[ -n "$$SUDO_USER" ] && [ -x bin/ppx ] && [ -f build/adapters/cpp/ppxConfig.cmake ] || $(MAKE) build
 	install -D -m 755 bin/ppx "$(DESTDIR)$(PREFIX)/bin/ppx"
-	install -D -m 755 bin/libppx-preload.so "$(DESTDIR)$(PREFIX)/lib/ppx/libppx-preload.so"
+	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/lib/ppx" "$$(bin/ppx wrap --preload)"
 	DESTDIR="$(DESTDIR)" cmake --install build/adapters/cpp --prefix "$(PREFIX)"
 
 clean:

@@ -43,7 +43,7 @@ func findHooks(s stack) (h hooks, err error) {
 	return h, err
 }
 
-// Preload is the path of the library that hooks C, C++ and Fortran. It lies beside the command, or is built once, and kept in the user's cache.
+// Preload is the path of the library that hooks C, C++ and Fortran. It is installed with the command, or is built once, and kept in the user's cache.
 func Preload() (string, error) {
 	if path := os.Getenv(PreloadVariable); path != "" {
 		if _, err := os.Stat(path); err != nil {
@@ -51,18 +51,16 @@ func Preload() (string, error) {
 		}
 		return path, nil
 	}
-	const name = "libppx-preload.so"
-	if self, err := os.Executable(); err == nil {
-		for _, dir := range []string{".", "../lib/ppx"} {
-			path := filepath.Join(filepath.Dir(self), dir, name)
-			if _, err := os.Stat(path); err == nil {
-				return path, nil
-			}
-		}
-	}
 	dir, err := unpack()
 	if err != nil {
 		return "", err
+	}
+	name := strings.Replace(filepath.Base(dir), "hijack", "libppx-preload", 1) + ".so" // of these sources
+	if self, err := os.Executable(); err == nil {
+		path := filepath.Join(filepath.Dir(self), "..", "lib", "ppx", name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
 	}
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err == nil {
