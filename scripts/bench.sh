@@ -80,3 +80,6 @@ cmake --build "$dir/fp" --target ppx_bench_client >/dev/null
 python3 bench/networks.py
 python3 bench/methods.py
 .venv/bin/python bench/inspect.py
+
+echo "== programs that nobody edits, processor time of all processes"
+.venv/bin/python bench/wrap.py

@@ -49,8 +49,8 @@ type Lines struct {
 // Open looks for the code of a simulator's command, whose relative paths are taken from dir. What was changed after made is not that of the run.
 func Open(command []string, dir string, made time.Time) *Lines {
 	l := &Lines{known: map[string]Place{}}
-	if len(command) > 2 && filepath.Base(command[0]) == "ppx" && command[1] == "wrap" { // the program is another
-		command = command[slices.Index(command, "--")+1:]
+	if at := slices.Index(command, "--"); at > 2 && command[1] == "wrap" { // ppx wrap FILE … -- PROGRAM
+		command = command[at+1:]
 	}
 	if len(command) == 0 {
 		return l

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -168,21 +169,15 @@ func (o *Output) fromCSV(text []byte) (t ppx.Tensor, err error) {
 	if len(rows) == 0 {
 		return t, fmt.Errorf("%s is empty", o.From)
 	}
-	column := -1
-	for i, name := range rows[0] {
-		if strings.TrimSpace(name) == o.CSV {
-			column = i
-		}
-	}
+	// With a line of names, or without.
 	first := 1
+	if !slices.ContainsFunc(rows[0], func(cell string) bool { _, err := parse(cell); return err != nil }) {
+		first = 0
+	}
+	column := slices.IndexFunc(rows[0], func(name string) bool { return first == 1 && strings.TrimSpace(name) == o.CSV })
 	if column < 0 {
 		if column, err = strconv.Atoi(o.CSV); err != nil || column < 0 {
 			return t, fmt.Errorf("%s has no column %s; it has %s", o.From, ppx.Quote(o.CSV), strings.Join(rows[0], ", "))
-		}
-		if column < len(rows[0]) { // with or without a line of names
-			if _, err := parse(rows[0][column]); err == nil {
-				first = 0
-			}
 		}
 	}
 	t.Data = []float64{}

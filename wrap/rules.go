@@ -47,7 +47,7 @@ func parseAt(at string) (matcher, error) {
 	}
 	if slices.Contains(families(), at) {
 		if kind, ok := dist.KindByName(at); ok {
-			return func(p *place) (bool, bool) { return p.kind == kind, true }, nil
+			return func(p *place) (bool, bool) { return p.kind == kind, p.kind == kind }, nil
 		}
 	}
 	return func(p *place) (bool, bool) {

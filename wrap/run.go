@@ -40,14 +40,15 @@ type Wrapped struct {
 	process *process
 	served  uint32 // runs that the process has ended
 
-	rules   rules
-	modules modules
-	sites   []*site
-	byText  map[string]int
-	asked   map[int]bool // sites whose flags say that values are asked for
-	look    bool         // a rule at fault is not an error: who looks is to see all
-	record  record
-	params  [4]ppx.Tensor
+	rules     rules
+	modules   modules
+	sites     []*site
+	byText    map[string]int
+	asked     map[int]bool // sites whose flags say that values are asked for
+	look      bool         // a rule at fault is not an error: who looks is to see all
+	record    record
+	statement ppx.Statement
+	params    [4]ppx.Tensor
 }
 
 // process is a started program.
@@ -690,8 +691,8 @@ func (w *Wrapped) drain(h ppx.Handler, out ppx.Outsourcer) error {
 
 // note makes a statement of a record.
 func (w *Wrapped) note(h ppx.Handler, out ppx.Outsourcer, s *site, r *record) error {
-	st := ppx.Statement{Op: ppx.Sample, Address: s.address, Name: s.name, Control: !s.quiet}
-	st.Dist.Kind = dist.Kind(r.kind)
+	st := &w.statement
+	*st = ppx.Statement{Op: ppx.Sample, Address: s.address, Name: s.name, Control: !s.quiet, Dist: ppx.Dist{Kind: dist.Kind(r.kind)}}
 	for k := range r.params {
 		w.params[k] = ppx.Tensor{Data: r.params[k].data, Shape: r.params[k].shape}
 	}
@@ -700,13 +701,13 @@ func (w *Wrapped) note(h ppx.Handler, out ppx.Outsourcer, s *site, r *record) er
 		s.seen(r)
 	}
 	if !r.asked && out != nil {
-		return out.Drawn(&st, ppx.Tensor{Data: r.value, Shape: r.shape})
+		return out.Drawn(st, ppx.Tensor{Data: r.value, Shape: r.shape})
 	}
 	if s.place.standIn && s.name != "" && out != nil && out.Given(s.name) {
 		return fmt.Errorf("data for %s: what is recorded at %s is a %s of which %s makes its value, so that data of the program's values would mean something else. Observe an output instead",
 			ppx.Quote(s.name), s.place.here(), st.Dist.Kind, s.place.what)
 	}
-	v, err := h.Sample(&st)
+	v, err := h.Sample(st)
 	if err != nil {
 		return err
 	}

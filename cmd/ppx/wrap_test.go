@@ -128,7 +128,7 @@ at = "gsl_ran_poisson"
 name = "y"
 `)
 	sim := s.sim(file, words("gsl-randist 0 5 poisson {rate}")...)
-	s.infer(3000, "--observe y@1=3 --observe y@2=7 --observe y@3=4 --observe y@4=2 --observe y@5=6", sim, exact{"rate", 24 / 5.5, math.Sqrt(24) / 5.5, -11.460946, 800})
+	s.infer(2000, "--observe y@1=3 --observe y@2=7 --observe y@3=4 --observe y@4=2 --observe y@5=6", sim, exact{"rate", 24 / 5.5, math.Sqrt(24) / 5.5, -11.460946, 500})
 	out, _ := s.run(0, args(words("check"), sim)...)
 	if strings.Contains(out, "FAIL") || !strings.Contains(out, "all 32 rules hold") {
 		t.Error(out)
@@ -149,8 +149,8 @@ regex = '(\S+)'
 likelihood = "Normal(value, 0.5)"
 `)
 	sim := s.sim(file, words("gsl-randist 0 1 gaussian {sigma}")...)
-	e := exact{"sigma", 2.217, 1.541, -2.486, 300}
-	s.infer(3000, "--observe x=1.7", sim, e)
+	e := exact{"sigma", 2.217, 1.541, -2.486, 200}
+	s.infer(2000, "--observe x=1.7", sim, e)
 	s.near("x", s.posteriorOf(t, "run1"), exact{"result", 1.499, math.NaN(), math.NaN(), 0})
 	s.run(0, args(words("train --quiet --seed 1 -n 12800 --lstm 32 --head 32 -o net"), sim)...)
 	s.run(0, args(words("infer --quiet --seed 1 -n 600 --out guided --network net --observe x=1.7"), sim)...)
@@ -216,7 +216,7 @@ name = "S"
 name = "T"
 regex = '^tmrca (\S+)'
 `)
-	s.infer(600, "--observe S@1=3 --observe S@2=1", s.sim(file, python, filepath.Join(s.programs, "coalescent.py")), exact{"T", 1000, 447.2, -3.888, 30})
+	s.infer(500, "--observe S@1=3 --observe S@2=1", s.sim(file, python, filepath.Join(s.programs, "coalescent.py")), exact{"T", 1000, 447.2, -3.888, 30})
 }
 
 // Processes in simulated time, by Python's random.
@@ -239,7 +239,7 @@ regex = 'mean wait (\S+)'
 	for i, v := range []float64{.5, 1.5, .7, .4, 1.2, .9, .6, 1.1} {
 		data += fmt.Sprintf(" --observe service@%d=%g", i+1, v)
 	}
-	s.infer(1000, data, s.sim(file, python, filepath.Join(s.programs, "bank.py"), "{rate}"), exact{"rate", 12 / 10.9, math.Sqrt(12) / 10.9, -7.40943, 500})
+	s.infer(600, data, s.sim(file, python, filepath.Join(s.programs, "bank.py"), "{rate}"), exact{"rate", 12 / 10.9, math.Sqrt(12) / 10.9, -7.40943, 200})
 }
 
 // A Go module, by an overlay of its toolchain's math/rand.
@@ -305,20 +305,20 @@ func TestWrapUniforms(t *testing.T) {
 func TestWrapCounts(t *testing.T) {
 	for _, c := range []struct {
 		name         string
-		n, k         float64
+		n, k, sd     float64
 		program      func(s *wrapped) []string
 		regex        string
 		traces       int
 		head         string
 		leastSamples float64
 	}{
-		{"awk", 10, 7, func(s *wrapped) []string {
+		{"awk", 10, 7, 0.5, func(s *wrapped) []string {
 			s.need("mawk")
 			return []string{"mawk", "-v", "p={p}", `BEGIN { for (i = 0; i < 10; i++) n += rand() < p; print "heads", n + 0 }`}
-		}, `heads (\S+)`, 2000, "", 100},
-		{"networkx", 45, 20, func(s *wrapped) []string {
+		}, `heads (\S+)`, 1000, "", 60},
+		{"networkx", 45, 20, 3, func(s *wrapped) []string {
 			return []string{s.python("networkx"), filepath.Join(s.programs, "graph.py"), "{p}"}
-		}, `edges (\S+)`, 1000, "imports = [\"networkx\"]\n", 10},
+		}, `edges (\S+)`, 500, "imports = [\"networkx\"]\n", 50},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newWrapped(t)
@@ -330,17 +330,23 @@ prior = "Beta(2, 2)"
 [[output]]
 name = "k"
 regex = '`+c.regex+`'
-likelihood = "Normal(value, 0.1)"
+likelihood = "Normal(value, `+fmt.Sprint(c.sd)+`)"
 `)
-			a, b := 2+c.k, 2+c.n-c.k
+			// Of k successes given p the number that was measured is Normal; given k, p is a Beta.
 			lbeta := func(a, b float64) float64 {
 				x, _ := math.Lgamma(a)
 				y, _ := math.Lgamma(b)
 				z, _ := math.Lgamma(a + b)
 				return x + y - z
 			}
-			logZ := -lbeta(c.k+1, c.n-c.k+1) - math.Log(c.n+1) + lbeta(a, b) - lbeta(2, 2) - math.Log(0.1*math.Sqrt(2*math.Pi))
-			s.infer(c.traces, fmt.Sprintf("--observe k=%g", c.k), s.sim(file, program...), exact{"p", a / (a + b), math.Sqrt(a*b/(a+b+1)) / (a + b), logZ, c.leastSamples})
+			var z, first, second float64
+			for k := 0.0; k <= c.n; k++ {
+				a, b := 2+k, 2+c.n-k
+				w := math.Exp(-lbeta(k+1, c.n-k+1)-math.Log(c.n+1)+lbeta(a, b)-lbeta(2, 2)-0.5*(c.k-k)*(c.k-k)/c.sd/c.sd) / c.sd / math.Sqrt(2*math.Pi)
+				z, first, second = z+w, first+w*a/(a+b), second+w*a*(a+1)/(a+b)/(a+b+1)
+			}
+			mean := first / z
+			s.infer(c.traces, fmt.Sprintf("--observe k=%g", c.k), s.sim(file, program...), exact{"p", mean, math.Sqrt(second/z - mean*mean), math.Log(z), c.leastSamples})
 		})
 	}
 }
@@ -364,7 +370,7 @@ likelihood = "Normal(value, 0.7)"
 	// y ~ N(0, 2), 2 measured with a variance of .49.
 	e := exact{"x", 2 / 2.49, math.Sqrt(1 - 1/2.49), math.NaN(), 200}
 	for _, method := range []string{"lmh", "smc"} {
-		n := map[string]int{"lmh": 12000, "smc": 1600}[method]
+		n := map[string]int{"lmh": 8000, "smc": 800}[method]
 		s.run(0, args(words(fmt.Sprintf("infer --quiet --seed 1 --method %s -n %d --out %s --observe y=2", method, n, method)), s.sim(file, program))...)
 		s.near(method, s.posteriorOf(t, method), e)
 	}
