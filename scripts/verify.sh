@@ -19,5 +19,7 @@ echo "== the evidence of particles, and rare events"
 PPX_VERIFY=1 go test -count=1 -timeout 30m -v -run 'TestEvidenceIsUnbiased|TestRareEvents' ./smc | grep -E 'smc_test|^ *(---|ok|FAIL)'
 echo "== chains with a network, on simulators"
 PPX_VERIFY=1 go test -count=1 -timeout 10m -run TestGuidedChainsOverSockets ./mcmc
+echo "== numbers of hijacked functions"
+PPX_VERIFY=1 go test -count=1 -timeout 30m -run TestWrapFamilies ./cmd/ppx
 echo "== bad weather, 200,000 draws"
 PPX_STORM=200000 go test -count=1 -timeout 30m -v -run 'TestStorm|TestFatalDraws' ./engine | grep -E 'storm_test|^(---|ok|FAIL)'

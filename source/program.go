@@ -225,8 +225,63 @@ func (p *program) begins(name string) []uint64 {
 	return out
 }
 
+// Inlined are the names of the functions that the compiler has put into another around an instruction, innermost first.
+func (l *Program) Inlined(pc uint64) (names []string) {
+	if l == nil {
+		return nil
+	}
+	defer func() {
+		if recover() != nil { // as above
+			names = nil
+		}
+	}()
+	for _, b := range l.p.blocks(pc) {
+		if name := l.p.nameOf(b.origin, 4); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// nameOf is a function's name: its own, or that of what it is an instance of.
+func (p *program) nameOf(at dwarf.Offset, depth int) string {
+	r := p.data.Reader()
+	r.Seek(at)
+	e, err := r.Next()
+	if err != nil || e == nil || depth == 0 {
+		return ""
+	}
+	if name, ok := e.Val(dwarf.AttrLinkageName).(string); ok {
+		return demangle.Filter(name)
+	}
+	if name, ok := e.Val(dwarf.AttrName).(string); ok {
+		return name
+	}
+	for _, a := range []dwarf.Attr{dwarf.AttrAbstractOrigin, dwarf.AttrSpecification} {
+		if origin, ok := e.Val(a).(dwarf.Offset); ok {
+			return p.nameOf(origin, depth-1)
+		}
+	}
+	return ""
+}
+
 // inlined are the places of the calls that were inlined around an instruction, innermost first.
 func (p *program) inlined(pc uint64) (out []Place) {
+	for _, b := range p.blocks(pc) {
+		out = append(out, b.at)
+	}
+	return out
+}
+
+// block is code of a function that was put into another.
+type block struct {
+	at     Place // of the call
+	size   uint64
+	origin dwarf.Offset
+}
+
+// blocks are those around an instruction, innermost first.
+func (p *program) blocks(pc uint64) (found []block) {
 	r := p.data.Reader()
 	unit, err := r.SeekPC(pc)
 	if err != nil {
@@ -237,11 +292,6 @@ func (p *program) inlined(pc uint64) (out []Place) {
 		return nil
 	}
 	files := lines.Files()
-	type block struct {
-		at   Place
-		size uint64
-	}
-	var found []block
 	for depth := 1; depth > 0; {
 		e, err := r.Next()
 		if err != nil || e == nil || e.Tag == dwarf.TagCompileUnit {
@@ -257,7 +307,8 @@ func (p *program) inlined(pc uint64) (out []Place) {
 			k, _ := e.Val(dwarf.AttrCallFile).(int64)
 			line, _ := e.Val(dwarf.AttrCallLine).(int64)
 			if k >= 0 && int(k) < len(files) && files[k] != nil {
-				found = append(found, block{Place{files[k].Name, int(line)}, size})
+				origin, _ := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
+				found = append(found, block{Place{files[k].Name, int(line)}, size, origin})
 			}
 		case (e.Tag == dwarf.TagSubprogram || e.Tag == dwarf.TagInlinedSubroutine) && !covers:
 			r.SkipChildren() // pc is in none of its
@@ -268,10 +319,7 @@ func (p *program) inlined(pc uint64) (out []Place) {
 		}
 	}
 	sort.SliceStable(found, func(i, j int) bool { return found[i].size < found[j].size }) // the smaller is within the larger
-	for _, b := range found {
-		out = append(out, b.at)
-	}
-	return out
+	return found
 }
 
 // covers tells whether an entry's code has an instruction, and how much code that is.

@@ -22,7 +22,7 @@ type Wrap struct {
 	Outputs    []WrapValue `json:"outputs"`
 	Problems   []string    `json:"problems"`
 	Notes      []string    `json:"notes"`
-	Failed     string      `json:"failed,omitempty"`
+	Failed     string      `json:"failed"`
 }
 
 // WrapDraw is the draws at a place.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/ppx"
@@ -202,13 +203,35 @@ func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
 	}
 	for i, yes := range matched {
 		if !yes {
-			seen.Notes = append(seen.Notes, (&FileError{w.file.path, w.file.line(i), fmt.Sprintf("the rule at = %s is about none of the draws that were seen", ppx.Quote(w.file.Draw[i].At))}).Error())
+			seen.Notes = append(seen.Notes, (&FileError{w.file.path, w.file.line(i), fmt.Sprintf("the rule at = %s is about none of the draws that were seen%s", ppx.Quote(w.file.Draw[i].At), hint(w.file.Draw[i].At))}).Error())
 		}
 	}
 	if draws == 0 && len(seen.Draws) == 0 && w.program.why == "" && seen.Failed == "" {
 		seen.Notes = append(seen.Notes, w.nothing())
+		if text, err := w.stderr.text(); err == nil && len(text) > 0 {
+			seen.Notes = append(seen.Notes, "it wrote to stderr: "+last(text))
+		}
+	}
+	known := map[string]string{}
+	for i := range w.file.Parameter {
+		known[w.file.Parameter[i].Name] = ""
+	}
+	for _, a := range w.command[1:] {
+		if name := placeholder.FindString(a); name == a {
+			fill(a, known, func(name string) {
+				seen.Notes = append(seen.Notes, fmt.Sprintf("there is {%s} in the command line, and no parameter of that name: the program got it as it is", name))
+			})
+		}
 	}
 	return seen
+}
+
+// hint says why a rule by a function may miss.
+func hint(at string) string {
+	if identifier.MatchString(at) && !strings.HasPrefix(at, "gsl_") {
+		return " (a function may be part of another, or have ended with the call: FILE:LINE, of a build with -g, is surer)"
+	}
+	return ""
 }
 
 // nothing says why there may be no draws.
@@ -217,8 +240,8 @@ func (w *Wrapped) nothing() string {
 	switch {
 	case w.program.stack == script && w.file.Program == "":
 		s = "no draw was seen: the script may start the program that draws. program = \"NAME\" in the file says which"
-	case w.program.stack == dynamic:
-		s += ". C++'s <random> is seen in a build with CXXFLAGS=\"$(ppx wrap --cxxflags)\""
+	case w.program.stack == dynamic && w.file.Program == "":
+		s += ", or starts the program that does: program = \"NAME\" in the file says which. C++'s <random> is seen in a build with CXXFLAGS=\"$(ppx wrap --cxxflags)\""
 	}
 	return s + ". Parameters and outputs work all the same; its own randomness is then nobody's"
 }

@@ -39,7 +39,7 @@ func families() (names []string) {
 }
 
 // parseFamily reads a distribution whose parameters are formulas of some names.
-func parseFamily(text string, names []string) (*family, error) {
+func parseFamily(text string, names []string) (f *family, err error) {
 	name, rest, ok := strings.Cut(strings.TrimSpace(text), "(")
 	name = strings.TrimSpace(name)
 	if text == "" {
@@ -49,7 +49,7 @@ func parseFamily(text string, names []string) (*family, error) {
 		return nil, fmt.Errorf("%s is no distribution, such as Normal(0, 1)", ppx.Quote(text))
 	}
 	args := split(rest[:len(rest)-1])
-	f := &family{}
+	f = &family{}
 	if w, ok := written[name]; ok {
 		if len(args) != arity[name] {
 			return nil, fmt.Errorf("%s has %d parameters, not %d", name, arity[name], len(args))
@@ -69,9 +69,15 @@ func parseFamily(text string, names []string) (*family, error) {
 	} else if want := f.kind.Params(); len(args) != len(want) {
 		return nil, fmt.Errorf("%s has the parameters %s: %d, not %d", name, strings.Join(want, ", "), len(want), len(args))
 	}
+	if args, err = inOrder(f.kind, args); err != nil {
+		return nil, err
+	}
 	for _, a := range args {
 		e, err := expression.Compile(a, names)
 		if err != nil {
+			if len(names) == 0 {
+				return nil, fmt.Errorf("%s is not a number", ppx.Quote(a))
+			}
 			return nil, err
 		}
 		f.args = append(f.args, e)
@@ -86,6 +92,29 @@ func parseFamily(text string, names []string) (*family, error) {
 		}
 	}
 	return f, nil
+}
+
+// inOrder takes the names from parameters that are written with them, and puts those into the family's order.
+func inOrder(kind dist.Kind, args []string) ([]string, error) {
+	params := kind.Params()
+	out := slices.Clone(args)
+	named := 0
+	for _, a := range args {
+		name, value, ok := strings.Cut(a, "=")
+		if !ok || strings.HasPrefix(value, "=") {
+			continue
+		}
+		k := slices.Index(params, strings.TrimSpace(name))
+		if k < 0 || k >= len(out) {
+			return nil, fmt.Errorf("%s has no parameter %s; it has %s", kind, ppx.Quote(strings.TrimSpace(name)), strings.Join(params, ", "))
+		}
+		named++
+		out[k] = strings.TrimSpace(value)
+	}
+	if named > 0 && named < len(args) {
+		return nil, fmt.Errorf("name all parameters of %s, or none", kind)
+	}
+	return out, nil
 }
 
 // split takes apart what commas separate outside of brackets.

@@ -39,7 +39,7 @@ type File struct {
 type Parameter struct {
 	Name     string `toml:"name"`
 	Prior    string `toml:"prior"`
-	Into     string `toml:"into"` // arg, env, file
+	Into     string `toml:"-"` // arg, env, file: where it goes
 	Env      string `toml:"env"`
 	File     string `toml:"file"`
 	Template string `toml:"template"`
@@ -118,7 +118,7 @@ func tomlError(path string, err error) error {
 
 var keysOf = map[string]string{
 	"":          "model, result, fork, program, stdin, folder, imports, threads, [[parameter]], [[draw]], [[output]]",
-	"parameter": "name, prior, into, env, file, template",
+	"parameter": "name, prior, env, file, template",
 	"draw":      "at, name, as, many",
 	"output":    "name, from, regex, json, csv, npy, count, likelihood",
 }
@@ -213,7 +213,7 @@ func (f *File) check() error {
 		if before := names[name]; before != "" {
 			return f.wrong(key, "%s is the name of another %s", ppx.Quote(name), before)
 		}
-		names[name] = strings.TrimPrefix(what, "n ")
+		names[name] = strings.TrimSpace(strings.TrimPrefix(what, "n "))
 		return nil
 	}
 	for i := range f.Parameter {
@@ -252,22 +252,17 @@ func (f *File) checkParameter(p *Parameter, key string, named func(key, name, wh
 	}
 	f.prior = append(f.prior, prior)
 	switch {
-	case p.Into != "":
+	case p.Env != "" && p.File+p.Template != "":
+		return f.wrong(key+"env", "parameter %s goes into the environment or into a file: env, or file and template", p.Name)
 	case p.Env != "":
 		p.Into = "env"
-	case p.File != "" || p.Template != "":
+	case p.File+p.Template != "":
 		p.Into = "file"
 	default:
 		p.Into = "arg"
 	}
-	if err := f.oneOf(key+"into", p.Into, "arg", "env", "file"); err != nil {
-		return err
-	}
-	if p.Into == "env" && p.Env == "" {
-		p.Env = p.Name
-	}
 	if p.Into == "file" && (p.File == "" || p.Template == "") {
-		return f.wrong(key+"into", "parameter %s goes into a file: file = \"…\" is what the program reads, template = \"…\" what it is made of", p.Name)
+		return f.wrong(key+"file", "parameter %s goes into a file: file = \"…\" is what the program reads, template = \"…\" what it is made of", p.Name)
 	}
 	if f.Fork == "draw" {
 		return f.wrong("fork", "fork = \"draw\" goes on from the first draw, when the program has read its command line, environment and files: parameters need fork = \"main\" or \"exec\"")

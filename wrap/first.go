@@ -24,8 +24,12 @@ func (s *Seen) File(command []string) string {
 # [[parameter]]
 # name = "rate"
 # prior = "Gamma(2, 0.5)"
-# env = "RATE"                                    # or nothing: the command line
-# file = "sim.cfg"                                # or a file, made of a template
+# env = "RATE"                                # else it stands for {rate} in the command line
+#
+# [[parameter]]
+# name = "speed"
+# prior = "Normal(1, 0.1)"
+# file = "sim.cfg"                            # made of the template, in which it stands for {speed}
 # template = "sim.cfg.in"
 
 `, s.Again)
@@ -41,11 +45,11 @@ func (s *Seen) File(command []string) string {
 			continue
 		}
 		fmt.Fprintf(&b, "# %d draws in %d runs, the first %s = %s\n#   %s\n", d.Count, s.Runs, d.Dist, d.Value, d.Address)
-		fmt.Fprintf(&b, "# [[draw]]\n# at = %q                                 # a function (%s), FILE:LINE, MODULE+0xOFFSET, a family, or /REGEX/ of addresses\n# name = \"x%d\"                                # with a name it can be observed\n# as = \"latent\"                              # quiet: recorded, not steered; bulk: drawn at once and not recorded\n\n",
+		fmt.Fprintf(&b, "# [[draw]]\n# at = %q                                 # a function (%s), FILE:LINE, MODULE+0xOFFSET, a family, or /REGEX/ of addresses\n# name = \"x%d\"                                # with a name it can be observed\n# as = \"latent\"                              # quiet: recorded, not steered; bulk: drawn at once, a latent that is not recorded\n\n",
 			d.Spot, d.What, i+1)
 	}
 	b.WriteString(`# What comes out: from stdout, stderr, exit (the status), file:PATH. By regex (the number in parentheses; all matches are a vector), json = ".path[0]", csv = "column",
-# npy = true. With a likelihood it can be observed, in which value is what the program gave.
+# or npy. With a likelihood it can be observed, in which value is what the program gave.
 # [[output]]
 # name = "y"
 # from = "stdout"

@@ -35,6 +35,7 @@ type call struct {
 	text     string // as it stands in addresses
 	module   string // file's name and offset in it, for code that was compiled
 	lines    []source.Place
+	inlined  []string // functions that are part of it there
 }
 
 // address is the text of the place.
@@ -223,7 +224,7 @@ func (m *modules) compiled(pid int, what string, kind dist.Kind, pcs []uint64) *
 		if name == "_start" {
 			continue
 		}
-		c := call{function: name, module: fmt.Sprintf("%s+0x%x", filepath.Base(path), at+1), lines: f.lines.At(at)}
+		c := call{function: name, module: fmt.Sprintf("%s+0x%x", filepath.Base(path), at+1), lines: f.lines.At(at), inlined: f.lines.Inlined(at)}
 		// What our own header has put into the program's functions is not of the program.
 		c.lines = slices.DeleteFunc(c.lines, func(l source.Place) bool {
 			return filepath.Base(l.File) == "ppx_std.hpp" || strings.Contains(l.File, "/include/c++/")

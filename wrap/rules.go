@@ -54,7 +54,9 @@ func parseAt(at string) (matcher, error) {
 		if p.what == at || strings.HasPrefix(p.what, at+"/") {
 			return true, true
 		}
-		return anyCall(func(c *call) bool { return named(c.function, at) })(p)
+		return anyCall(func(c *call) bool {
+			return named(c.function, at) || slices.ContainsFunc(c.inlined, func(f string) bool { return named(f, at) })
+		})(p)
 	}, nil
 }
 

@@ -587,7 +587,10 @@ func (w *Wrapped) failure(what string) error {
 		text, err = w.stdout.text()
 	}
 	if words := last(text); err == nil && words != "" {
-		return fmt.Errorf("%s; its last lines: %s", what, words)
+		if at := strings.LastIndexByte(words, '\n'); at >= 0 { // the last is what matters most: texts may be cut
+			return fmt.Errorf("%s: %s; its last lines: %s", what, words[at+1:], words)
+		}
+		return fmt.Errorf("%s: %s", what, words)
 	}
 	return errors.New(what)
 }
@@ -767,6 +770,9 @@ func (w *Wrapped) outputs(h ppx.Handler, values map[string]float64, known map[st
 		known[o.Name] = t
 		s := ppx.Statement{Address: o.Name, Name: o.Name}
 		if o.likelihood == nil {
+			if out, ok := h.(ppx.Outsourcer); ok && out.Given(o.Name) {
+				return w.file.wrong(fmt.Sprintf("output[%d].name", i), "data for %s: this output has no likelihood, so that they would mean nothing: likelihood = \"Normal(value, …)\" says how what was measured lies around the value", o.Name)
+			}
 			s.Op, s.Value = ppx.Tag, t
 			if err := h.Tag(&s); err != nil {
 				return err

@@ -65,7 +65,7 @@ struct {
   unsigned long long loaded;
   bool keyed;             // bulk draws have their key
   int seeds;              // of generators, in this run
-  std::uint64_t seed[256];
+  std::uint64_t seed[256], seed_at[256];  // and after how many draws
   std::uintptr_t low, high;  // where our own code lies
   std::uintptr_t program_low, program_high;  // and the program's
 } self;
@@ -240,6 +240,12 @@ struct Known {
 
 Known& known_at(const Caller& at, const char* what) { return known[mix(reinterpret_cast<std::uintptr_t>(at.pc), reinterpret_cast<std::uintptr_t>(what)) % 1024]; }
 
+std::uint64_t elements(const Array& a) {
+  std::uint64_t n = 1;
+  for (std::uint32_t i = 0; i < a.rank; i++) n *= a.shape[i];
+  return n;
+}
+
 bool make(rng::Stream& s, Kind kind, int parameters, const Array* p, std::uint64_t n, double* value) {
   if (const rng::Events* events = rng::events_of(kind)) {
     rng::Row rows[3];
@@ -262,6 +268,9 @@ bool make(rng::Stream& s, Kind kind, int parameters, const Array* p, std::uint64
       rng::draw_rows(s, kind, row, false, value + i * width);
     }
     return true;
+  }
+  for (int k = 0; k < parameters; k++) {
+    if (p[k].rank != 0 && elements(p[k]) != n) return false;
   }
   double a[4] = {};
   for (std::uint64_t i = 0; i < n; i++) {
@@ -286,12 +295,6 @@ void key_bulk() {
 }
 
 // ---- Draws
-
-std::uint64_t elements(const Array& a) {
-  std::uint64_t n = 1;
-  for (std::uint32_t i = 0; i < a.rank; i++) n *= a.shape[i];
-  return n;
-}
 
 bool recorded(std::uint32_t site, Kind kind, int parameters, const Array* p, const Array& shape, double* value) {
   std::uint64_t n = elements(shape), words = 2 + shape.rank + n;
@@ -577,11 +580,13 @@ void seeded(std::uint64_t kind, std::uint64_t seed) {
   std::uint64_t h = not_zero(mix(mix(0x9E3779B97F4A7C15u, kind), seed));
   for (int i = 0; i < self.seeds; i++) {
     if (self.seed[i] == h) {
-      notice(reseeded);
+      if (self.seed_at[i] != self.statement) notice(reseeded);  // else nothing was drawn since
       return;
     }
   }
-  if (self.seeds < 256) self.seed[self.seeds++] = h;
+  if (self.seeds == 256) return;
+  self.seed_at[self.seeds] = self.statement;
+  self.seed[self.seeds++] = h;
 }
 
 void notice(Notice n) {
@@ -709,6 +714,21 @@ PPX_EXPORT unsigned ppx_hijack_site(const char* text, unsigned length, int kind)
   return request(Request::site);
 }
 
+// The number of a place by a hash that the interpreter makes, as kept by this run or one before; −1 if there is none.
+PPX_EXPORT long long ppx_hijack_find(std::uint64_t hash) {
+  hash = not_zero(hash);
+  const Entry* e = entry(hash);
+  return e != nullptr && e->hash == hash ? static_cast<long long>(e->site) : -1;
+}
+
+PPX_EXPORT void ppx_hijack_keep(std::uint64_t hash, std::uint32_t site) {
+  hash = not_zero(hash);
+  if (Entry* e = entry(hash)) {
+    e->site = site;
+    e->hash = hash;
+  }
+}
+
 // What Flag says of a place.
 PPX_EXPORT int ppx_hijack_flags(unsigned site) { return at<std::uint8_t>(flags_at)[site]; }
 
@@ -768,9 +788,19 @@ bool bits(const Caller& at, double* u) {
   return draw(site, ppx::Kind::uniform, 2, p, {nullptr, 0, nullptr}, u);
 }
 
+// A double has 53 bits: the other 11 of a word are made of them, as some code takes the lowest bits for themselves. (SplitMix64's mixing function.)
+std::uint64_t scrambled(std::uint64_t x) {
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
+
 std::uint64_t bits64(void* s) {
   double u;
-  if (bits(PPX_CALLER, &u)) return static_cast<std::uint64_t>(below(u, 0x1p53)) << 11;
+  if (bits(PPX_CALLER, &u)) {
+    auto k = static_cast<std::uint64_t>(below(u, 0x1p53));
+    return k << 11 | scrambled(k) >> 53;
+  }
   auto* b = static_cast<Bits*>(s);
   return b->next_uint64(b->state);
 }

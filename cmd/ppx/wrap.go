@@ -66,7 +66,7 @@ Without an endpoint it is a dry run: the draws and outputs that were seen are pr
 					return usagef("unexpected argument %s: --init %s writes the file", ppx.Quote(own[0]), first)
 				}
 				if _, err := os.Lstat(first); err == nil {
-					return usagef("%s is there already", first)
+					return usagef("%s is there already: remove it, or give another name", first)
 				}
 				endpoint = ""
 			case len(own) == 0 || len(own) > 2:

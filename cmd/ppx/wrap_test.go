@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ppx-engine/ppx-engine/internal/testbed"
+	"github.com/ppx-engine/ppx-engine/tracing/rundir"
 	"github.com/ppx-engine/ppx-engine/view"
 )
 
@@ -563,4 +564,82 @@ func TestWrapWrongUse(t *testing.T) {
 	// A first file that is valid as it is.
 	s.run(0, words("wrap --init first.toml -- sh -c true")...)
 	s.run(0, words("wrap first.toml -- sh -c true")...)
+}
+
+// Every function that is hooked gives numbers of its distribution: means and spreads against exact ones.
+func TestWrapFamilies(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		n       int
+		program func(s *wrapped) []string
+		head    string
+	}{
+		{"gsl", 800, func(s *wrapped) []string { return []string{s.build("gcc", "families.c", gsl...)} }, ""},
+		{"python", 120, func(s *wrapped) []string {
+			return []string{s.python("scipy.stats"), filepath.Join(s.programs, "families.py")}
+		}, "imports = [\"numpy\", \"scipy.stats\"]\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if os.Getenv("PPX_VERIFY") != "" {
+				c.n *= 20
+			}
+			s := newWrapped(t)
+			program := c.program(s)
+			native := exec.Command(program[0], program[1:]...)
+			native.Dir = s.dir
+			out, err := native.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			type moments struct{ mean, sd, sum, squares float64 }
+			var names []string
+			want := map[string]*moments{}
+			for line := range strings.Lines(string(out)) {
+				var name string
+				var value float64
+				var m moments
+				if _, err := fmt.Sscan(line, &name, &value, &m.mean, &m.sd); err != nil {
+					t.Fatalf("%q: %v", line, err)
+				}
+				names = append(names, name)
+				want[name] = &m
+			}
+			s.file("sim.toml", c.head+fmt.Sprintf("[[output]]\nname = \"v\"\nregex = '^\\S+ (\\S+) \\S+ \\S+$'\ncount = %d\n", len(names)))
+			s.run(0, args(words(fmt.Sprintf("prior --quiet --seed 1 -n %d --out run", c.n)), s.sim("sim.toml", program...))...)
+			r, err := rundir.Open(filepath.Join(s.dir, "run"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for trace, err := range r.All(t.Context()) {
+				if err != nil || len(trace.Result.Data) != len(names) {
+					t.Fatal(err, trace.Result)
+				}
+				for i, v := range trace.Result.Data {
+					m := want[names[i]]
+					m.sum += v
+					m.squares += v * v
+				}
+			}
+			n := float64(c.n)
+			for _, name := range names {
+				m := want[name]
+				mean := m.sum / n
+				if se := m.sd / math.Sqrt(n); !(math.Abs(mean-m.mean) <= 4*se) {
+					t.Errorf("%s: mean %g ± %g, exact %g", name, mean, se, m.mean)
+				}
+				if sd := math.Sqrt(m.squares/n - mean*mean); !(math.Abs(sd/m.sd-1) <= 4*2.5/math.Sqrt(n)) { // a kurtosis of up to 26
+					t.Errorf("%s: sd %g, exact %g", name, sd, m.sd)
+				}
+			}
+			if c.name == "python" { // which takes long
+				return
+			}
+			check, _ := s.run(1, args(words("check"), s.sim("sim.toml", program...))...)
+			for line := range strings.Lines(check) { // the programs copy generators and seed them again: that is told
+				if strings.HasPrefix(line, "FAIL") && !strings.Contains(line, "copies no generator") && !strings.Contains(line, "seeds no generator twice") {
+					t.Error(line)
+				}
+			}
+		})
+	}
 }

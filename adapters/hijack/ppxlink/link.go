@@ -337,7 +337,11 @@ func Bits(n int) (uint64, bool) {
 	if n <= 53 {
 		return uint64(math.Min(u*float64(uint64(1)<<n), float64(uint64(1)<<n)-1)), ok
 	}
-	return uint64(math.Min(u*0x1p53, 0x1p53-1)) << (n - 53), ok
+	// A double has 53 bits: the others are made of them, as some code takes the lowest bits for themselves. (SplitMix64's mixing function.)
+	k := uint64(math.Min(u*0x1p53, 0x1p53-1))
+	x := (k ^ k>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return k<<(n-53) | (x^x>>31)>>(64-(n-53)), ok
 }
 
 // Below is a number of 0, …, n − 1.

@@ -17,18 +17,19 @@ TRUNCATED_NORMAL, HALF_NORMAL, STUDENT_T, CAUCHY, LAPLACE, LOGISTIC, PARETO, INV
 NEGATIVE_BINOMIAL, GEOMETRIC, DISCRETE_UNIFORM, ZERO_INFLATED_POISSON, ZERO_INFLATED_NEGATIVE_BINOMIAL, BETA_BINOMIAL = range(22, 28)
 DIRICHLET, MULTIVARIATE_NORMAL, MULTIVARIATE_STUDENT_T, MULTINOMIAL = range(28, 32)
 
-RESEEDED, REPEATS = 2, 5  # notices
+THREADS, FORKS, RESEEDED, CLOCKS, OUTSIDE, REPEATS = range(6)  # notices
 
 _NATIVE = object()  # what hooks return where the function's own code is to draw
 _lib = None  # the preloaded library
 _armed = False  # the first draw forks
 _live = False  # this process is a run
+_child = False  # it is one that a run has forked
 _thread = 0  # whose draws are the run's
 
 
 def _bind():
     """The functions of the preloaded library; AttributeError if it is not there."""
-    global _lib, _number, _site_of, _iid, _draw, _seed, _bits_site
+    global _lib, _number, _site_of, _iid, _draw, _seed, _bits_site, _find, _store
     _lib = ctypes.PyDLL(None)
     d, u, i, p = ctypes.c_double, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p
     _number = _lib.ppx_hijack_number
@@ -41,6 +42,9 @@ def _bind():
     _draw.argtypes, _draw.restype = (u, i, i, p, p, p, u, p, p), i
     _seed = _lib.ppx_hijack_seed
     _seed.argtypes, _seed.restype = (ctypes.c_ulonglong, ctypes.c_ulonglong), None
+    _find, _store = _lib.ppx_hijack_find, _lib.ppx_hijack_keep
+    _find.argtypes, _find.restype = (ctypes.c_ulonglong,), ctypes.c_longlong
+    _store.argtypes, _store.restype = (ctypes.c_ulonglong, u), None
     _lib.ppx_hijack_fail.argtypes = (ctypes.c_char_p,)
     _lib.ppx_hijack_bits.argtypes = (p,)
     _bits_site = _lib.ppx_hijack_bits_site
@@ -109,19 +113,56 @@ def _place(what, kind, stand_in=False):
         if len(_known) > 100_000:
             _known.clear()
             _keep.clear()
-        site = _known[k] = _describe(sys._getframe(2), what, kind, stand_in)
+        site = _known[k] = _shared(sys._getframe(2), what, kind, stand_in)
         return site
+
+
+_NOBODY = 0xFFFFFFFE  # of places where modules are imported
+
+
+def _shared(frame, what, kind, stand_in):
+    """The number of a place that another run may have described before: what is told of it in a process ends with that, but for what the library keeps."""
+    key = [what]
+    f = frame
+    while f is not None and f.f_code is not _root:
+        code = f.f_code
+        h = _hashes.get(id(code))
+        if h is None:
+            h = _hashes[id(code)] = hash((code.co_filename, code.co_name, code.co_firstlineno))
+            _keep.append(code)
+        key.append(h)
+        key.append(f.f_lasti)
+        f = f.f_back
+    h = hash(tuple(key)) & 0xFFFFFFFFFFFFFFFF
+    site = _find(h)
+    if site < 0:
+        site = _describe(frame, what, kind, stand_in)
+        _store(h, _NOBODY if site is None else site)
+        return site
+    return None if site == _NOBODY else site
+
+
+_hashes = {}  # of code objects by what they are
 
 
 def _running():
     """Whether draws of this thread are the run's. Where the first draw forks, it is here that it does."""
     global _armed, _live
     if _live:
-        return _get_ident() == _thread
+        if _get_ident() == _thread:
+            return True
+        _lib.ppx_hijack_notice(THREADS)
+        return False
+    if _child:
+        _lib.ppx_hijack_notice(FORKS)
+        return False
     if _armed and _get_ident() == _thread:
         if _importing():
             return False
+        import gc
+
         _armed = False
+        gc.freeze()
         _lib.ppx_hijack_live()  # forks, and returns in each run
         _live = True
         return True
@@ -144,7 +185,8 @@ def _note_seed(kind, seed):
 
 
 def _forked():
-    global _live, _armed
+    global _live, _armed, _child
+    _child = _live
     _live = _armed = False
 
 
@@ -179,7 +221,7 @@ class _Rows:
         for x, event in zip(arrays, events):
             x = np.asarray(x, dtype=np.float64)
             want = tuple(batch) + x.shape[x.ndim - event :] if x.ndim > event else x.shape
-            x = np.ascontiguousarray(np.broadcast_to(x, want))
+            x = np.ascontiguousarray(np.broadcast_to(x, want)).reshape(want)  # ascontiguousarray makes a number a row
             dims = (ctypes.c_ulonglong * max(1, x.ndim))(*x.shape)
             self.kept += [x, dims]
             data.append(x.ctypes.data)
@@ -763,6 +805,36 @@ def _random():
             setattr(random, name, getattr(inst, name))
 
 
+# ---- What nobody answers
+
+
+def _watch():
+    """Clocks and random numbers of the system: that the script looks at them is told."""
+    import random
+    import sysconfig
+    import time
+
+    libraries = tuple(sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")) + ("<frozen",)
+
+    def of_script(depth=2):
+        f = sys._getframe(depth)
+        while f is not None and (f.f_code.co_filename == random.__file__ or f.f_code.co_filename.endswith("/secrets.py")):
+            f = f.f_back
+        return f is not None and not f.f_code.co_filename.startswith(libraries)
+
+    def told(native, notice):
+        def f(*args):
+            if _live and of_script():
+                _lib.ppx_hijack_notice(notice)
+            return native(*args)
+
+        f.__name__, f.__doc__ = native.__name__, native.__doc__
+        return f
+
+    time.time, time.time_ns = told(time.time, CLOCKS), told(time.time_ns, CLOCKS)
+    os.urandom = random._urandom = told(os.urandom, OUTSIDE)
+
+
 # ---- Running
 
 
@@ -804,6 +876,17 @@ def _args():
     return out[: argc.value], out[argc.value :]
 
 
+_compiled = {}
+
+
+def _read(name):
+    """A script's code, compiled once for all runs."""
+    if name not in _compiled:
+        with open(name, "rb") as f:
+            _compiled[name] = compile(f.read(), name, "exec")
+    return _compiled[name]
+
+
 def _execute(args):
     """Runs the script (or -m MODULE, -c CODE) as the interpreter would. Returns its exit status."""
     import types
@@ -824,13 +907,12 @@ def _execute(args):
                 sys.path[0] = ""
             else:
                 name = args[0]
-                with open(name, "rb") as f:
-                    source = f.read()
+                source = _read(name)
                 m.__file__ = name
                 sys.argv = args
                 sys.path[0] = os.path.dirname(os.path.abspath(name))
             sys.modules["__main__"] = m
-            exec(compile(source, name, "exec"), m.__dict__)
+            exec(source if isinstance(source, types.CodeType) else compile(source, name, "exec"), m.__dict__)
     except SystemExit as e:
         if e.code is None or isinstance(e.code, int):
             return (e.code or 0) & 0xFF
@@ -874,6 +956,7 @@ def _main(fork, imports, args):
             del _Finder.after[name]
             hook(sys.modules[name])
     _random()
+    _watch()
     for name in filter(None, imports.split(",")):
         __import__(name)
     os.register_at_fork(after_in_child=_forked)
@@ -899,6 +982,11 @@ def _main(fork, imports, args):
     if fork == "main":
         import gc
 
+        if args[0] not in ("-m", "-c"):
+            try:
+                _read(args[0])
+            except (OSError, SyntaxError, ValueError):
+                pass  # each run will say so
         gc.collect()
         gc.freeze()  # a run that looked through all that was there before it would copy it
         _lib.ppx_hijack_serve()
