@@ -167,10 +167,19 @@ func (l *Program) At(pc uint64) (out []Place) {
 			out = nil
 		}
 	}()
-	if here := l.p.line(pc); here.Line > 0 {
-		return append([]Place{here}, l.p.inlined(pc)...)
+	here := l.p.line(pc)
+	if here.Line == 0 {
+		return nil
 	}
-	return nil
+	around := l.p.blocks(pc, false)
+	if len(around) == 0 && Client(here.File) { // the function may be within another, as a lambda is
+		around = l.p.blocks(pc, true)
+	}
+	out = append(out, here)
+	for _, b := range around {
+		out = append(out, b.at)
+	}
+	return out
 }
 
 // places are the lines of a call, from the innermost function that was inlined there to the function itself.
@@ -235,7 +244,7 @@ func (l *Program) Inlined(pc uint64) (names []string) {
 			names = nil
 		}
 	}()
-	for _, b := range l.p.blocks(pc) {
+	for _, b := range l.p.blocks(pc, false) {
 		if name := l.p.nameOf(b.origin, 4); name != "" {
 			names = append(names, name)
 		}
@@ -265,14 +274,6 @@ func (p *program) nameOf(at dwarf.Offset, depth int) string {
 	return ""
 }
 
-// inlined are the places of the calls that were inlined around an instruction, innermost first.
-func (p *program) inlined(pc uint64) (out []Place) {
-	for _, b := range p.blocks(pc) {
-		out = append(out, b.at)
-	}
-	return out
-}
-
 // block is code of a function that was put into another.
 type block struct {
 	at     Place // of the call
@@ -280,8 +281,8 @@ type block struct {
 	origin dwarf.Offset
 }
 
-// blocks are those around an instruction, innermost first.
-func (p *program) blocks(pc uint64) (found []block) {
+// blocks are those around an instruction, innermost first; deep: also in functions that are within others.
+func (p *program) blocks(pc uint64, deep bool) (found []block) {
 	r := p.data.Reader()
 	unit, err := r.SeekPC(pc)
 	if err != nil {
@@ -310,7 +311,7 @@ func (p *program) blocks(pc uint64) (found []block) {
 				origin, _ := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
 				found = append(found, block{Place{files[k].Name, int(line)}, size, origin})
 			}
-		case (e.Tag == dwarf.TagSubprogram || e.Tag == dwarf.TagInlinedSubroutine) && !covers:
+		case (e.Tag == dwarf.TagSubprogram && !deep || e.Tag == dwarf.TagInlinedSubroutine) && !covers:
 			r.SkipChildren() // pc is in none of its
 			continue
 		}

@@ -264,11 +264,17 @@ func (f *File) checkParameter(p *Parameter, key string, named func(key, name, wh
 	if p.Into == "file" && (p.File == "" || p.Template == "") {
 		return f.wrong(key+"file", "parameter %s goes into a file: file = \"…\" is what the program reads, template = \"…\" what it is made of", p.Name)
 	}
+	if outside(p.File) {
+		return f.wrong(key+"file", "%s is outside of the folder, of which each copy of the program has one: give its whole path if all are to read it", ppx.Quote(p.File))
+	}
 	if f.Fork == "draw" {
 		return f.wrong("fork", "fork = \"draw\" goes on from the first draw, when the program has read its command line, environment and files: parameters need fork = \"main\" or \"exec\"")
 	}
 	return nil
 }
+
+// outside tells whether a relative path leaves the folder.
+func outside(path string) bool { return strings.HasPrefix(filepath.Clean(path)+"/", "../") }
 
 // before are the names of the parameters before p: its prior may use them.
 func (f *File) before(p *Parameter) (names []string) {
@@ -291,6 +297,9 @@ func (f *File) checkOutput(o *Output, key string, named func(key, name, what str
 	if path, ok := strings.CutPrefix(o.From, "file:"); ok {
 		if path == "" {
 			return f.wrong(key+"from", "output %s: from = \"file:PATH\"", o.Name)
+		}
+		if outside(path) {
+			return f.wrong(key+"from", "output %s: %s is outside of the folder, of which each copy of the program has one: give its whole path if all are to write it", o.Name, ppx.Quote(path))
 		}
 	} else if err := f.oneOf(key+"from", o.From, "stdout", "stderr", "exit", "file:PATH"); err != nil {
 		return err

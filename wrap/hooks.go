@@ -185,16 +185,41 @@ func (h *hooks) command(path string, args []string, f *File) *exec.Cmd {
 		fork = "main"
 	}
 	own := []string{h.python, fork, strings.Join(f.Imports, ",")}
-	if !pythonName.MatchString(filepath.Base(path)) { // a script that is executable
-		return exec.Command("python3", append(append(own, path), args...)...)
-	}
 	options := interpreterOptions(args)
 	return exec.Command(path, append(append(slices.Clone(args[:options]), own...), args[options:]...)...)
 }
 
+// scriptOf is the command of a Python script as one of an interpreter: that of the first line, where the script is what is run.
+func scriptOf(command []string, path string) ([]string, error) {
+	if !pythonName.MatchString(filepath.Base(path)) {
+		head, err := readHead(path)
+		if err != nil {
+			return nil, err
+		}
+		line, _, _ := strings.Cut(strings.TrimPrefix(head, "#!"), "\n")
+		fields := strings.Fields(line)
+		if len(fields) > 1 && filepath.Base(fields[0]) == "env" {
+			if fields = fields[1:]; fields[0] == "-S" && len(fields) > 1 {
+				fields = fields[1:]
+			}
+		}
+		return append(append(fields, path), command[1:]...), nil
+	}
+	k := 1 + interpreterOptions(command[1:])
+	switch {
+	case k >= len(command):
+		return nil, fmt.Errorf("which script? %s alone is an interpreter that waits for one", command[0])
+	case command[k] == "-":
+		return nil, errors.New("a script that comes from the standard input cannot be run again: write it into a file")
+	case len(command[k]) > 2 && (strings.HasPrefix(command[k], "-m") || strings.HasPrefix(command[k], "-c")): // -mMODULE
+		return slices.Concat(command[:k], []string{command[k][:2], command[k][2:]}, command[k+1:]), nil
+	}
+	return command, nil
+}
+
 // interpreterOptions is how many of Python's arguments are the interpreter's own.
 func interpreterOptions(args []string) (n int) {
-	for n < len(args) && len(args[n]) > 1 && args[n][0] == '-' && args[n] != "-m" && args[n] != "-c" {
+	for n < len(args) && len(args[n]) > 1 && args[n][0] == '-' && args[n][1] != 'm' && args[n][1] != 'c' {
 		if args[n] == "-W" || args[n] == "-X" {
 			n++
 		}

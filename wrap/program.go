@@ -130,16 +130,59 @@ func newFolder(f *File) (*folder, error) {
 		return nil, err
 	}
 	own := &folder{dir}
-	entries, err := os.ReadDir(here)
-	for _, e := range entries {
-		if !f.writes(e.Name()) && err == nil {
-			err = os.Symlink(filepath.Join(here, e.Name()), filepath.Join(dir, e.Name()))
-		}
-	}
-	if err != nil {
+	if err := f.mirror(here, dir, "."); err != nil {
 		return nil, errors.Join(err, own.close())
 	}
 	return own, nil
+}
+
+// mirror fills a folder with links to what is in another, but for files that runs write, and makes the folders of those.
+func (f *File) mirror(from, to, name string) error {
+	entries, err := os.ReadDir(filepath.Join(from, name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var below []string // folders that are to be our own
+	for _, path := range f.written() {
+		if rest, err := filepath.Rel(name, path); err == nil && strings.Contains(rest, "/") && !strings.HasPrefix(rest, "../") {
+			first, _, _ := strings.Cut(rest, "/")
+			below = append(below, filepath.Join(name, first))
+		}
+	}
+	for _, e := range entries {
+		path := filepath.Join(name, e.Name())
+		if slices.Contains(below, path) || f.writes(path) {
+			continue
+		}
+		if err := os.Symlink(filepath.Join(from, path), filepath.Join(to, path)); err != nil {
+			return err
+		}
+	}
+	slices.Sort(below)
+	for _, path := range slices.Compact(below) {
+		if err := os.Mkdir(filepath.Join(to, path), 0o755); err != nil {
+			return err
+		}
+		if err := f.mirror(from, to, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// written are the files of relative paths that runs write.
+func (f *File) written() (paths []string) {
+	for i := range f.Output {
+		if path, ok := strings.CutPrefix(f.Output[i].From, "file:"); ok && !filepath.IsAbs(path) {
+			paths = append(paths, filepath.Clean(path))
+		}
+	}
+	for i := range f.Parameter {
+		if path := f.Parameter[i].File; path != "" && !filepath.IsAbs(path) {
+			paths = append(paths, filepath.Clean(path))
+		}
+	}
+	return paths
 }
 
 // ownFolder tells whether copies of the program would be in each other's way in one folder.
@@ -147,20 +190,11 @@ func (f *File) ownFolder() bool {
 	if f.Folder != "" {
 		return f.Folder == "own"
 	}
-	for i := range f.Output {
-		if path, ok := strings.CutPrefix(f.Output[i].From, "file:"); ok && !filepath.IsAbs(path) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(f.Parameter, func(p Parameter) bool { return p.File != "" && !filepath.IsAbs(p.File) })
+	return len(f.written()) > 0
 }
 
-// writes tells whether a file of the folder is one that runs write, so that it is not to be a link to one for all.
-func (f *File) writes(name string) bool {
-	is := func(path string) bool { return filepath.Clean(path) == name }
-	return slices.ContainsFunc(f.Output, func(o Output) bool { return is(strings.TrimPrefix(o.From, "file:")) }) ||
-		slices.ContainsFunc(f.Parameter, func(p Parameter) bool { return p.File != "" && is(p.File) })
-}
+// writes tells whether a file is one that runs write, so that it is not to be a link to one for all.
+func (f *File) writes(path string) bool { return slices.Contains(f.written(), path) }
 
 func (f *folder) at(path string) string {
 	if f.path == "" || filepath.IsAbs(path) {

@@ -114,6 +114,16 @@ type rules struct {
 	spots []map[string]bool // of each rule: the places of code that it has matched
 }
 
+// first tells whether no rule before this one looks at more than the function that draws: then whatever is on the stack, none of them is meant.
+func (f *File) first(rule int) bool {
+	for i := range rule {
+		if _, ok := dist.KindByName(f.Draw[i].At); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // site finds the rule of a place. A rule that matches several places of the code and does not say so is an error: it would give them one name, or leave unseen what is
 // to be seen.
 func (r *rules) site(p *place) *site {
@@ -124,7 +134,7 @@ func (r *rules) site(p *place) *site {
 		if !yes {
 			continue
 		}
-		s.rule, s.name, s.quiet, s.bulk, s.caller = i, rule.Name, rule.As == "quiet", rule.As == "bulk", caller
+		s.rule, s.name, s.quiet, s.bulk, s.caller = i, rule.Name, rule.As == "quiet", rule.As == "bulk", caller && r.file.first(i)
 		if r.spots == nil {
 			r.spots = make([]map[string]bool, len(r.file.Draw))
 		}

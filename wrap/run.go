@@ -34,6 +34,7 @@ type Wrapped struct {
 	link           *link
 	folder         *folder
 	stdin          *os.File
+	stdinAt        int64 // how far it had been read at the snapshot
 	stdout, stderr *capture
 	before         [2][]byte // what was written to them before the snapshot
 
@@ -63,6 +64,11 @@ func Open(ctx context.Context, f *File, command []string) (w *Wrapped, err error
 	w = &Wrapped{file: f, command: command, ctx: ctx, byText: map[string]int{}, asked: map[int]bool{}, rules: rules{file: f}}
 	if w.program, err = inspect(command); err != nil {
 		return nil, err
+	}
+	if w.program.stack == python {
+		if w.command, err = scriptOf(command, w.program.path); err != nil {
+			return nil, err
+		}
 	}
 	if err := f.fits(command, w.program); err != nil {
 		return nil, err
@@ -336,16 +342,13 @@ func (w *Wrapped) run(h ppx.Handler, values map[string]float64) (err error) {
 	w.begin(out)
 	given := args
 	if w.program.stack == python {
-		if pythonName.MatchString(filepath.Base(w.program.path)) {
-			given = args[interpreterOptions(args):]
-		} else {
-			given = append([]string{w.program.path}, args...)
-		}
+		given = args[interpreterOptions(args):]
 	}
 	if err := w.link.setArgs(append([]string{w.command[0]}, given...), env); err != nil {
 		return err
 	}
 	if w.process == nil {
+		w.stdinAt = 0
 		if err := errors.Join(w.rewind(), w.start(args, env)); err != nil {
 			return err
 		}
@@ -461,6 +464,11 @@ func (w *Wrapped) snapshot() error {
 	var err [2]error
 	w.before[0], err[0] = w.stdout.text()
 	w.before[1], err[1] = w.stderr.text()
+	if w.file.Stdin != "" {
+		var at error
+		w.stdinAt, at = w.stdin.Seek(0, io.SeekCurrent)
+		return errors.Join(err[0], err[1], at)
+	}
 	return errors.Join(err[0], err[1])
 }
 
@@ -468,7 +476,7 @@ func (w *Wrapped) snapshot() error {
 func (w *Wrapped) rewind() error {
 	err := errors.Join(w.stdout.rewind(), w.stderr.rewind())
 	if w.file.Stdin != "" {
-		_, e := w.stdin.Seek(0, io.SeekStart)
+		_, e := w.stdin.Seek(w.stdinAt, io.SeekStart)
 		err = errors.Join(err, e)
 	}
 	return err
@@ -500,12 +508,12 @@ func (w *Wrapped) follow(h ppx.Handler, out ppx.Outsourcer) (failure string, err
 	}
 	for {
 		seen := l.get(atBell)
-		// First what it has drawn: then what it asks for, or that it has ended.
-		exited, runs := w.process.exited.Load(), l.get(atRuns)
+		// What it had drawn when it asked, or ended, is noted first: so it is looked at after that.
+		exited, runs, asks := w.process.exited.Load(), l.get(atRuns), l.get(atCall) == 1
 		if err := w.drain(h, out); err != nil {
 			return "", err
 		}
-		if l.get(atCall) == 1 {
+		if asks {
 			done, err := w.answer(h, out)
 			if err != nil || done {
 				return ended(syscall.WaitStatus(l.get(atStatus)), exitIsOutput), err
@@ -525,10 +533,10 @@ func (w *Wrapped) follow(h ppx.Handler, out ppx.Outsourcer) (failure string, err
 			pid := w.process.cmd.Process.Pid
 			w.process = nil
 			clearUp(pid)
-			if what != "" || failure != "" {
-				return failure + what, nil
+			if failure != "" && what == "" {
+				what = "it has left by itself (_exit) where another run was to follow"
 			}
-			return "", nil
+			return failure + what, nil
 		case w.ctx.Err() != nil:
 			return "", context.Cause(w.ctx)
 		}

@@ -197,13 +197,29 @@ static double get_double_state(void* s) {
   return state_of(s)->original->get_double(original_of(s));
 }
 
+// Our type for each of GSL's: generators are copied within a type only.
+static const gsl_rng_type* type_of(const gsl_rng_type* t) {
+  static struct {
+    const gsl_rng_type* original;
+    gsl_rng_type ours;
+  } known[256];  // GSL has some 60
+  for (auto& k : known) {
+    if (k.original == t) return &k.ours;
+    if (k.original == nullptr) {
+      k.original = t;
+      k.ours = {t->name, t->max, t->min, sizeof(State) + t->size, set_state, get_state, get_double_state};
+      return &k.ours;
+    }
+  }
+  return nullptr;
+}
+
 PPX_EXPORT gsl_rng* gsl_rng_alloc(const gsl_rng_type* t) {
-  if (!hijacked() || t->get == get_state) return PPX_REAL(gsl_rng_alloc)(t);
-  auto* ours = static_cast<gsl_rng_type*>(malloc(sizeof(gsl_rng_type)));  // for good: generators are few
+  const gsl_rng_type* ours = hijacked() && t->get != get_state ? type_of(t) : nullptr;
+  if (ours == nullptr) return PPX_REAL(gsl_rng_alloc)(t);
   auto* r = static_cast<gsl_rng*>(malloc(sizeof(gsl_rng)));
   auto* s = static_cast<State*>(calloc(1, sizeof(State) + t->size));
-  if (ours == nullptr || r == nullptr || s == nullptr) return nullptr;
-  *ours = {t->name, t->max, t->min, sizeof(State) + t->size, set_state, get_state, get_double_state};
+  if (r == nullptr || s == nullptr) return nullptr;
   s->original = t;
   r->type = ours;
   r->state = s;

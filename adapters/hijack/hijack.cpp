@@ -71,6 +71,7 @@ struct {
 } self;
 
 __thread int depth __attribute__((tls_model("initial-exec")));
+__thread char* within __attribute__((tls_model("initial-exec")));  // the stack where it began to be more than 0
 
 rng::Stream bulk_draws(0, 0, 0, 0, 0);
 
@@ -98,15 +99,16 @@ std::uint32_t request(Request what) {
 // ---- Places
 
 // The calls on the stack above our own code, innermost first.
+constexpr int deepest = 1024;
 struct Walk {
-  std::uintptr_t pc[256], slot[256];
+  std::uintptr_t pc[deepest], slot[deepest];
   int n;
 };
 
 _Unwind_Reason_Code step(_Unwind_Context* c, void* x) {
   auto* w = static_cast<Walk*>(x);
   std::uintptr_t pc = _Unwind_GetIP(c);
-  if (pc == 0 || w->n == 256) return _URC_END_OF_STACK;
+  if (pc == 0 || w->n == deepest) return _URC_END_OF_STACK;
   if (w->n == 0 && pc >= self.low && pc < self.high) return _URC_NO_REASON;
   w->pc[w->n] = pc;
   w->slot[w->n] = _Unwind_GetCFA(c) - sizeof(void*);
@@ -246,6 +248,7 @@ std::uint64_t elements(const Array& a) {
   return n;
 }
 
+// Makes n numbers, or only tells whether the parameters are valid where value is null.
 bool make(rng::Stream& s, Kind kind, int parameters, const Array* p, std::uint64_t n, double* value) {
   if (const rng::Events* events = rng::events_of(kind)) {
     rng::Row rows[3];
@@ -258,6 +261,9 @@ bool make(rng::Stream& s, Kind kind, int parameters, const Array* p, std::uint64
       rows[k] = {p[k].data, size};
       if (k == events->like) width = size;
     }
+    for (int k = 0; k < parameters; k++) {
+      if (p[k].rank != static_cast<std::uint32_t>(events->event[k]) && elements(p[k]) * width != n * rows[k].size) return false;
+    }
     for (std::uint64_t i = 0; i * width < n; i++) {
       rng::Row row[3];
       for (int k = 0; k < parameters; k++) {
@@ -265,7 +271,7 @@ bool make(rng::Stream& s, Kind kind, int parameters, const Array* p, std::uint64
         row[k] = {rows[k].data + (one ? 0 : i * rows[k].size), rows[k].size};
       }
       if (!rng::valid_rows(kind, row)) return false;
-      rng::draw_rows(s, kind, row, false, value + i * width);
+      if (value != nullptr) rng::draw_rows(s, kind, row, false, value + i * width);
     }
     return true;
   }
@@ -276,7 +282,7 @@ bool make(rng::Stream& s, Kind kind, int parameters, const Array* p, std::uint64
   for (std::uint64_t i = 0; i < n; i++) {
     for (int k = 0; k < parameters; k++) a[k] = p[k].data[p[k].rank == 0 ? 0 : i];
     if (!rng::valid(kind, a[0], a[1], a[2], a[3])) return false;
-    value[i] = rng::draw(s, kind, a[0], a[1], a[2], a[3]);
+    if (value != nullptr) value[i] = rng::draw(s, kind, a[0], a[1], a[2], a[3]);
   }
   return true;
 }
@@ -328,10 +334,8 @@ bool recorded(std::uint32_t site, Kind kind, int parameters, const Array* p, con
     out += m;
   }
   bool asked = head->ask != 0 || (at<std::uint8_t>(flags_at)[site] & ask) != 0;
-  if (!asked) {
-    rng::Stream s(head->seed, head->stream, self.statement, head->draw, rng::for_value);
-    if (!make(s, kind, parameters, p, n, reinterpret_cast<double*>(out))) return false;
-  }
+  rng::Stream s(head->seed, head->stream, self.statement, head->draw, rng::for_value);
+  if (!make(s, kind, parameters, p, n, asked ? nullptr : reinterpret_cast<double*>(out))) return false;
   r->asked = asked;
   __atomic_store_n(&head->written, head->written + words * 8, __ATOMIC_RELEASE);
   if (asked) request(Request::value);
@@ -398,11 +402,41 @@ void clear_up(pid_t run) {
   }
 }
 
+// Files that are open where the program is forked are open in all runs, with one position: it is put back before each. What is open for writing would be written by all.
+struct Position {
+  int fd;
+  off_t at;
+};
+Position positions[256];
+int position_count;
+
+void keep_positions() {
+  DIR* d = opendir("/proc/self/fd");
+  if (d == nullptr) return;
+  while (auto* e = readdir(d)) {
+    int fd = atoi(e->d_name);
+    struct stat s;
+    if (fd <= 2 || fd == dirfd(d) || fstat(fd, &s) != 0 || !S_ISREG(s.st_mode)) continue;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+      char path[64], name[3000], words[3400];
+      snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+      ssize_t n = readlink(path, name, sizeof name - 1);
+      name[n > 0 ? n : 0] = 0;
+      snprintf(words, sizeof words, "%s is open for writing where the program is forked, and all runs would write it: fork = \"main\" or \"exec\"", name);
+      closedir(d);
+      fail(words);
+    }
+    if (position_count < 256) positions[position_count++] = {fd, lseek(fd, 0, SEEK_CUR)};
+  }
+  closedir(d);
+}
+
 // Makes runs, each in a process of its own; returns in each of them.
 void serve() {
+  fflush(nullptr);
+  keep_positions();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   own_child_count = children(own_children, most_children);
-  fflush(nullptr);
   head->tasks = static_cast<std::uint32_t>(count_threads());
   self.snapshot = false;
   look_at_modules();
@@ -420,6 +454,7 @@ void serve() {
       wait(head->server, 1);
       if (getppid() != self.parent) orphan();
     }
+    for (int i = 0; i < position_count; i++) lseek(positions[i].fd, positions[i].at, SEEK_SET);
     pid_t me = getpid(), p = fork();
     if (p < 0) {
       head->status = 127 << 8;
@@ -547,13 +582,16 @@ bool attach(const char* argv0) {
 
 // ---- What hooks call
 
-Within::Within() { depth++; }
+Within::Within() {
+  if (depth++ == 0) within = static_cast<char*>(__builtin_frame_address(0));
+}
 Within::~Within() {
   depth--;
   errno = error;
 }
 
 bool live() {
+  if (depth > 0 && static_cast<char*>(__builtin_frame_address(0)) > within) depth = 0;  // a draw was left by longjmp
   if (__builtin_expect(!self.running, 1)) {
     if (self.forked) notice(forks);
     if (!self.snapshot || depth > 0 || !pthread_equal(pthread_self(), self.thread)) return false;
@@ -702,7 +740,7 @@ PPX_EXPORT int ppx_hijack_categorical(const char* what, const double* weights, s
 // The number of a place that an interpreter describes: its text as ppx wrap reads it (wrap/place.go).
 PPX_EXPORT unsigned ppx_hijack_site(const char* text, unsigned length, int kind) {
   Within w;
-  if (head == nullptr || length + 16 > exchange_size) return 0;
+  if (head == nullptr || length + 16 > exchange_size) fail("the place of a draw is longer than there is room for");
   char* out = at<char>(exchange_at);
   int none = -1;
   auto family = static_cast<std::uint64_t>(kind);
@@ -829,8 +867,12 @@ PPX_EXPORT void ppx_hijack_bits(void* bit_generator) {
   *b = {original, bits64, bits32, bits_double, bits64};
 }
 
-// The place of what numpy draws now; −1: by the stack, −2: it is nobody's.
-PPX_EXPORT void ppx_hijack_bits_site(int site) { bits_site = site; }
+// The place of what numpy draws now; −1: by the stack, −2: it is nobody's. Returns what it was.
+PPX_EXPORT int ppx_hijack_bits_site(int site) {
+  int before = bits_site;
+  bits_site = site;
+  return before;
+}
 
 // Whether this process is an interpreter's that ppx wrap has started for its own code to serve.
 PPX_EXPORT int ppx_hijack_manual() { return head != nullptr && head->again == Again::manual; }

@@ -64,6 +64,16 @@ struct Bits {
   }
 };
 
+// An engine that is none of the standard library's, so that the templates for any are meant.
+template <class E>
+struct Plain {
+  E& engine;
+  using result_type = typename E::result_type;
+  static constexpr result_type min() { return E::min(); }
+  static constexpr result_type max() { return E::max(); }
+  result_type operator()() { return engine(); }
+};
+
 }  // namespace ppx_std
 
 namespace std {
@@ -87,8 +97,27 @@ namespace std {
     }                                                                                                          \
   };
 
-#define PPX_STD_FAMILY(NAME, VALUE, KIND, BACK, ...) \
-  PPX_STD_CLASS(NAME, VALUE, double v; if (ppx_std::scalar("std::" #NAME, KIND, &v, __VA_ARGS__)) return static_cast<T>(BACK);)
+// What the arguments of a constructor tell of the type, as they do for the original.
+#if defined(__cpp_deduction_guides)
+#define PPX_STD_GUIDES(NAME, VALUE)                                                                                              \
+  ppx_##NAME()->ppx_##NAME<VALUE>;                                                                                               \
+  template <class A>                                                                                                             \
+  ppx_##NAME(A) -> ppx_##NAME<conditional_t<is_integral<A>::value == is_integral<VALUE>::value, A, VALUE>>;                      \
+  template <class A, class B>                                                                                                    \
+  ppx_##NAME(A, B) -> ppx_##NAME<conditional_t<is_integral<A>::value == is_integral<VALUE>::value, A, VALUE>>;
+#else
+#define PPX_STD_GUIDES(NAME, VALUE)
+#endif
+
+// Parameters that are none of the family's: the original's own code, over numbers that are answered.
+#define PPX_STD_FAMILY(NAME, VALUE, KIND, BACK, ...)                                                                                     \
+  PPX_STD_CLASS(NAME, VALUE, if (ppx_std::hooks() != nullptr) {                                                                          \
+    double v;                                                                                                                            \
+    if (ppx_std::scalar("std::" #NAME, KIND, &v, __VA_ARGS__)) return static_cast<T>(BACK);                                              \
+    ppx_std::Bits bits{"std::" #NAME "/bits"};                                                                                           \
+    return NAME<T>::operator()(bits, p);                                                                                                 \
+  })                                                                                                                                     \
+  PPX_STD_GUIDES(NAME, VALUE)
 
 #define PPX_STD_BITS(NAME, VALUE) \
   PPX_STD_CLASS(NAME, VALUE, if (ppx_std::hooks() != nullptr) { ppx_std::Bits bits{"std::" #NAME "/bits"}; return NAME<T>::operator()(bits, p); })
@@ -142,36 +171,39 @@ class ppx_bernoulli_distribution : public bernoulli_distribution {
     if (ppx_std::hooks() != nullptr) {                                                         \
       ppx_std::Bits bits{"std::shuffle"};                                                      \
       std::shuffle(first, last, bits);                                                         \
-      return;                                                                                  \
+    } else {                                                                                   \
+      ppx_std::Plain<ENGINE> plain{r};                                                         \
+      std::shuffle(first, last, plain);                                                        \
     }                                                                                          \
-    std::shuffle(first, last, static_cast<ENGINE&&>(r));                                       \
   }                                                                                            \
-  template <class Real, size_t n, DECLARED>                                                    \
+  template <class It, DECLARED>                                                                \
+  inline void shuffle(It first, It last, ENGINE&& r) {                                         \
+    std::shuffle(first, last, r);                                                              \
+  }                                                                                            \
+  template <class Real, size_t bits, DECLARED>                                                 \
   inline Real generate_canonical(ENGINE& r) {                                                  \
     double v;                                                                                  \
     if (ppx_std::scalar("std::generate_canonical", 2, &v, 0, 1)) {                             \
       Real x = static_cast<Real>(v);                                                           \
       return x < 1 ? x : std::nextafter(Real(1), Real(0));                                     \
     }                                                                                          \
-    struct Plain {                                                                             \
-      ENGINE& r;                                                                               \
-      using result_type = typename ENGINE::result_type;                                        \
-      static constexpr result_type min() { return ENGINE::min(); }                             \
-      static constexpr result_type max() { return ENGINE::max(); }                             \
-      result_type operator()() { return r(); }                                                 \
-    } plain{r};                                                                                \
-    return std::generate_canonical<Real, n>(plain);                                            \
+    ppx_std::Plain<ENGINE> plain{r};                                                           \
+    return std::generate_canonical<Real, bits>(plain);                                         \
   }
 #define PPX_COMMA ,
 PPX_STD_ENGINE(class U PPX_COMMA U a PPX_COMMA U c PPX_COMMA U m, linear_congruential_engine<U PPX_COMMA a PPX_COMMA c PPX_COMMA m>)
 PPX_STD_ENGINE(class U PPX_COMMA size_t w PPX_COMMA size_t k PPX_COMMA size_t m PPX_COMMA size_t q PPX_COMMA U a PPX_COMMA size_t u PPX_COMMA U d PPX_COMMA size_t s PPX_COMMA U b PPX_COMMA
                    size_t t PPX_COMMA U c PPX_COMMA size_t l PPX_COMMA U f,
                mersenne_twister_engine<U PPX_COMMA w PPX_COMMA k PPX_COMMA m PPX_COMMA q PPX_COMMA a PPX_COMMA u PPX_COMMA d PPX_COMMA s PPX_COMMA b PPX_COMMA t PPX_COMMA c PPX_COMMA l PPX_COMMA f>)
+PPX_STD_ENGINE(class E PPX_COMMA size_t p PPX_COMMA size_t q, discard_block_engine<E PPX_COMMA p PPX_COMMA q>)
+PPX_STD_ENGINE(class E PPX_COMMA size_t w PPX_COMMA class U, independent_bits_engine<E PPX_COMMA w PPX_COMMA U>)
+PPX_STD_ENGINE(class E PPX_COMMA size_t k, shuffle_order_engine<E PPX_COMMA k>)
 PPX_STD_ENGINE(class U PPX_COMMA size_t w PPX_COMMA size_t s PPX_COMMA size_t q, subtract_with_carry_engine<U PPX_COMMA w PPX_COMMA s PPX_COMMA q>)
 #undef PPX_COMMA
 
 #undef PPX_STD_CLASS
 #undef PPX_STD_FAMILY
+#undef PPX_STD_GUIDES
 #undef PPX_STD_BITS
 #undef PPX_STD_ENGINE
 

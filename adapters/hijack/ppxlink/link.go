@@ -46,12 +46,13 @@ var (
 	h         *head
 	lock      sync.Mutex
 	statement uint64
-	sites     map[[depth]uintptr]site
+	sites     map[uint64]site // by a hash of the stack
 	bulk      dist.Stream
 	keyed     bool
 )
 
-const depth = 24
+// depth is how many calls tell places apart.
+const depth = 512
 
 type site struct {
 	number uint32
@@ -83,7 +84,7 @@ func init() {
 	mem = m
 	h.pid = int32(syscall.Getpid())
 	statement = h.statement
-	sites = map[[depth]uintptr]site{}
+	sites = map[uint64]site{}
 	live = true
 }
 
@@ -112,14 +113,19 @@ func request(what uint32) uint32 {
 func place(kind byte) (s site) {
 	var pcs [depth]uintptr
 	n := runtime.Callers(4, pcs[:])
-	if s, ok := sites[pcs]; ok {
+	key := uint64(0x9E3779B97F4A7C15)
+	for _, pc := range pcs[:n] {
+		key = (key ^ uint64(pc)) * 0xFF51AFD7ED558CCD
+		key ^= key >> 32
+	}
+	if s, ok := sites[key]; ok {
 		return s
 	}
 	s = describe(kind, n == depth)
 	if len(sites) > 1<<16 {
 		clear(sites)
 	}
-	sites[pcs] = s
+	sites[key] = s
 	return s
 }
 

@@ -8,6 +8,7 @@ draw is and how it is answered is the affair of the preloaded library; here is h
 
 import ctypes
 import math
+import operator
 import os
 import sys
 
@@ -48,7 +49,7 @@ def _bind():
     _lib.ppx_hijack_fail.argtypes = (ctypes.c_char_p,)
     _lib.ppx_hijack_bits.argtypes = (p,)
     _bits_site = _lib.ppx_hijack_bits_site
-    _bits_site.argtypes, _bits_site.restype = (i,), None
+    _bits_site.argtypes, _bits_site.restype = (i,), i
 
 
 # ---- Where a draw is
@@ -84,13 +85,17 @@ def _describe(frame, what, kind, stand_in):
             if line is None:
                 line = f.f_lineno
             if code.co_name not in ("<listcomp>", "<setcomp>", "<dictcomp>"):
-                stem = os.path.splitext(os.path.basename(name))[0]
+                stem = f.f_globals.get("__name__", "__main__")  # two modules may be files of one name
+                if stem == "__main__":
+                    stem = os.path.splitext(os.path.basename(name))[0]
                 function = getattr(code, "co_qualname", code.co_name).replace(".<locals>", "")
                 text = f"{stem}.{function}+{line - code.co_firstlineno}"
                 calls.append("\t".join((f"{stem}.{function}" if function != "<module>" else stem, text, name, str(line))))
                 line = None
         f = f.f_back
     _keep.append(codes)
+    if len(calls) > 400:  # of very deep stacks both ends
+        calls = calls[:300] + ["…\t…\t\t0"] + calls[-50:]
     text = "\n".join(calls[::-1] + [what + ("\t1" if stand_in else "\t0")]).encode()
     return _site_of(text, len(text), kind)
 
@@ -197,9 +202,9 @@ def _shape(size):
     if type(size) is int:
         return (size,)
     try:
-        return tuple(int(d) for d in size)
+        return tuple(operator.index(d) for d in size)
     except TypeError:
-        return (int(size),)
+        return (operator.index(size),)
 
 
 def _one(what, kind, stand_in, n, a, b=0.0):
@@ -269,11 +274,20 @@ def _left_alone(native, self, args, kw):
     """A call whose draws are nobody's, by numpy's own generator."""
     if not (_armed or _live):
         return native(self, *args, **kw)
-    _bits_site(-2)
+    before = _bits_site(-2)
     try:
         return native(self, *args, **kw)
     finally:
-        _bits_site(-1)
+        _bits_site(before)
+
+
+def _again(bits):
+    """A generator that is copied."""
+    import copy
+
+    import numpy
+
+    return numpy.random.Generator(copy.deepcopy(bits))
 
 
 def _numpy(np_random):
@@ -281,14 +295,13 @@ def _numpy(np_random):
     import numpy as np
 
     base = {"Generator": np_random.Generator, "RandomState": np_random.RandomState}
-    patched = set()
+    patched = {}
 
     def hooked(bit_generator):
         """Has a bit generator's numbers answered, for what numpy draws by code of its own."""
         address = ctypes.cast(bit_generator.ctypes.bit_generator, ctypes.c_void_p).value
         if address not in patched:
-            patched.add(address)
-            _keep.append(bit_generator)
+            patched[address] = bit_generator  # it stays, so that nobody else gets its address
             _lib.ppx_hijack_bits(address)
         return bit_generator
 
@@ -301,9 +314,11 @@ def _numpy(np_random):
             return type(x) in numbers or isinstance(x, (np.floating, np.integer))
 
         def f(self, args, kw):
-            out, dtype = kw.pop("out", None), kw.pop("dtype", None)
-            kw.pop("method", None)
-            p, size = params(*args, **kw)
+            try:
+                p, size, *more = params(*args, **kw)
+            except TypeError:
+                return _NATIVE  # which says what is wrong
+            dtype, out = more if more else (None, None)
             if size is None and out is not None:
                 size = out.shape
             if size is None and n <= 2 and all(map(plain, p)):
@@ -312,7 +327,7 @@ def _numpy(np_random):
                     return _NATIVE
                 if after is not None:
                     v = after(v, *args, **kw)
-                return int(v) if discrete else v if dtype is None else dtype(v)
+                return int(v) if discrete else v if dtype is None else np.dtype(dtype).type(v)
             try:
                 full = np.broadcast_shapes(*(np.shape(x) for x in p))
             except ValueError:
@@ -343,19 +358,19 @@ def _numpy(np_random):
         table[name] = family(kind, n, discrete, stand_in, params, after, what or name)
 
     add("normal", NORMAL, 2, lambda loc=0.0, scale=1.0, size=None: ((loc, scale), size))
-    add("standard_normal", NORMAL, 2, lambda size=None: ((0.0, 1.0), size))
+    add("standard_normal", NORMAL, 2, lambda size=None, dtype=None, out=None: ((0.0, 1.0), size, dtype, out))
     add("randn", NORMAL, 2, lambda *d: ((0.0, 1.0), d or None))
     add("uniform", UNIFORM, 2, lambda low=0.0, high=1.0, size=None: ((low, high), size))
-    add("random", UNIFORM, 2, lambda size=None: ((0.0, 1.0), size))
+    add("random", UNIFORM, 2, lambda size=None, dtype=None, out=None: ((0.0, 1.0), size, dtype, out))
     add("random_sample", UNIFORM, 2, lambda size=None: ((0.0, 1.0), size))
     add("ranf", UNIFORM, 2, lambda size=None: ((0.0, 1.0), size))
     add("sample", UNIFORM, 2, lambda size=None: ((0.0, 1.0), size))
     add("rand", UNIFORM, 2, lambda *d: ((0.0, 1.0), d or None))
     add("poisson", POISSON, 1, lambda lam=1.0, size=None: ((lam,), size), discrete=True)
     add("exponential", EXPONENTIAL, 1, lambda scale=1.0, size=None: ((inverse(scale),), size))
-    add("standard_exponential", EXPONENTIAL, 1, lambda size=None: ((1.0,), size))
+    add("standard_exponential", EXPONENTIAL, 1, lambda size=None, dtype=None, method="zig", out=None: ((1.0,), size, dtype, out))
     add("gamma", GAMMA, 2, lambda shape, scale=1.0, size=None: ((shape, inverse(scale)), size))
-    add("standard_gamma", GAMMA, 2, lambda shape, size=None: ((shape, 1.0), size))
+    add("standard_gamma", GAMMA, 2, lambda shape, size=None, dtype=None, out=None: ((shape, 1.0), size, dtype, out))
     add("chisquare", GAMMA, 2, lambda df, size=None: ((np.asarray(df, dtype=float)[()] / 2, 0.5), size))
     add("beta", BETA, 2, lambda a, b, size=None: ((a, b), size))
     add("binomial", BINOMIAL, 2, lambda n, p, size=None: ((n, p), size), discrete=True)
@@ -377,7 +392,12 @@ def _numpy(np_random):
     def integers(what, low, high, size, dtype, endpoint):
         if high is None:
             low, high = 0, low
+        kind = np.dtype(dtype)
+        if kind.kind not in "iu":
+            return None
         top = np.asarray(high, dtype=np.float64) - (0 if endpoint else 1)
+        if np.min(low) < np.iinfo(kind).min or np.max(top) > np.iinfo(kind).max:
+            return None
         if np.ndim(low) or np.ndim(top) or size is not None:
             shape = np.broadcast_shapes(np.shape(low), np.shape(top)) if size is None else _shape(size)
             v = _tensor(what, DISCRETE_UNIFORM, False, shape, (np.asarray(low, dtype=np.float64)[()], top[()]))
@@ -442,15 +462,26 @@ def _numpy(np_random):
             return a, size, replace, p, axis
 
         a, size, replace, p, axis = read(*args, **kw)
+        if (np.ndim(a) == 0 and not isinstance(a, (int, np.integer))) or (np.ndim(a) > 1 and isinstance(self, base["RandomState"])):
+            return _NATIVE
         n = int(a) if np.ndim(a) == 0 else np.asarray(a).shape[axis]
         shape = () if size is None else _shape(size)
         m = int(np.prod(shape, dtype=np.int64))
-        if n < 1 or (p is not None and (len(p) != n or not np.isclose(np.sum(p), 1))):
+        if n < 1 or (p is not None and (len(p) != n or not np.isclose(np.sum(p), 1) or np.min(p) < 0 or (not replace and np.count_nonzero(p) < m))):
             return _NATIVE
         if not replace and m > 1:  # successive draws without replacement: the smallest of Exponential(1)/p
             if m > n:
                 return _NATIVE
-            if p is None:
+            if p is None and n > 4096 and m < n // 8:  # one after the other of those that are left
+                left = _tensor("choice", DISCRETE_UNIFORM, True, (m,), (0.0, np.arange(n - 1, n - 1 - m, -1, dtype=np.float64)))
+                i, moved = None, {}
+                if left is not None:
+                    i = np.empty(m, dtype=np.int64)
+                    for k, j in enumerate(left.astype(np.int64).tolist()):
+                        last = n - 1 - k
+                        i[k] = moved.get(j, j)
+                        moved[j] = moved.get(last, last)
+            elif p is None:
                 i = order("choice", n)
             else:
                 e = _tensor("choice", EXPONENTIAL, True, (n,), (1.0,))
@@ -479,7 +510,7 @@ def _numpy(np_random):
 
         n, pvals, size = read(*args, **kw)
         p = np.asarray(pvals, dtype=np.float64)
-        if p.ndim != 1 or np.ndim(n) != 0 or p.sum() > 1 + 1e-8:
+        if p.ndim != 1 or np.ndim(n) != 0 or p.sum() > 1 + 1e-8 or p.min() < 0:
             return _NATIVE
         p = p.copy()
         p[-1] = max(0.0, 1 - p[:-1].sum())  # as numpy does
@@ -520,16 +551,19 @@ def _numpy(np_random):
         def g(self, *args, **kw):
             if not _running():
                 return _left_alone(native, self, args, kw)
-            v = _NATIVE if f is None else f(self, args, dict(kw))
+            try:
+                v = _NATIVE if f is None else f(self, args, dict(kw))
+            except (TypeError, ValueError, OverflowError):
+                v = _NATIVE  # which says what is wrong
             if v is not _NATIVE:
                 return v
             # By numpy's own code, over our bits; what an import draws, over its own.
             site = _place(f"{name}/bits", UNIFORM, True)
-            _bits_site(-2 if site is None else site)
+            before = _bits_site(-2 if site is None else site)
             try:
                 return native(self, *args, **kw)
             finally:
-                _bits_site(-1)
+                _bits_site(before)
 
         g.__name__, g.__qualname__, g.__doc__ = name, f"{cls}.{name}", native.__doc__
         return g
@@ -584,11 +618,6 @@ def _numpy(np_random):
         def set_state(self, state):
             _lib.ppx_hijack_notice(REPEATS)
             super().set_state(state)
-
-    def _again(bits):
-        import copy
-
-        return Generator(copy.deepcopy(bits))
 
     for cls, made in (("Generator", Generator), ("RandomState", RandomState)):
         made.__module__, made.__qualname__ = base[cls].__module__, cls
@@ -662,7 +691,8 @@ def _scipy(module):
     }
 
     def rvs(self, *args, **kw):
-        make = table.get(getattr(self, "name", None))
+        # One's own distribution may have the name of a known one.
+        make = table.get(getattr(self, "name", None)) if type(self).__module__ in ("scipy.stats._continuous_distns", "scipy.stats._discrete_distns") else None
         if make is None or not _running():
             return native(self, *args, **kw)
         more = {k: v for k, v in kw.items() if k not in ("random_state", "discrete")}
@@ -673,13 +703,10 @@ def _scipy(module):
                 return native(self, *args, **kw)
             kind, params = made
             full = np.broadcast_shapes(*(np.shape(p) for p in params))
-            # An empty or single size is a number, as scipy has it.
-            shape = full if size is None or np.size(size) == 0 else _shape(size)
-            if shape == (1,) and "size" not in kw and full == ():
-                shape = ()
+            shape = full if size is None else _shape(size)
             if np.broadcast_shapes(full, shape) != shape:
                 return native(self, *args, **kw)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, IndexError):
             return native(self, *args, **kw)
         v = _tensor(f"stats.{self.name}", kind, False, shape, params)
         if v is None:
@@ -687,7 +714,7 @@ def _scipy(module):
         if kind in (POISSON, BINOMIAL, BERNOULLI, NEGATIVE_BINOMIAL, BETA_BINOMIAL, DISCRETE_UNIFORM):
             v = v.astype(np.int64)
             return v if shape else int(v)
-        return v if shape else float(v)
+        return v if shape else v[()]
 
     rvs.__doc__ = native.__doc__
     rv.rvs = rvs
@@ -705,7 +732,7 @@ def _random():
         native = getattr(base, name)
 
         def g(self, *args, **kw):
-            if not _running():
+            if not _running() or type(self).random is not Random.random:  # one's own generator
                 return native(self, *args, **kw)
             v = _one(name, kind, stand_in, n, *map(float, params(*args, **kw)))
             if v is None or v != v:
@@ -785,7 +812,7 @@ def _random():
         "gauss": f("gauss", 2, NORMAL, lambda mu=0.0, sigma=1.0: (mu, sigma)),
         "normalvariate": f("normalvariate", 2, NORMAL, lambda mu=0.0, sigma=1.0: (mu, sigma)),
         "expovariate": f("expovariate", 1, EXPONENTIAL, lambda lambd=1.0: (lambd,)),
-        "gammavariate": f("gammavariate", 2, GAMMA, lambda alpha, beta: (alpha, 1.0 / beta)),
+        "gammavariate": f("gammavariate", 2, GAMMA, lambda alpha, beta: (alpha, 1.0 / beta if beta else math.nan)),
         "betavariate": f("betavariate", 2, BETA, lambda alpha, beta: (alpha, beta)),
         "lognormvariate": f("lognormvariate", 2, LOG_NORMAL, lambda mu, sigma: (mu, sigma)),
         "weibullvariate": f("weibullvariate", 2, WEIBULL, lambda alpha, beta: (alpha, beta)),
