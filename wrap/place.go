@@ -225,10 +225,12 @@ func (m *modules) compiled(pid int, what string, kind dist.Kind, pcs []uint64) *
 			continue
 		}
 		c := call{function: name, module: fmt.Sprintf("%s+0x%x", filepath.Base(path), at+1), lines: f.lines.At(at), inlined: f.lines.Inlined(at)}
-		// What our own header has put into the program's functions is not of the program.
-		c.lines = slices.DeleteFunc(c.lines, func(l source.Place) bool {
-			return filepath.Base(l.File) == "ppx_std.hpp" || strings.Contains(l.File, "/include/c++/")
-		})
+		// What headers have put into the program's functions is not of the program.
+		known := len(c.lines) > 0
+		c.lines = slices.DeleteFunc(c.lines, func(l source.Place) bool { return source.Client(l.File) })
+		if known && len(c.lines) == 0 && len(p.calls) == 0 { // all of it is a header's: std::shuffle
+			continue
+		}
 		if len(p.calls) == 0 && (strings.HasPrefix(name, "ppx_std::") || strings.Contains(name, "std::ppx_")) {
 			continue
 		}
