@@ -390,7 +390,11 @@ func TestWrapHabits(t *testing.T) {
 	program := s.build("gcc", "odd.c", gsl...)
 	const x = "[[output]]\nname = \"x\"\nregex = '^x (\\S+)'\ncount = 1\n"
 	folder := "[[output]]\nname = \"x\"\nfrom = \"file:out.csv\"\ncsv = \"x\"\n"
-	s.file("numbers", "40\n")
+	s.file("numbers", "40\n70\n")
+	if err := os.Mkdir(filepath.Join(s.dir, "below"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.file("below/out.csv", "ours\n")
 	for _, c := range []struct {
 		habit, file string
 		code        int
@@ -402,6 +406,9 @@ func TestWrapHabits(t *testing.T) {
 		{"nothing", "fork = \"draw\"\n" + x, 1, "ended without any draw that is hooked"},
 		{"stdin", x, 1, "ended with status 4"},
 		{"stdin", "stdin = \"numbers\"\n" + x, 0, "40.3"},
+		{"reads-on", "fork = \"draw\"\nstdin = \"numbers\"\n" + x, 0, "110.3"},
+		{"keeps-open", "fork = \"draw\"\n" + x, 1, "kept is open for writing where the program is forked"},
+		{"below", "[[output]]\nname = \"x\"\nfrom = \"file:below/out.csv\"\ncsv = \"1\"\n", 0, "[7, 9]"},
 		{"folder", folder, 0, "[-0.6855, 0.3038]"},
 		{"folder", "folder = \"own\"\n" + strings.ReplaceAll(folder, "file:out.csv", "file:other.csv"), 1, "the program has written no other.csv"},
 		{"folder", strings.ReplaceAll(folder, "csv = \"x\"", "csv = \"y\""), 1, "has no column y; it has time, x"},
@@ -442,8 +449,28 @@ func TestWrapHabits(t *testing.T) {
 			t.Errorf("%s: processes are left: %s", c.habit, left)
 		}
 	}
+	if b, err := os.ReadFile(filepath.Join(s.dir, "below", "out.csv")); err != nil || string(b) != "ours\n" {
+		t.Errorf("a file of ours was written: %q %v", b, err)
+	}
 	if _, err := os.Stat(filepath.Join(s.dir, "out.csv")); err == nil {
 		t.Error("what a run wrote into its own folder is in ours")
+	}
+}
+
+// Draws are neither lost where the log begins anew, nor mistaken where each is asked for.
+func TestWrapManyDraws(t *testing.T) {
+	s := newWrapped(t)
+	program := s.build("gcc", "odd.c", gsl...)
+	s.file("sim.toml", "[[output]]\nname = \"x\"\nregex = '^x (\\S+)'\n")
+	if out, _ := s.run(0, "wrap", "--runs", "1", "sim.toml", "--", program, "many", "5000000"); !strings.Contains(out, "5,000,000") {
+		t.Error(out)
+	}
+	sim := s.sim("sim.toml", program, "many", "20000")
+	s.run(0, args(words("prior --quiet --seed 1 -n 3 --out run"), sim)...)
+	for k := range 3 {
+		if out, _ := s.run(0, args(words(fmt.Sprintf("trace replay run %d", k)), sim)...); !strings.Contains(out, "the same 20001 statements") {
+			t.Error(out)
+		}
 	}
 }
 

@@ -36,6 +36,26 @@ int main(int argc, char** argv) {
   pthread_t t;
   if (!strcmp(habit, "stdin")) {
     if (scanf("%lf", &extra) != 1) return 4;
+  } else if (!strcmp(habit, "reads-on")) {
+    double more;
+    if (scanf("%lf", &extra) != 1) return 4;
+    double x = gsl_ran_gaussian(r, 1);
+    if (scanf("%lf", &more) != 1) return 4;
+    printf("x %.17g\n", x + extra + more);
+    return 0;
+  } else if (!strcmp(habit, "keeps-open")) {
+    if (fopen("kept", "w") == NULL) return 4;
+  } else if (!strcmp(habit, "below")) {
+    FILE* f = fopen("below/out.csv", "w");
+    if (f == NULL) return 4;
+    fprintf(f, "%.17g,7\n8,9\n", gsl_ran_gaussian(r, 1));
+    fclose(f);
+    return 0;
+  } else if (!strcmp(habit, "many")) {
+    double sum = 0;
+    for (long n = atol(argv[2]); n > 0; n--) sum += gsl_rng_uniform(r);
+    printf("x %.17g\n", sum);
+    return 0;
   } else if (!strcmp(habit, "folder")) {
     FILE* f = fopen("out.csv", "w");
     fprintf(f, "time,x\n0,%.17g\n1,%.17g\n", gsl_ran_gaussian(r, 1), gsl_ran_gaussian(r, 1));
