@@ -51,15 +51,21 @@ func openProgram(path string) (p *program) {
 			p.base = min(p.base, segment.Vaddr)
 		}
 	}
+	p.symbols = Functions(f)
+	p.readFunctions()
+	return p
+}
+
+// Functions are the symbols of a file's functions.
+func Functions(f *elf.File) (out []elf.Symbol) {
 	symbols, _ := f.Symbols() // stripped of them it may still have dynamic ones
 	dynamic, _ := f.DynamicSymbols()
 	for _, s := range append(symbols, dynamic...) {
 		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Value != 0 {
-			p.symbols = append(p.symbols, s)
+			out = append(out, s)
 		}
 	}
-	p.readFunctions()
-	return p
+	return out
 }
 
 // readFunctions notes where Go's functions begin.

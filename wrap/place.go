@@ -166,13 +166,7 @@ func (m *modules) open(path string) *module {
 			f.loads = append(f.loads, p.ProgHeader)
 		}
 	}
-	symbols, _ := file.Symbols() // stripped of them it may still have dynamic ones
-	dynamic, _ := file.DynamicSymbols()
-	for _, s := range append(symbols, dynamic...) {
-		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Value != 0 {
-			f.symbols = append(f.symbols, s)
-		}
-	}
+	f.symbols = source.Functions(file)
 	sort.SliceStable(f.symbols, func(i, j int) bool { return f.symbols[i].Value < f.symbols[j].Value })
 	if !f.passed {
 		f.lines = source.OpenProgram(path)

@@ -69,6 +69,9 @@ func Open(ctx context.Context, f *File, command []string) (w *Wrapped, err error
 		if w.command, err = scriptOf(command, w.program.path); err != nil {
 			return nil, err
 		}
+		if w.program.path, err = exec.LookPath(w.command[0]); err != nil {
+			return nil, err
+		}
 	}
 	if err := f.fits(command, w.program); err != nil {
 		return nil, err
@@ -393,6 +396,9 @@ func (w *Wrapped) begin(out ppx.Outsourcer) {
 		ask = 1
 	}
 	l.set(atAsk, ask)
+	if l.get64(atWritten) > 32<<20 {
+		_ = unix.Madvise(l.mem[atLog:], unix.MADV_REMOVE) // memory of a long run: if it stays, it stays
+	}
 	l.set64(atWritten, 0)
 	l.set64(atRead, 0)
 	if w.file.Fork != "none" { // where the process is waiting

@@ -1033,7 +1033,8 @@ def _command():
     import shutil
 
     if "--" not in sys.argv or len(sys.argv) < 4:
-        sys.exit("usage: python -m ppxsim.hijack FILE.toml [ENDPOINT] -- SCRIPT.py ARGS")
+        print("usage: python -m ppxsim.hijack FILE.toml [ENDPOINT] -- SCRIPT.py ARGS", file=sys.stderr)
+        sys.exit(2)
     ppx = shutil.which("ppx")
     if ppx is None:
         sys.exit("ppxsim.hijack: there is no ppx on the path; it is what runs scripts (ppx wrap)")
