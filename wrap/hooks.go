@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ppx-engine/ppx-engine/adapters"
@@ -136,15 +137,31 @@ func unpack() (dir string, err error) {
 		fmt.Fprintf(h, "%s %d\n", name, len(files[name]))
 		h.Write(files[name])
 	}
-	cache, err := os.UserCacheDir()
+	name := "hijack-" + hex.EncodeToString(h.Sum(nil))[:16]
+	candidates := []string{filepath.Join(os.TempDir(), fmt.Sprintf("ppx-%d", os.Getuid()))} // where there is no home, or none to write
+	if cache, err := os.UserCacheDir(); err == nil {
+		candidates = append([]string{filepath.Join(cache, "ppx")}, candidates...)
+	}
+	for _, c := range candidates {
+		if err = os.MkdirAll(c, 0o700); err != nil {
+			continue
+		}
+		info, e := os.Lstat(c)
+		if e != nil {
+			err = e
+			continue
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Getuid() { // what lies there is run
+			err = fmt.Errorf("%s is somebody else's", c)
+			continue
+		}
+		dir = filepath.Join(c, name)
+		if _, e := os.Stat(dir); e == nil {
+			return dir, nil
+		}
+		break
+	}
 	if err != nil {
-		cache = os.TempDir()
-	}
-	dir = filepath.Join(cache, "ppx", "hijack-"+hex.EncodeToString(h.Sum(nil))[:16])
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
 	}
 	own, err := os.MkdirTemp(filepath.Dir(dir), "new-")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -471,6 +472,76 @@ func TestWrapManyDraws(t *testing.T) {
 		if out, _ := s.run(0, args(words(fmt.Sprintf("trace replay run %d", k)), sim)...); !strings.Contains(out, "the same 20001 statements") {
 			t.Error(out)
 		}
+	}
+}
+
+// Quiet draws are recorded, and nobody proposes them; data of a value that is made of what is recorded are refused.
+func TestWrapQuietAndMade(t *testing.T) {
+	s := newWrapped(t)
+	program := s.build("gcc", "dice.c")
+	sim := s.sim(s.file("sim.toml", "[[draw]]\nat = \"rand\"\nname = \"r\"\nmany = true\n[[draw]]\nat = \"drand48\"\nas = \"quiet\"\n"), program)
+	s.run(0, args(words("prior --quiet --seed 1 -n 1 --out run"), sim)...)
+	out, _ := s.run(0, words("trace show --json run 0")...)
+	var trace struct {
+		Sites []struct {
+			Address string
+			Control bool
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &trace); err != nil {
+		t.Fatal(err)
+	}
+	for function, control := range map[string]bool{"drand48": false, "random": true} {
+		found := false
+		for _, site := range trace.Sites {
+			if strings.Contains(site.Address, "; "+function+"]") {
+				found = true
+				if site.Control != control {
+					t.Errorf("%s: control %v", function, site.Control)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("no %s in %s", function, out)
+		}
+	}
+	if _, errors := s.run(1, args(words("infer --quiet -n 30 --out data --observe r@1=.5"), sim)...); !strings.Contains(errors, "Observe an output instead") && !strings.Contains(errors, "of which rand makes its value") {
+		t.Error(errors)
+	}
+}
+
+// Python's runs are the same however they are made, and by whichever command.
+func TestWrapPythonWays(t *testing.T) {
+	s := newWrapped(t)
+	python := testbed.Python(t)
+	s.file("x.py", "#!"+python+" -u\nimport random, sys\nprint('x', random.gauss(0, 1), sys.argv[1:])\n")
+	if err := os.Chmod(filepath.Join(s.dir, "x.py"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const x = "[[output]]\nname = \"x\"\nregex = '^x (\\S+)'\n"
+	for _, fork := range []string{"", "fork = \"main\"\n", "fork = \"draw\"\n", "fork = \"none\"\n", "fork = \"exec\"\n"} {
+		s.file("sim.toml", fork+x)
+		for _, program := range [][]string{{python, "x.py", "a"}, {python, "-X", "utf8", "-m", "x", "a"}, {"./x.py", "a"}, {python, "-cimport random; print('x', random.gauss(0, 1))"}} {
+			out, _ := s.run(0, args(words("wrap sim.toml --"), program)...)
+			if !strings.Contains(out, "Normal(mean=0, stddev=1)") || !strings.Contains(out, "0.3038") || strings.Contains(out, "note:") {
+				t.Errorf("%q %q: %s", fork, program, out)
+			}
+		}
+	}
+	for command, want := range map[string]string{python: "which script?", python + " -": "cannot be run again"} {
+		if _, errors := s.run(1, args(words("wrap sim.toml --"), words(command))...); !strings.Contains(errors, want) {
+			t.Errorf("%s: %s", command, errors)
+		}
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(s.ppx, filepath.Join(bin, "ppx")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-m", "ppxsim.hijack", "sim.toml", "--", "x.py")
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "0.3038") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
