@@ -3,6 +3,9 @@ package wrap
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +23,7 @@ type Seen struct {
 	Parameters []Value  // of the last run
 	Draws      []Draws  // by place
 	Outputs    []Value  // of the last run
+	Imports    []string // installed modules that a Python script imports
 	Notes      []string // what could not be seen, and what is doubtful
 	Problems   []string // what is wrong with the file
 	Failed     string   // how the last run failed; "" if it did not
@@ -168,6 +172,9 @@ func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
 			break
 		}
 	}
+	if seen.Imports = w.imports(); w.again == againManual && w.file.Fork != "none" && w.file.Fork != "draw" && len(w.file.Imports) == 0 && len(seen.Imports) > 0 {
+		seen.Notes = append(seen.Notes, fmt.Sprintf("each run imports %s again: imports = [\"%s\"] makes that once", ppx.List(seen.Imports, 8), strings.Join(seen.Imports, "\", \"")))
+	}
 	matched := make([]bool, len(w.file.Draw))
 	draws := 0
 	for k, s := range w.sites {
@@ -225,6 +232,37 @@ func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
 	}
 	return seen
 }
+
+var importLine = regexp.MustCompile(`(?m)^(?:import|from)[ \t]+([A-Za-z_][A-Za-z0-9_.]*)`)
+
+// imports are the modules that a Python script imports and that are not its own, but for small ones of the standard library.
+func (w *Wrapped) imports() (names []string) {
+	if w.program.stack != python {
+		return nil
+	}
+	for _, a := range w.command[1:] {
+		if !strings.HasSuffix(a, ".py") {
+			continue
+		}
+		text, err := os.ReadFile(a)
+		if err != nil {
+			return nil
+		}
+		for _, m := range importLine.FindAllSubmatch(text, -1) {
+			name := string(m[1])
+			top, _, _ := strings.Cut(name, ".")
+			_, file := os.Stat(filepath.Join(filepath.Dir(a), top+".py"))
+			_, folder := os.Stat(filepath.Join(filepath.Dir(a), top))
+			if file != nil && folder != nil && !slices.Contains(smallModules, top) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	return nil
+}
+
+var smallModules = strings.Fields("__future__ argparse collections copy csv dataclasses functools io itertools json math operator os pathlib pickle random re shutil string struct sys tempfile time typing warnings")
 
 // hint says why a rule by a function may miss.
 func hint(at string) string {

@@ -8,6 +8,10 @@ import (
 // File is a first file for the program, with all that was seen in comments.
 func (s *Seen) File(command []string) string {
 	var b strings.Builder
+	imports := ""
+	if len(s.Imports) > 0 {
+		imports = fmt.Sprintf("\n# Imports that are made once, and not by every run.\n# imports = [\"%s\"]\n", strings.Join(s.Imports, "\", \""))
+	}
 	fmt.Fprintf(&b, "# How ppx runs: %s\n", strings.Join(command, " "))
 	fmt.Fprintf(&b, `# Look at what it does:  ppx wrap THIS.toml -- PROGRAM ARGS
 # Infer:                 ppx infer --observe NAME=VALUE -- ppx wrap THIS.toml {endpoint} -- PROGRAM ARGS
@@ -16,7 +20,7 @@ func (s *Seen) File(command []string) string {
 #   main: forked where main begins   draw: forked at the first draw, for programs that prepare themselves for long
 #   exec: started anew               none: a Python script again in one process
 # fork = "main"
-
+%s
 # The output that is the run's result.
 # result = "y"
 
@@ -32,7 +36,7 @@ func (s *Seen) File(command []string) string {
 # file = "sim.cfg"                            # made of the template, in which it stands for {speed}
 # template = "sim.cfg.in"
 
-`, s.Again)
+`, s.Again, imports)
 	if len(s.Draws) == 0 {
 		b.WriteString("# No draws were seen.\n")
 	}

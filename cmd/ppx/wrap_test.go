@@ -528,6 +528,11 @@ func TestWrapPythonWays(t *testing.T) {
 			}
 		}
 	}
+	s.file("y.py", "import numpy as np\nfrom scipy.stats import norm\nimport sys, x\nprint('x', np.random.normal())\n")
+	s.file("sim.toml", x)
+	if out, _ := s.run(0, "wrap", "--runs", "1", "sim.toml", "--", python, "y.py"); !strings.Contains(out, `imports = ["numpy", "scipy.stats"] makes that once`) {
+		t.Error(out)
+	}
 	for command, want := range map[string]string{python: "which script?", python + " -": "cannot be run again"} {
 		if _, errors := s.run(1, args(words("wrap sim.toml --"), words(command))...); !strings.Contains(errors, want) {
 			t.Errorf("%s: %s", command, errors)
