@@ -233,7 +233,7 @@ func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
 	return seen
 }
 
-var importLine = regexp.MustCompile(`(?m)^(?:import|from)[ \t]+([A-Za-z_][A-Za-z0-9_.]*)`)
+var importLine = regexp.MustCompile(`(?m)^(?:import[ \t]+([^#\n;]+)|from[ \t]+([A-Za-z_][A-Za-z0-9_.]*)[ \t]+import)`)
 
 // imports are the modules that a Python script imports and that are not its own, but for small ones of the standard library.
 func (w *Wrapped) imports() (names []string) {
@@ -248,12 +248,19 @@ func (w *Wrapped) imports() (names []string) {
 		if err != nil {
 			return nil
 		}
+		var all []string
 		for _, m := range importLine.FindAllSubmatch(text, -1) {
-			name := string(m[1])
+			all = append(all, string(m[2]))
+			for _, one := range strings.Split(string(m[1]), ",") { // import a.b as c, d
+				name, _, _ := strings.Cut(strings.TrimSpace(one), " ")
+				all = append(all, name)
+			}
+		}
+		for _, name := range all {
 			top, _, _ := strings.Cut(name, ".")
 			_, file := os.Stat(filepath.Join(filepath.Dir(a), top+".py"))
 			_, folder := os.Stat(filepath.Join(filepath.Dir(a), top))
-			if file != nil && folder != nil && !slices.Contains(smallModules, top) && !slices.Contains(names, name) {
+			if name != "" && file != nil && folder != nil && !slices.Contains(smallModules, top) && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
