@@ -275,6 +275,9 @@ func (h *hooks) environment(env []string, f *File) []string {
 	}
 	if h.python != "" {
 		out = append(out, "PPX_LINK_PYTHON=1")
+		if f.Program == "" { // which may be a script that looks for the interpreter
+			out = append(out, "PPX_LINK_PROGRAM=py*")
+		}
 		// Threads of libraries would be missing in runs that are forked.
 		for _, name := range []string{"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"} {
 			if os.Getenv(name) == "" {

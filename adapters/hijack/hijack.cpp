@@ -546,6 +546,8 @@ bool wanted(const char* argv0) {
   if (n > 0) {
     path[n] = 0;
     if (strcmp(base(path), only) == 0) return true;
+    std::size_t length = strlen(only);
+    if (only[length - 1] == '*') return strncmp(base(path), only, length - 1) == 0;  // an interpreter that a script with its name may start
   }
   return strcmp(base(argv0), only) == 0;
 }

@@ -973,7 +973,11 @@ def _main(fork, imports, args):
     global _armed, _live, _thread, _root, _get_ident
     import threading
 
-    _bind()
+    try:
+        _bind()
+    except AttributeError:
+        print("ppx wrap: its library is not in this process: something between ppx wrap and Python has taken it out of LD_PRELOAD", file=sys.stderr)
+        sys.exit(1)
     _get_ident = threading.get_ident
     _thread = _get_ident()
     _root = _execute.__code__
