@@ -44,7 +44,7 @@ lint: setup-test
 	$(GO) tool depguard ./...
 	.venv/bin/mypy --config-file adapters/python/pyproject.toml adapters/python/src
 
-# Everything, from the client libraries outwards: below eight minutes on two idle cores.
+# Everything, from the client libraries outwards: some twenty minutes on two cores.
 test: setup-test cpp assets lint
 	cd build && ctest --output-on-failure
 	$(PY) -m pytest -q adapters/python/tests
