@@ -93,7 +93,10 @@ func TestExactPosteriors(t *testing.T) {
 		for _, c := range enginetest.Cases() {
 			t.Run(c.Name+"/"+name, func(t *testing.T) {
 				k.Seed, k.Data, k.Condition = 1, c.Data, true
-				n := 2048
+				n := 1024
+				if verify {
+					n = 2048
+				}
 				if k.Whole > 0 {
 					x := engine.NewLocal(c.Model, 1)
 					defer x.Close()

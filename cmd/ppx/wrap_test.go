@@ -218,7 +218,7 @@ name = "S"
 name = "T"
 regex = '^tmrca (\S+)'
 `)
-	s.infer(500, "--observe S@1=3 --observe S@2=1", s.sim(file, python, filepath.Join(s.programs, "coalescent.py")), exact{"T", 1000, 447.2, -3.888, 30})
+	s.infer(300, "--observe S@1=3 --observe S@2=1", s.sim(file, python, filepath.Join(s.programs, "coalescent.py")), exact{"T", 1000, 447.2, -3.888, 15})
 }
 
 // Processes in simulated time, by Python's random.
