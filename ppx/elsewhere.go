@@ -27,10 +27,14 @@ type Outsourcer interface {
 
 // Elsewhere implements Outsourcer.
 func (r *remote) Elsewhere() Elsewhere {
-	p := &r.solo
-	e := Elsewhere{Seed: p.plan.Seed, Stream: p.plan.Stream, Draw: p.draw, Statement: p.statement}
-	e.Ask = p.plan.Mode != Delegate || r.speaks < Extension || len(r.notes.reuse) > 0 || p.inflates()
+	e := r.solo.elsewhere()
+	e.Ask = r.solo.plan.Mode != Delegate || r.speaks < Extension || len(r.notes.reuse) > 0 || r.solo.inflates()
 	return e
+}
+
+// elsewhere is what the samplers of another process need.
+func (p *solo) elsewhere() Elsewhere {
+	return Elsewhere{Seed: p.plan.Seed, Stream: p.plan.Stream, Draw: p.draw, Statement: p.statement}
 }
 
 // Given implements Outsourcer.

@@ -37,6 +37,20 @@ func Serve(ctx context.Context, c Conn, system, modelName string, model Model) e
 	}
 }
 
+// ServeAt binds an endpoint and answers engines there, as Serve does, until ctx ends.
+func ServeAt(ctx context.Context, endpoint, system, modelName string, model Model) error {
+	t, err := NewTransport(Limits{})
+	if err != nil {
+		return err
+	}
+	s, err := t.Listen(endpoint)
+	if err != nil {
+		return errors.Join(err, t.Close())
+	}
+	err = Serve(ctx, s, system, modelName, model)
+	return errors.Join(err, s.Close(), t.Close())
+}
+
 var lease = Lease // tests do not wait that long
 
 // patience is how long Serve waits before it looks at its context again.

@@ -28,18 +28,17 @@ func (w *Wrapped) flag(k int, out ppx.Outsourcer) {
 // answer does what a process asks for. done tells that a run of a process that makes several has ended.
 func (w *Wrapped) answer(h ppx.Handler, out ppx.Outsourcer) (done bool, err error) {
 	l := w.link
-	switch what := l.get(atRequest); what {
+	switch l.get(atRequest) {
 	case requestSite:
 		k, err := w.describe(out)
 		if err != nil {
 			return false, err
 		}
 		l.set(atAnswer, uint32(k))
-	case requestValue, requestRoom: // drain has done it
-		if what == requestRoom {
-			l.set64(atWritten, 0)
-			l.set64(atRead, 0)
-		}
+	case requestValue: // drain has done it
+	case requestRoom:
+		l.set64(atWritten, 0)
+		l.set64(atRead, 0)
 	case requestEnded:
 		l.tell(atCall, 2)
 		return true, nil
@@ -131,7 +130,7 @@ func (w *Wrapped) note(h ppx.Handler, out ppx.Outsourcer, s *site, r *record) er
 	}
 	st.Dist.Params = w.params[:len(r.params)]
 	if w.look {
-		s.seen(r)
+		s.seen(st.Dist, r)
 	}
 	if !r.asked && out != nil {
 		return out.Drawn(st, ppx.Tensor{Data: r.value, Shape: r.shape})

@@ -39,7 +39,6 @@ type Value struct {
 // Draws are those at one place.
 type Draws struct {
 	Address string
-	Here    string // the place in words
 	Line    string // FILE:LINE, "" if it is not known
 	Spot    string // what a rule says to mean it: FILE:LINE, MODULE+0xOFFSET or a function
 	What    string // the function that draws
@@ -51,65 +50,35 @@ type Draws struct {
 	Count   int // of draws in all runs
 }
 
-// dry answers a program without an engine.
+// dry answers a program without an engine, and keeps what is told.
 type dry struct {
-	seed, run uint64
-	statement uint64
-	seen      *Seen
+	*ppx.Local
+	seen *Seen
 }
-
-func (d *dry) Elsewhere() ppx.Elsewhere {
-	return ppx.Elsewhere{Seed: d.seed, Stream: dist.StreamPrior.Stream(0), Draw: d.run, Statement: d.statement}
-}
-
-func (d *dry) Given(string) bool { return false }
 
 func (d *dry) Sample(s *ppx.Statement) (ppx.Tensor, error) {
-	if err := s.Dist.Check(); err != nil {
-		return ppx.Tensor{}, fmt.Errorf("%w: Sample at %s: %w", ppx.ErrInvalid, ppx.Quote(s.Address), err)
+	v, err := d.Local.Sample(s)
+	if s.Address == s.Name && err == nil {
+		d.seen.Parameters = append(d.seen.Parameters, Value{s.Name, v.Clone(), s.Dist.String()})
 	}
-	shape, err := s.Dist.Shape(nil)
-	if err != nil {
-		return ppx.Tensor{}, err
-	}
-	n, err := dist.Elements(shape)
-	if err != nil {
-		return ppx.Tensor{}, err
-	}
-	v := ppx.Tensor{Data: make([]float64, n), Shape: shape}
-	stream := dist.NewStream(d.seed, dist.StreamPrior.Stream(0), d.statement, d.run, dist.PurposeValue)
-	d.statement++
-	if s.Address == s.Name {
-		defer func() { d.seen.Parameters = append(d.seen.Parameters, Value{s.Name, v, s.Dist.String()}) }()
-	}
-	return v, s.Dist.Sample(&stream, v.Data)
-}
-
-func (d *dry) Drawn(s *ppx.Statement, _ ppx.Tensor) error {
-	d.statement++
-	if err := s.Dist.Check(); err != nil {
-		return fmt.Errorf("%w: Sample at %s: %w", ppx.ErrInvalid, ppx.Quote(s.Address), err)
-	}
-	return nil
+	return v, err
 }
 
 func (d *dry) Observe(s *ppx.Statement) error {
-	d.statement++
 	d.seen.Outputs = append(d.seen.Outputs, Value{Name: s.Name, What: "likelihood " + s.Dist.String()})
-	return nil
+	return d.Local.Observe(s)
 }
 
 func (d *dry) Tag(s *ppx.Statement) error {
-	d.statement++
 	if n, ok := ppx.NoticeOf(s.Address); ok {
 		note := fmt.Sprintf("the program %s (%s): %s", n.Text, times(s.Value.Float()), n.Means)
 		if !slices.Contains(d.seen.Notes, note) {
 			d.seen.Notes = append(d.seen.Notes, note)
 		}
-		return nil
+	} else {
+		d.seen.Outputs = append(d.seen.Outputs, Value{Name: s.Name, Value: s.Value.Clone()})
 	}
-	d.seen.Outputs = append(d.seen.Outputs, Value{Name: s.Name, Value: ppx.Tensor{Data: slices.Clone(s.Value.Data), Shape: slices.Clone(s.Value.Shape)}})
-	return nil
+	return d.Local.Tag(s)
 }
 
 func times(n float64) string {
@@ -120,14 +89,10 @@ func times(n float64) string {
 }
 
 // seen keeps the first draw of a site.
-func (s *site) seen(r *record) {
+func (s *site) seen(d ppx.Dist, r *record) {
 	s.draws++
 	if s.first != "" {
 		return
-	}
-	d := ppx.Dist{Kind: dist.Kind(r.kind)}
-	for k := range r.params {
-		d.Params = append(d.Params, ppx.Tensor{Data: r.params[k].data, Shape: r.params[k].shape})
 	}
 	s.first = shortened(d.String(), 50)
 	if !r.asked {
@@ -156,15 +121,13 @@ func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
 	if w.program.why != "" {
 		seen.Notes = append(seen.Notes, "its draws cannot be seen: "+w.program.why+". Parameters and outputs work all the same; its own randomness is then nobody's")
 	}
-	h := &dry{seed: seed, seen: seen}
 	for k := range runs {
-		h.run, h.statement = uint64(k), 0
 		seen.Parameters, seen.Outputs = nil, nil
 		cancel := func() {}
 		if limit > 0 {
 			w.ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v (--timeout)", limit))
 		}
-		_, err := w.Model(h)
+		_, err := w.Model(&dry{ppx.NewLocal(seed, dist.StreamPrior.Stream(0), uint64(k)), seen})
 		cancel()
 		seen.Runs++
 		if err != nil {
@@ -188,13 +151,10 @@ func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
 		if k == 0 && s.draws == 0 {
 			continue
 		}
-		d := Draws{Address: s.address, Here: s.place.here(), What: s.place.what, Dist: s.first, Value: s.value, Name: s.name, As: "latent", Count: s.draws, Spot: s.place.rule()}
-		if n := len(s.place.calls); n > 0 && len(s.place.calls[n-1].lines) > 0 {
-			d.Line = s.place.calls[n-1].lines[0].String()
-		}
+		d := Draws{Address: s.address, What: s.place.what, Dist: s.first, Value: s.value, Name: s.name, As: "latent", Count: s.draws, Spot: s.place.rule(), Line: s.place.innermost().line()}
 		switch {
 		case k == 0:
-			d.Here, d.What, d.As = "key of bulk draws", "", "quiet"
+			d.What, d.As = "", "quiet"
 		case s.bulk:
 			d.As = "bulk"
 		case s.quiet:
@@ -219,15 +179,9 @@ func (w *Wrapped) Look(runs int, seed uint64, limit time.Duration) *Seen {
 			seen.Notes = append(seen.Notes, "it wrote to stderr: "+last(text))
 		}
 	}
-	known := map[string]string{}
-	for i := range w.file.Parameter {
-		known[w.file.Parameter[i].Name] = ""
-	}
 	for _, a := range w.command[1:] {
-		if name := placeholder.FindString(a); name == a {
-			fill(a, known, func(name string) {
-				seen.Notes = append(seen.Notes, fmt.Sprintf("there is {%s} in the command line, and no parameter of that name: the program got it as it is", name))
-			})
+		if a != "" && placeholder.FindString(a) == a && !slices.Contains(w.file.before(nil), a[1:len(a)-1]) {
+			seen.Notes = append(seen.Notes, fmt.Sprintf("there is %s in the command line, and no parameter of that name: the program got it as it is", a))
 		}
 	}
 	return seen
@@ -307,19 +261,4 @@ func (w *Wrapped) againText() string {
 		return "forked where the script begins"
 	}
 	return "forked where main begins"
-}
-
-// rule is what a file's rule says to mean the place.
-func (p *place) rule() string {
-	if len(p.calls) == 0 {
-		return p.what
-	}
-	c := &p.calls[len(p.calls)-1]
-	switch {
-	case len(c.lines) > 0:
-		return c.lines[0].String()
-	case c.module != "":
-		return c.module
-	}
-	return p.what
 }

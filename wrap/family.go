@@ -22,13 +22,12 @@ type family struct {
 // written are families that are none of the kinds' own.
 var written = map[string]struct {
 	kind dist.Kind
+	n    int // of parameters
 	of   func(p []string) []string
 }{
-	"NegativeBinomial": {dist.NegativeBinomial2, func(p []string) []string { return []string{fmt.Sprintf("(%s)*(%s)/(1-(%s))", p[0], p[1], p[1]), p[0]} }},
-	"ChiSquared":       {dist.Gamma, func(p []string) []string { return []string{fmt.Sprintf("(%s)/2", p[0]), "0.5"} }},
+	"NegativeBinomial": {dist.NegativeBinomial2, 2, func(p []string) []string { return []string{fmt.Sprintf("(%s)*(%s)/(1-(%s))", p[0], p[1], p[1]), p[0]} }},
+	"ChiSquared":       {dist.Gamma, 1, func(p []string) []string { return []string{fmt.Sprintf("(%s)/2", p[0]), "0.5"} }},
 }
-
-var arity = map[string]int{"NegativeBinomial": 2, "ChiSquared": 1}
 
 // families are the names of those that can be written.
 func families() (names []string) {
@@ -51,8 +50,8 @@ func parseFamily(text string, names []string) (f *family, err error) {
 	args := split(rest[:len(rest)-1])
 	f = &family{}
 	if w, ok := written[name]; ok {
-		if len(args) != arity[name] {
-			return nil, fmt.Errorf("%s has %d parameters, not %d", name, arity[name], len(args))
+		if len(args) != w.n {
+			return nil, fmt.Errorf("%s has %d parameters, not %d", name, w.n, len(args))
 		}
 		f.kind, args = w.kind, w.of(args)
 	} else {

@@ -43,6 +43,8 @@ type Parameter struct {
 	Env      string `toml:"env"`
 	File     string `toml:"file"`
 	Template string `toml:"template"`
+
+	text string // of the template, once it is known to fit
 }
 
 // Rule is about draws at a place of the program.
@@ -276,7 +278,7 @@ func (f *File) checkParameter(p *Parameter, key string, named func(key, name, wh
 // outside tells whether a relative path leaves the folder.
 func outside(path string) bool { return strings.HasPrefix(filepath.Clean(path)+"/", "../") }
 
-// before are the names of the parameters before p: its prior may use them.
+// before are the names of the parameters before p, which its prior may use; of all where p is nil.
 func (f *File) before(p *Parameter) (names []string) {
 	for i := range f.Parameter {
 		if &f.Parameter[i] == p {
@@ -328,11 +330,7 @@ func (f *File) checkOutput(o *Output, key string, named func(key, name, what str
 		return f.wrong(key+"count", "output %s: count is how many numbers there are to be", o.Name)
 	}
 	if o.Likelihood != "" {
-		names := []string{"value"}
-		for i := range f.Parameter {
-			names = append(names, f.Parameter[i].Name)
-		}
-		if o.likelihood, err = parseFamily(o.Likelihood, names); err != nil {
+		if o.likelihood, err = parseFamily(o.Likelihood, append([]string{"value"}, f.before(nil)...)); err != nil {
 			return f.wrong(key+"likelihood", "likelihood of %s: %v", o.Name, err)
 		}
 	}
@@ -388,14 +386,11 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
-// fill puts values in the place of {names}. Names that are none are kept where other is nil, else told to it.
-func fill(text string, values map[string]string, other func(name string)) string {
+// fill puts values in the place of {names}; names that are none are kept.
+func fill(text string, values map[string]string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(m string) string {
 		if v, ok := values[m[1:len(m)-1]]; ok {
 			return v
-		}
-		if other != nil {
-			other(m[1 : len(m)-1])
 		}
 		return m
 	})

@@ -62,12 +62,3 @@ func (s *Seen) File(command []string) string {
 `)
 	return b.String()
 }
-
-// Stack is what kind of program it is.
-func (w *Wrapped) Stack() string { return w.program.stack.String() }
-
-// CXXFlags are what C++ is compiled with to have the distributions of <random> answered.
-func CXXFlags() (string, error) {
-	path, err := unpacked("hijack/ppx_std.hpp")
-	return "-include " + path, err
-}

@@ -80,12 +80,7 @@ func GoFlags(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir = filepath.Join(dir, "go-"+strings.Map(func(r rune) rune {
-		if r == '/' || r == ' ' {
-			return '_'
-		}
-		return r
-	}, version))
+	dir = filepath.Join(dir, "go-"+strings.NewReplacer("/", "_", " ", "_").Replace(version))
 	replace := map[string]string{}
 	put := func(at, name string, text []byte) error {
 		path := filepath.Join(dir, name)

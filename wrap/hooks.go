@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -105,8 +106,8 @@ func build(dir, path string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// unpack writes the sources of the hooks into a folder of the user's cache that is named by what they are.
-func unpack() (dir string, err error) {
+// unpack writes the sources of the hooks, once, into a folder of the user's cache that is named by what they are.
+var unpack = sync.OnceValues(func() (dir string, err error) {
 	h := sha256.New()
 	files := map[string][]byte{}
 	for _, from := range []struct {
@@ -182,15 +183,13 @@ func unpack() (dir string, err error) {
 		return "", err
 	}
 	return dir, os.Chmod(dir, 0o755)
-}
+})
 
 // unpacked is the path of one file of the hooks.
 func unpacked(name string) (string, error) {
 	dir, err := unpack()
 	return filepath.Join(dir, name), err
 }
-
-func (h *hooks) close() error { return nil }
 
 // command is the program's, with what runs it.
 func (h *hooks) command(path string, args []string, f *File) *exec.Cmd {
@@ -209,12 +208,10 @@ func (h *hooks) command(path string, args []string, f *File) *exec.Cmd {
 // scriptOf is the command of a Python script as one of an interpreter: that of the first line, where the script is what is run.
 func scriptOf(command []string, path string) ([]string, error) {
 	if !pythonName.MatchString(filepath.Base(path)) {
-		head, err := readHead(path)
+		fields, err := shebang(path)
 		if err != nil {
 			return nil, err
 		}
-		line, _, _ := strings.Cut(strings.TrimPrefix(head, "#!"), "\n")
-		fields := strings.Fields(line)
 		if len(fields) > 1 && filepath.Base(fields[0]) == "env" {
 			if fields = fields[1:]; fields[0] == "-S" && len(fields) > 1 {
 				fields = fields[1:]
@@ -286,4 +283,10 @@ func (h *hooks) environment(env []string, f *File) []string {
 		}
 	}
 	return out
+}
+
+// CXXFlags are what C++ is compiled with to have the distributions of <random> answered.
+func CXXFlags() (string, error) {
+	path, err := unpacked("hijack/ppx_std.hpp")
+	return "-include " + path, err
 }

@@ -51,28 +51,41 @@ func (p *place) address() string {
 	return b.String()
 }
 
+// innermost is the call of the function that draws, or of what that is called by; none is an empty one.
+func (p *place) innermost() (c call) {
+	if n := len(p.calls); n > 0 {
+		c = p.calls[n-1]
+	}
+	return c
+}
+
+// line is FILE:LINE of a call, "" if it is not known.
+func (c call) line() string {
+	if len(c.lines) == 0 {
+		return ""
+	}
+	return c.lines[0].String()
+}
+
 // here is the place of the draw in words: its line, else the innermost function.
 func (p *place) here() string {
-	if len(p.calls) == 0 {
-		return p.what
-	}
-	c := &p.calls[len(p.calls)-1]
-	if len(c.lines) > 0 {
-		return c.lines[0].String()
-	}
-	return c.text
+	c := p.innermost()
+	return cmp.Or(c.line(), c.text, p.what)
+}
+
+// rule is what a file's rule says to mean the place.
+func (p *place) rule() string {
+	c := p.innermost()
+	return cmp.Or(c.line(), c.module, p.what)
 }
 
 // spot tells apart places of the code, whoever calls it.
 func (p *place) spot() string {
-	if len(p.calls) == 0 {
-		return p.what
+	c := p.innermost()
+	if code := cmp.Or(c.line(), c.module, c.text); code != "" {
+		return code + " (" + p.what + ")"
 	}
-	c := &p.calls[len(p.calls)-1]
-	if len(c.lines) > 0 {
-		return c.lines[0].String() + " (" + p.what + ")"
-	}
-	return cmp.Or(c.module, c.text) + " (" + p.what + ")"
+	return p.what
 }
 
 // Libraries through which a program draws are nobody's place.

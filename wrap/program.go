@@ -61,10 +61,9 @@ func inspect(command []string) (p program, err error) {
 	}
 	f, err := elf.Open(p.path)
 	if err != nil {
-		if head, err := readHead(p.path); err == nil && strings.HasPrefix(head, "#!") {
+		if fields, err := shebang(p.path); err == nil && fields != nil {
 			p.stack = script
-			line, _, _ := strings.Cut(head, "\n")
-			if fields := strings.Fields(line[2:]); len(fields) > 0 && slices.ContainsFunc(fields, func(f string) bool { return pythonName.MatchString(filepath.Base(f)) }) {
+			if slices.ContainsFunc(fields, func(f string) bool { return pythonName.MatchString(filepath.Base(f)) }) {
 				p.stack = python
 			}
 			return p, nil
@@ -78,7 +77,7 @@ func inspect(command []string) (p program, err error) {
 		p.stack, p.why = other, fmt.Sprintf("it is a program for %s", f.Machine)
 	case isGo(p.path):
 		p.stack = golang
-		if f.Section(".data") != nil && !hasHook(f) {
+		if !hasHook(f) {
 			p.why = "it is a Go program that was built without hooks: eval $(ppx wrap --goflags), then go build"
 		}
 	case !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }):
@@ -87,18 +86,24 @@ func inspect(command []string) (p program, err error) {
 	return p, nil
 }
 
-func readHead(path string) (string, error) {
+// shebang is the interpreter that a script names in its first line, and what that is given; nil of what is no script.
+func shebang(path string) ([]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
 	b := make([]byte, 256)
 	n, err := io.ReadFull(f, b)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
 	}
-	return string(b[:n]), err
+	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	line, ok := strings.CutPrefix(line, "#!")
+	if !ok {
+		return nil, nil
+	}
+	return strings.Fields(line), nil
 }
 
 func isGo(path string) bool {

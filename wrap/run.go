@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 // Model is the program as a model: one call is one run.
 func (w *Wrapped) Model(h ppx.Handler) (result ppx.Tensor, err error) {
 	values := map[string]float64{}
+	texts := map[string]string{} // as the program gets them
 	known := map[string]ppx.Tensor{}
 	for i := range w.file.Parameter {
 		p := &w.file.Parameter[i]
@@ -30,12 +32,13 @@ func (w *Wrapped) Model(h ppx.Handler) (result ppx.Tensor, err error) {
 			return result, err
 		}
 		values[p.Name] = v.Float()
+		texts[p.Name] = number(v.Float())
 		known[p.Name] = dist.Scalar(v.Float())
 	}
-	if err := w.run(h, values); err != nil {
+	if err := w.run(h, texts); err != nil {
 		return result, err
 	}
-	if err := w.outputs(h, values, known); err != nil {
+	if err := w.outputs(h, values, texts, known); err != nil {
 		return result, err
 	}
 	if err := w.notices(h); err != nil {
@@ -52,17 +55,16 @@ func (w *Wrapped) result(known map[string]ppx.Tensor) ppx.Tensor {
 	case len(w.file.Output) > 0:
 		return known[w.file.Output[0].Name]
 	}
-	return dist.Scalar(float64(syscall.WaitStatus(w.link.get(atStatus)).ExitStatus()))
+	return dist.Scalar(float64(w.status().ExitStatus()))
 }
 
+// status is how the last run ended.
+func (w *Wrapped) status() syscall.WaitStatus { return syscall.WaitStatus(w.link.get(atStatus)) }
+
 // prepare puts the parameters where the program looks for them.
-func (w *Wrapped) prepare(values map[string]float64) (args, env []string, err error) {
-	texts := map[string]string{}
-	for name, v := range values {
-		texts[name] = number(v)
-	}
+func (w *Wrapped) prepare(texts map[string]string) (args, env []string, err error) {
 	for _, a := range w.command[1:] {
-		args = append(args, fill(a, texts, nil))
+		args = append(args, fill(a, texts))
 	}
 	done := map[string]bool{}
 	for i := range w.file.Parameter {
@@ -74,18 +76,14 @@ func (w *Wrapped) prepare(values map[string]float64) (args, env []string, err er
 				continue
 			}
 			done[p.File] = true
-			b, err := os.ReadFile(p.Template)
-			if err != nil {
-				return nil, nil, err
-			}
-			if err := os.WriteFile(w.folder.at(p.File), []byte(fill(string(b), texts, nil)), 0o600); err != nil {
+			if err := os.WriteFile(w.folder.at(p.File), []byte(fill(p.text, texts)), 0o600); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
 	for i := range w.file.Output { // what an earlier run has left there is not this one's
 		if path, ok := strings.CutPrefix(w.file.Output[i].From, "file:"); ok {
-			if err := os.Remove(w.folder.at(fill(path, texts, nil))); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := os.Remove(w.folder.at(fill(path, texts))); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, nil, err
 			}
 		}
@@ -94,9 +92,9 @@ func (w *Wrapped) prepare(values map[string]float64) (args, env []string, err er
 }
 
 // run makes the program run once.
-func (w *Wrapped) run(h ppx.Handler, values map[string]float64) (err error) {
+func (w *Wrapped) run(h ppx.Handler, texts map[string]string) (err error) {
 	out, _ := h.(ppx.Outsourcer)
-	args, env, err := w.prepare(values)
+	args, env, err := w.prepare(texts)
 	if err != nil {
 		return err
 	}
@@ -180,10 +178,7 @@ func (w *Wrapped) begin(out ppx.Outsourcer) {
 // follow answers the program until the run ends; failure says what went wrong with that.
 func (w *Wrapped) follow(h ppx.Handler, out ppx.Outsourcer) (failure string, err error) {
 	l := w.link
-	exitIsOutput := false
-	for i := range w.file.Output {
-		exitIsOutput = exitIsOutput || w.file.Output[i].From == "exit"
-	}
+	exitIsOutput := slices.ContainsFunc(w.file.Output, func(o Output) bool { return o.From == "exit" })
 	for {
 		seen := l.get(atBell)
 		// What it had drawn when it asked, or ended, is noted first: so it is looked at after that.
@@ -194,14 +189,14 @@ func (w *Wrapped) follow(h ppx.Handler, out ppx.Outsourcer) (failure string, err
 		if asks {
 			done, err := w.answer(h, out)
 			if err != nil || done {
-				return ended(syscall.WaitStatus(l.get(atStatus)), exitIsOutput), err
+				return ended(w.status(), exitIsOutput), err
 			}
 			continue
 		}
 		switch {
 		case runs != w.served && w.again != againExec:
 			w.served = runs
-			return ended(syscall.WaitStatus(l.get(atStatus)), exitIsOutput), nil
+			return ended(w.status(), exitIsOutput), nil
 		case exited:
 			if w.again != againExec {
 				failure = "the program's first process has ended: "
@@ -238,10 +233,10 @@ func (w *Wrapped) failure(what string) error {
 }
 
 // outputs tells what the program has written.
-func (w *Wrapped) outputs(h ppx.Handler, values map[string]float64, known map[string]ppx.Tensor) error {
-	texts := map[string][]byte{}
+func (w *Wrapped) outputs(h ppx.Handler, values map[string]float64, texts map[string]string, known map[string]ppx.Tensor) error {
+	written := map[string][]byte{}
 	read := func(from string) ([]byte, error) {
-		if b, ok := texts[from]; ok {
+		if b, ok := written[from]; ok {
 			return b, nil
 		}
 		var b []byte
@@ -256,24 +251,20 @@ func (w *Wrapped) outputs(h ppx.Handler, values map[string]float64, known map[st
 				b = append(w.before[1][:len(w.before[1]):len(w.before[1])], b...)
 			}
 		default:
-			names := map[string]string{}
-			for name, v := range values {
-				names[name] = number(v)
-			}
-			path := fill(strings.TrimPrefix(from, "file:"), names, nil)
+			path := fill(strings.TrimPrefix(from, "file:"), texts)
 			b, err = os.ReadFile(w.folder.at(path))
 			if errors.Is(err, os.ErrNotExist) {
 				err = fmt.Errorf("the program has written no %s", path)
 			}
 		}
-		texts[from] = b
+		written[from] = b
 		return b, err
 	}
 	for i := range w.file.Output {
 		o := &w.file.Output[i]
 		var t ppx.Tensor
 		if o.From == "exit" {
-			t = dist.Scalar(float64(syscall.WaitStatus(w.link.get(atStatus)).ExitStatus()))
+			t = dist.Scalar(float64(w.status().ExitStatus()))
 		} else {
 			text, err := read(o.From)
 			if err != nil {

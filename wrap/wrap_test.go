@@ -268,7 +268,7 @@ func BenchmarkDrain(b *testing.B) {
 		at += 56
 	}
 	w := &Wrapped{link: l, sites: []*site{{place: &place{}, address: "[a]"}}}
-	h := &dry{seen: &Seen{}}
+	h := &dry{ppx.NewLocal(0, 0, 0), &Seen{}}
 	b.ReportAllocs()
 	for b.Loop() {
 		l.set64(atRead, 0)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,8 +41,7 @@ type Wrapped struct {
 	modules   modules
 	sites     []*site
 	byText    map[string]int
-	asked     map[int]bool // sites whose flags say that values are asked for
-	look      bool         // a rule at fault is not an error: who looks is to see all
+	look      bool // a rule at fault is not an error: who looks is to see all
 	record    record
 	statement ppx.Statement
 	params    [4]ppx.Tensor
@@ -49,7 +49,7 @@ type Wrapped struct {
 
 // Open prepares a program to be run as the file says. The hooks are looked for, or built, where the program needs them.
 func Open(ctx context.Context, f *File, command []string) (w *Wrapped, err error) {
-	w = &Wrapped{file: f, command: command, ctx: ctx, byText: map[string]int{}, asked: map[int]bool{}, rules: rules{file: f}}
+	w = &Wrapped{file: f, command: command, ctx: ctx, byText: map[string]int{}, rules: rules{file: f}}
 	if w.program, err = inspect(command); err != nil {
 		return nil, err
 	}
@@ -101,31 +101,16 @@ func Open(ctx context.Context, f *File, command []string) (w *Wrapped, err error
 
 // fits checks what the file says against the command.
 func (f *File) fits(command []string, p program) error {
-	values := map[string]string{}
-	for i := range f.Parameter {
-		values[f.Parameter[i].Name] = ""
-	}
 	text := strings.Join(command, "\x00")
 	for i := range f.Parameter {
-		if q := &f.Parameter[i]; q.Into == "arg" && !strings.Contains(text, "{"+q.Name+"}") {
-			return f.wrong(fmt.Sprintf("parameter[%d].name", i), "parameter %s goes into the command line, in which there is no {%s}", q.Name, q.Name)
-		}
-		if q := &f.Parameter[i]; q.Into == "file" {
-			b, err := os.ReadFile(q.Template)
-			if err != nil {
-				return f.wrong(fmt.Sprintf("parameter[%d].template", i), "%v", err)
+		switch q := &f.Parameter[i]; q.Into {
+		case "arg":
+			if !strings.Contains(text, "{"+q.Name+"}") {
+				return f.wrong(fmt.Sprintf("parameter[%d].name", i), "parameter %s goes into the command line, in which there is no {%s}", q.Name, q.Name)
 			}
-			if !strings.Contains(string(b), "{"+q.Name+"}") {
-				return f.wrong(fmt.Sprintf("parameter[%d].template", i), "there is no {%s} in %s", q.Name, q.Template)
-			}
-			var unknown error
-			fill(string(b), values, func(name string) {
-				if unknown == nil {
-					unknown = f.wrong(fmt.Sprintf("parameter[%d].template", i), "%s has {%s}, and there is no parameter of that name", q.Template, name)
-				}
-			})
-			if unknown != nil {
-				return unknown
+		case "file":
+			if err := f.fitsTemplate(q, fmt.Sprintf("parameter[%d].template", i)); err != nil {
+				return err
 			}
 		}
 	}
@@ -136,6 +121,24 @@ func (f *File) fits(command []string, p program) error {
 		return f.wrong("fork", "fork = %s goes with programs that are dynamically linked, and Python; this one is run with fork = \"exec\"", strconv.Quote(f.Fork))
 	case f.Program != "" && f.Fork != "" && f.Fork != "exec":
 		return f.wrong("program", "a program that others start is run anew with them: fork = \"exec\"")
+	}
+	return nil
+}
+
+// fitsTemplate reads a parameter's template and checks what is in it.
+func (f *File) fitsTemplate(q *Parameter, key string) error {
+	b, err := os.ReadFile(q.Template)
+	if err != nil {
+		return f.wrong(key, "%v", err)
+	}
+	q.text = string(b)
+	if !strings.Contains(q.text, "{"+q.Name+"}") {
+		return f.wrong(key, "there is no {%s} in %s", q.Name, q.Template)
+	}
+	for _, m := range placeholder.FindAllString(q.text, -1) {
+		if name := m[1 : len(m)-1]; !slices.Contains(f.before(nil), name) {
+			return f.wrong(key, "%s has {%s}, and there is no parameter of that name", q.Template, name)
+		}
 	}
 	return nil
 }
@@ -185,8 +188,11 @@ func (w *Wrapped) Close() (err error) {
 	if w.folder != nil {
 		err = errors.Join(err, w.folder.close())
 	}
-	return errors.Join(err, w.hooks.close())
+	return err
 }
+
+// Stack is what kind of program it is.
+func (w *Wrapped) Stack() string { return w.program.stack.String() }
 
 // Name is the model's.
 func (w *Wrapped) Name() string { return w.file.model(w.command, w.program.stack) }
@@ -195,14 +201,5 @@ func (w *Wrapped) Name() string { return w.file.model(w.command, w.program.stack
 func (w *Wrapped) Serve(endpoint, system string) error {
 	runtime.LockOSThread() // whose end would be that of the processes
 	defer runtime.UnlockOSThread()
-	t, err := ppx.NewTransport(ppx.Limits{})
-	if err != nil {
-		return err
-	}
-	s, err := t.Listen(endpoint)
-	if err != nil {
-		return errors.Join(err, t.Close())
-	}
-	err = ppx.Serve(w.ctx, s, system, w.Name(), w.Model)
-	return errors.Join(err, s.Close(), t.Close())
+	return ppx.ServeAt(w.ctx, endpoint, system, w.Name(), w.Model)
 }

@@ -2,7 +2,6 @@ package gosim
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -34,16 +33,7 @@ func System() string {
 // ends. Anyone who can connect can run the model: PPX has no authentication, so bind loopback or a Unix
 // socket unless the network is yours.
 func Serve(ctx context.Context, endpoint, name string, m Model) error {
-	t, err := ppx.NewTransport(ppx.Limits{})
-	if err != nil {
-		return err
-	}
-	s, err := t.Listen(endpoint)
-	if err != nil {
-		return errors.Join(err, t.Close())
-	}
-	err = ppx.Serve(ctx, s, System(), name, Wrap(m))
-	return errors.Join(err, s.Close(), t.Close())
+	return ppx.ServeAt(ctx, endpoint, System(), name, Wrap(m))
 }
 
 // Local runs the model once without an engine: it draws by itself, from the given seed.
@@ -51,7 +41,7 @@ func Local(m Model, seed uint64) (Tensor, error) { return LocalRun(m, seed, 0) }
 
 // LocalRun is run number n of a seed.
 func LocalRun(m Model, seed, n uint64) (Tensor, error) {
-	return Wrap(m)(&local{seed: seed, run: n})
+	return Wrap(m)(ppx.NewLocal(seed, dist.StreamInference.Stream(0), n))
 }
 
 // Main is the main function of a simulator: with an endpoint as its argument, as --endpoint, or PPX_ENDPOINT in
@@ -113,35 +103,3 @@ func text(t Tensor) string {
 	}
 	return "[" + strings.Join(rows, ", ") + "]"
 }
-
-// local answers a model's statements without an engine.
-type local struct {
-	seed, run uint64
-	statement uint64
-	room      []float64
-	shape     [dist.MaxRank]int32
-}
-
-func (l *local) Sample(s *ppx.Statement) (Tensor, error) {
-	l.statement++
-	if err := s.Dist.Check(); err != nil {
-		return Tensor{}, fmt.Errorf("%w: Sample at %s: %w", ppx.ErrInvalid, ppx.Quote(s.Address), err)
-	}
-	shape, err := s.Dist.Shape(l.shape[:0])
-	if err != nil {
-		return Tensor{}, err
-	}
-	n, err := dist.Elements(shape)
-	if err != nil {
-		return Tensor{}, err
-	}
-	if cap(l.room) < n {
-		l.room = make([]float64, n)
-	}
-	stream := dist.NewStream(l.seed, dist.StreamInference.Stream(0), l.statement-1, l.run, dist.PurposeValue)
-	err = s.Dist.Sample(&stream, l.room[:n])
-	return Tensor{Data: l.room[:n], Shape: shape}, err
-}
-
-func (l *local) Observe(*ppx.Statement) error { l.statement++; return nil }
-func (l *local) Tag(*ppx.Statement) error     { l.statement++; return nil }

@@ -54,15 +54,11 @@ bool array(const Caller& at, Descriptor* a) {
     shape[rank - 1 - k] = static_cast<std::uint64_t>(extent);
     n *= static_cast<std::uint64_t>(extent);
   }
-  auto* room = static_cast<double*>(calloc(2 * n, sizeof(double)));
-  if (room == nullptr) return false;
-  double one = 1, *u = room + n;
-  Array p[2] = {{room, static_cast<std::uint32_t>(rank), shape}, {&one, 0, nullptr}};
-  bool ok;
-  {
-    Within w;
-    ok = draw(place("random_number", Kind::uniform, at), Kind::uniform, 2, p, {nullptr, static_cast<std::uint32_t>(rank), shape}, u);
-  }
+  auto* u = static_cast<double*>(malloc(n * sizeof(double)));
+  if (u == nullptr) return false;
+  double ends[2] = {0, 1};
+  Array p[2] = {{ends, 0, nullptr}, {ends + 1, 0, nullptr}};
+  bool ok = drawn("random_number", at, Kind::uniform, 2, p, {nullptr, static_cast<std::uint32_t>(rank), shape}, u);
   if (ok) {
     std::ptrdiff_t index[15] = {};
     for (std::uint64_t i = 0; i < n; i++) {
@@ -72,7 +68,7 @@ bool array(const Caller& at, Descriptor* a) {
       for (int k = 0; k < rank && ++index[k] > a->dim[k].upper - a->dim[k].lower; k++) index[k] = 0;
     }
   }
-  free(room);
+  free(u);
   return ok;
 }
 

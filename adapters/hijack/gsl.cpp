@@ -98,11 +98,9 @@ PPX_EXPORT void gsl_ran_bivariate_gaussian(const gsl_rng* r, double sigma_x, dou
   *y = sigma_y * (rho * a + __builtin_sqrt(1 - rho * rho) * b);
 }
 
-// A draw by families with rows, of any shape.
+// A draw of n numbers, or of one where n is 0.
 static bool rows(const char* what, const Caller& at, Kind kind, int parameters, const Array* p, std::uint64_t n, double* value) {
-  if (!live()) return false;
-  Within w;
-  return draw(place(what, kind, at), kind, parameters, p, {nullptr, n > 0 ? 1u : 0u, &n}, value);
+  return drawn(what, at, kind, parameters, p, {nullptr, n > 0 ? 1u : 0u, &n}, value);
 }
 
 PPX_EXPORT void gsl_ran_dirichlet(const gsl_rng* r, std::size_t K, const double alpha[], double theta[]) {
@@ -257,10 +255,8 @@ static bool order(const char* what, const Caller& at, std::size_t n, std::size_t
   if (n < 2 || !live()) return false;
   auto* u = static_cast<double*>(malloc(n * sizeof(double)));
   double ends[2] = {0, 1};
-  std::uint64_t size = n;
-  auto* lows = static_cast<double*>(calloc(n, sizeof(double)));
-  Array p[2] = {{lows, 1, &size}, {ends + 1, 0, nullptr}};
-  bool ok = u != nullptr && lows != nullptr && rows(what, at, Kind::uniform, 2, p, n, u);
+  Array p[2] = {{ends, 0, nullptr}, {ends + 1, 0, nullptr}};
+  bool ok = u != nullptr && rows(what, at, Kind::uniform, 2, p, n, u);
   if (ok) {
     for (std::size_t i = 0; i < n; i++) out[i] = i;
     struct By {
@@ -275,7 +271,6 @@ static bool order(const char* what, const Caller& at, std::size_t n, std::size_t
         },
         &by);
   }
-  free(lows);
   free(u);
   return ok;
 }

@@ -160,17 +160,18 @@ int find_self(dl_phdr_info* i, size_t, void*) {
   return 0;
 }
 
-// The number of a stack that is new: ppx wrap is told of it once.
-std::uint32_t ask_site(const char* what, Kind kind, const std::uintptr_t* pc, int n) {
+// The number of a place that is new: ppx wrap is told of it once. It is the text of an interpreter where n is −1, else n return addresses and what was called.
+std::uint32_t ask_site(const char* text, std::uint32_t length, Kind kind, const std::uintptr_t* pc, int n) {
   char* out = at<char>(exchange_at);
-  std::uint32_t length = static_cast<std::uint32_t>(strlen(what));
+  auto family = static_cast<std::uint64_t>(kind);
+  std::size_t addresses = n > 0 ? static_cast<std::size_t>(n) * sizeof(std::uintptr_t) : 0;
+  if (16 + addresses + length > exchange_size) fail("the place of a draw is longer than there is room for");
   memcpy(out, &length, 4);
   memcpy(out + 4, &n, 4);
-  std::uint64_t family = static_cast<std::uint64_t>(kind);
   memcpy(out + 8, &family, 8);
-  memcpy(out + 16, pc, static_cast<std::size_t>(n) * 8);
-  memcpy(out + 16 + n * 8, what, length);
-  head->length = 16 + static_cast<std::uint32_t>(n) * 8 + length;
+  memcpy(out + 16, pc, addresses);
+  memcpy(out + 16 + addresses, text, length);
+  head->length = 16 + static_cast<std::uint32_t>(addresses) + length;
   head->pid = getpid();
   return request(Request::site);
 }
@@ -203,7 +204,7 @@ std::uint64_t not_zero(std::uint64_t h) { return h == 0 ? 1 : h; }
   if (e != nullptr && e->hash == h) {
     site = e->site;
   } else {
-    site = ask_site(what, kind, w.pc, w.n);
+    site = ask_site(what, static_cast<std::uint32_t>(strlen(what)), kind, w.pc, w.n);
     if (e != nullptr) {
       e->site = site;
       e->hash = h;
@@ -671,6 +672,12 @@ bool draw(std::uint32_t site, Kind kind, int parameters, const Array* p, const A
   return recorded(site, kind, parameters, p, shape, value);
 }
 
+bool drawn(const char* what, const Caller& at, Kind kind, int parameters, const Array* p, const Array& shape, double* value) {
+  if (!live()) return false;
+  Within w;
+  return draw(place(what, kind, at), kind, parameters, p, shape, value);
+}
+
 bool hijacked() { return head != nullptr; }
 
 void* real_or_null(const char* name) {
@@ -721,37 +728,28 @@ PPX_EXPORT int ppx_hijack_live() { return live(); }
 
 // A draw by a scalar family where this is called; 0 if the caller is to make it.
 PPX_EXPORT int ppx_hijack_scalar(const char* what, int kind, int parameters, const double* p, double* value) {
-  if (!live() || parameters > 4) return 0;
-  Within w;
+  if (parameters > 4) return 0;
   Array a[4];
-  for (int i = 0; i < parameters; i++) a[i] = {p + i, 0, nullptr};
   double b[4] = {};
-  for (int i = 0; i < parameters; i++) b[i] = p[i];
+  for (int i = 0; i < parameters; i++) {
+    a[i] = {p + i, 0, nullptr};
+    b[i] = p[i];
+  }
   if (!ppx::rng::valid(static_cast<ppx::Kind>(kind), b[0], b[1], b[2], b[3])) return 0;
-  return draw(place(what, static_cast<ppx::Kind>(kind), PPX_CALLER), static_cast<ppx::Kind>(kind), parameters, a, {nullptr, 0, nullptr}, value);
+  return drawn(what, PPX_CALLER, static_cast<ppx::Kind>(kind), parameters, a, {nullptr, 0, nullptr}, value);
 }
 
 // The same by a row of weights.
 PPX_EXPORT int ppx_hijack_categorical(const char* what, const double* weights, std::uint64_t n, double* value) {
-  if (!live() || !ppx::rng::valid_weights(weights, n)) return 0;
-  Within w;
+  if (!ppx::rng::valid_weights(weights, n)) return 0;
   Array a{weights, 1, &n};
-  return draw(place(what, ppx::Kind::categorical, PPX_CALLER), ppx::Kind::categorical, 1, &a, {nullptr, 0, nullptr}, value);
+  return drawn(what, PPX_CALLER, ppx::Kind::categorical, 1, &a, {nullptr, 0, nullptr}, value);
 }
 
 // The number of a place that an interpreter describes: its text as ppx wrap reads it (wrap/place.go).
 PPX_EXPORT unsigned ppx_hijack_site(const char* text, unsigned length, int kind) {
   Within w;
-  if (head == nullptr || length + 16 > exchange_size) fail("the place of a draw is longer than there is room for");
-  char* out = at<char>(exchange_at);
-  int none = -1;
-  auto family = static_cast<std::uint64_t>(kind);
-  memcpy(out, &length, 4);
-  memcpy(out + 4, &none, 4);
-  memcpy(out + 8, &family, 8);
-  memcpy(out + 16, text, length);
-  head->length = 16 + length;
-  return request(Request::site);
+  return ask_site(text, length, static_cast<ppx::Kind>(kind), nullptr, -1);
 }
 
 // The number of a place by a hash that the interpreter makes, as kept by this run or one before; −1 if there is none.
@@ -769,9 +767,6 @@ PPX_EXPORT void ppx_hijack_keep(std::uint64_t hash, std::uint32_t site) {
   }
 }
 
-// What Flag says of a place.
-PPX_EXPORT int ppx_hijack_flags(unsigned site) { return at<std::uint8_t>(flags_at)[site]; }
-
 // A draw of an interpreter: parameters are numbers (rank 0) or have the value's shape (and that of a row, a matrix behind it). Returns 0 where parameters are invalid.
 PPX_EXPORT int ppx_hijack_draw(unsigned site, int kind, int parameters, const double* const* data, const std::uint32_t* ranks, const std::uint64_t* const* shapes, std::uint32_t rank,
                                const std::uint64_t* shape, double* value) {
@@ -779,16 +774,6 @@ PPX_EXPORT int ppx_hijack_draw(unsigned site, int kind, int parameters, const do
   Array p[4];
   for (int i = 0; i < parameters && i < 4; i++) p[i] = {data[i], ranks[i], shapes[i]};
   return draw(site, static_cast<ppx::Kind>(kind), parameters, p, {nullptr, rank, shape}, value);
-}
-
-// One of one number with up to two parameters, by far the most.
-PPX_EXPORT double ppx_hijack_number(unsigned site, int kind, int parameters, double a, double b) {
-  Within w;
-  double value = __builtin_nan("");
-  if (!ppx::rng::valid(static_cast<ppx::Kind>(kind), a, b)) return value;
-  Array p[2] = {{&a, 0, nullptr}, {&b, 0, nullptr}};
-  draw(site, static_cast<ppx::Kind>(kind), parameters, p, {nullptr, 0, nullptr}, &value);
-  return value;
 }
 
 // Draws of a shape by parameters that are numbers.
@@ -799,6 +784,13 @@ PPX_EXPORT int ppx_hijack_iid(unsigned site, int kind, int parameters, double a,
   Array p[4];
   for (int i = 0; i < parameters && i < 4; i++) p[i] = {numbers + i, 0, nullptr};
   return draw(site, static_cast<ppx::Kind>(kind), parameters, p, {nullptr, rank, shape}, value);
+}
+
+// One number by up to two parameters, by far the most of draws; NaN where they are none of the family's.
+PPX_EXPORT double ppx_hijack_number(unsigned site, int kind, int parameters, double a, double b) {
+  double value = __builtin_nan("");
+  ppx_hijack_iid(site, kind, parameters, a, b, 0, 0, 0, nullptr, &value);
+  return value;
 }
 
 // Seeds of a kind of generator: one that has been there in this run may mean the same numbers again.
@@ -876,9 +868,6 @@ PPX_EXPORT int ppx_hijack_bits_site(int site) {
   return before;
 }
 
-// Whether this process is an interpreter's that ppx wrap has started for its own code to serve.
-PPX_EXPORT int ppx_hijack_manual() { return head != nullptr && head->again == Again::manual; }
-
 // Makes runs, each in a process of its own, and returns in each of them.
 PPX_EXPORT void ppx_hijack_serve() { serve(); }
 
@@ -912,5 +901,3 @@ PPX_EXPORT const char* ppx_hijack_args(unsigned* argc, unsigned* envc) {
 PPX_EXPORT void ppx_hijack_notice(int n) {
   if (n >= 0 && n < notices) notice(static_cast<Notice>(n));
 }
-
-PPX_EXPORT void ppx_hijack_fail(const char* words) { fail(words); }

@@ -57,6 +57,9 @@ double bulk_number(Kind kind, const double* p);
 // Draws, into value: false where the parameters are none of the family's.
 bool draw(std::uint32_t site, Kind kind, int parameters, const Array* p, const Array& shape, double* value);
 
+// The draw of a hooked function that was called there: false where the function's own code is to make it.
+bool drawn(const char* what, const Caller& at, Kind kind, int parameters, const Array* p, const Array& shape, double* value);
+
 void notice(Notice n);
 
 // A generator of a kind is seeded: by a seed that this run has had before, the program may mean the same numbers again.

@@ -26,7 +26,11 @@ func (c *checker) wrapped(raw []ppx.Statement) {
 			draws++
 		}
 	}
-	c.rule("draws by functions that are hooked", nil, "%s", map[bool]string{true: fmt.Sprintf("%d draws", draws), false: "no draw was seen: its randomness, if any, is nobody's"}[draws > 0])
+	detail := fmt.Sprintf("%d draws", draws)
+	if draws == 0 {
+		detail = "no draw was seen: its randomness, if any, is nobody's"
+	}
+	c.rule("draws by functions that are hooked", nil, "%s", detail)
 	for i := range ppx.Notices {
 		n := &ppx.Notices[i]
 		var err error

@@ -1,10 +1,12 @@
 // Package ppxlink is what a hijacked Go program's math/rand calls. ppx wrap --goflags puts it into the standard library of a build (as internal/ppxlink, with the streams of
-// package dist beside it): it must not need more than runtime, math, sync, syscall and unsafe. The memory that it shares with ppx wrap is that of adapters/hijack/link.hpp.
+// package dist beside it): it must not need a package that needs math/rand. The memory that it shares with ppx wrap is that of adapters/hijack/link.hpp.
 package ppxlink
 
 import (
 	"math"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -121,7 +123,7 @@ func place(kind byte) (s site) {
 	if s, ok := sites[key]; ok {
 		return s
 	}
-	s = describe(kind, n == depth)
+	s = describe(kind)
 	if len(sites) > 1<<16 {
 		clear(sites)
 	}
@@ -130,22 +132,21 @@ func place(kind byte) (s site) {
 }
 
 // describe tells ppx wrap of a place: of each call its function, the text of addresses, the file and the line, outermost first.
-func describe(kind byte, deep bool) (s site) {
-	all := make([]uintptr, 512)
+func describe(kind byte) (s site) {
+	all := make([]uintptr, 4096)
 	frames := runtime.CallersFrames(all[:runtime.Callers(4, all)])
 	var calls []string
-	what, root, given := "", "", false
+	what, main := "", false // whether it is the goroutine that runs main
 	for more := true; more; {
 		var f runtime.Frame
 		f, more = frames.Next()
-		root = f.Function
 		if inRand(f.Function) {
 			if len(calls) == 0 {
 				what = base(f.Function)
-				given = !made(what)
 			}
 			continue
 		}
+		main = main || f.Function == "runtime.main"
 		if f.Function == "runtime.main" || f.Function == "runtime.goexit" || f.Function == "" {
 			continue
 		}
@@ -154,12 +155,9 @@ func describe(kind byte, deep bool) (s site) {
 			_, first := f.Func.FileLine(f.Func.Entry())
 			line -= first
 		}
-		calls = append(calls, f.Function+"\t"+base(f.Function)+"+"+number(line)+"\t"+f.File+"\t"+number(f.Line)+"\n")
+		calls = append(calls, f.Function+"\t"+base(f.Function)+"+"+strconv.Itoa(line)+"\t"+f.File+"\t"+strconv.Itoa(f.Line)+"\n")
 	}
-	if root != "runtime.goexit" && root != "runtime.main" && !deep {
-		return site{own: true}
-	}
-	if !mainGoroutine() {
+	if !main {
 		atomic.AddUint64(&h.threads, 1)
 		return site{own: true}
 	}
@@ -168,10 +166,10 @@ func describe(kind byte, deep bool) (s site) {
 		text += calls[i]
 	}
 	text += what
-	if given {
-		text += "\t0"
-	} else {
+	if made(what) {
 		text += "\t1"
+	} else {
+		text += "\t0"
 	}
 	if len(text) > 1<<19 {
 		text = text[len(text)-1<<19:]
@@ -186,59 +184,20 @@ func describe(kind byte, deep bool) (s site) {
 	return site{number: request(1)}
 }
 
-// mainGoroutine tells whether this is the one that runs main: its stack begins with runtime.main.
-func mainGoroutine() bool {
-	pcs := make([]uintptr, 4096)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
-	for more := true; more; {
-		var f runtime.Frame
-		f, more = frames.Next()
-		if f.Function == "runtime.main" {
-			return true
-		}
-	}
-	return false
-}
-
 func inRand(f string) bool {
-	return has(f, "math/rand.") || has(f, "math/rand/v2.") || has(f, "internal/ppxlink.") || has(f, "github.com/ppx-engine/ppx-engine/adapters/hijack/ppxlink.")
+	return strings.HasPrefix(f, "math/rand.") || strings.HasPrefix(f, "math/rand/v2.") || strings.HasPrefix(f, "internal/ppxlink.")
 }
-
-func has(s, prefix string) bool { return len(s) >= len(prefix) && s[:len(prefix)] == prefix }
 
 // base is a function's name behind the last slash.
-func base(f string) string {
-	for i := len(f) - 1; i >= 0; i-- {
-		if f[i] == '/' {
-			return f[i+1:]
-		}
-	}
-	return f
-}
+func base(f string) string { return f[strings.LastIndexByte(f, '/')+1:] }
 
 // made tells whether a function's value is made of what is recorded.
 func made(what string) bool {
-	for i := len(what) - 1; i >= 0; i-- {
-		if what[i] == '.' {
-			what = what[i+1:]
-			break
-		}
-	}
-	switch what {
+	switch what[strings.LastIndexByte(what, '.')+1:] {
 	case "Float64", "Float32", "NormFloat64", "ExpFloat64", "Intn", "Int63n", "Int31n", "IntN", "Int64N", "Int32N", "UintN", "Uint64N", "Uint32N", "N":
 		return false
 	}
 	return true
-}
-
-func number(n int) string {
-	if n < 0 {
-		return "-" + number(-n)
-	}
-	if n < 10 {
-		return string(rune('0' + n))
-	}
-	return number(n/10) + string(rune('0'+n%10))
 }
 
 func put32(b []byte, v uint32) { *(*uint32)(unsafe.Pointer(&b[0])) = v }

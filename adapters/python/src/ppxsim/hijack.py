@@ -46,7 +46,6 @@ def _bind():
     _find, _store = _lib.ppx_hijack_find, _lib.ppx_hijack_keep
     _find.argtypes, _find.restype = (ctypes.c_ulonglong,), ctypes.c_longlong
     _store.argtypes, _store.restype = (ctypes.c_ulonglong, u), None
-    _lib.ppx_hijack_fail.argtypes = (ctypes.c_char_p,)
     _lib.ppx_hijack_bits.argtypes = (p,)
     _bits_site = _lib.ppx_hijack_bits_site
     _bits_site.argtypes, _bits_site.restype = (i,), i
@@ -57,7 +56,7 @@ def _bind():
 _OWN = __file__
 _IMPORT = "<frozen importlib._bootstrap"
 _known = {}  # sites by what is called and the stack
-_keep = []  # the code objects of those stacks
+_hashes = {}  # of code objects by what they are; it keeps them, as sites are known by where they lie
 _root = None  # the code below which the script runs
 _get_ident = None
 
@@ -72,14 +71,12 @@ def _library(name):
 
 def _describe(frame, what, kind, stand_in):
     """The number of a place; None where a module is being imported: what that draws is nobody's."""
-    calls, codes, line = [], [], None
+    calls, line = [], None
     f = frame
     while f is not None and f.f_code is not _root:
         code = f.f_code
-        codes.append(code)
         name = code.co_filename
         if name.startswith(_IMPORT):
-            _keep.append(codes)
             return None
         if not _library(name):
             if line is None:
@@ -93,7 +90,6 @@ def _describe(frame, what, kind, stand_in):
                 calls.append("\t".join((f"{stem}.{function}" if function != "<module>" else stem, text, name, str(line))))
                 line = None
         f = f.f_back
-    _keep.append(codes)
     if len(calls) > 400:  # of very deep stacks both ends
         calls = calls[:300] + ["…\t…\t\t0"] + calls[-50:]
     text = "\n".join(calls[::-1] + [what + ("\t1" if stand_in else "\t0")]).encode()
@@ -117,7 +113,7 @@ def _place(what, kind, stand_in=False):
     except KeyError:
         if len(_known) > 100_000:
             _known.clear()
-            _keep.clear()
+            _hashes.clear()
         site = _known[k] = _shared(sys._getframe(2), what, kind, stand_in)
         return site
 
@@ -131,11 +127,10 @@ def _shared(frame, what, kind, stand_in):
     f = frame
     while f is not None and f.f_code is not _root:
         code = f.f_code
-        h = _hashes.get(id(code))
-        if h is None:
-            h = _hashes[id(code)] = hash((code.co_filename, code.co_name, code.co_firstlineno))
-            _keep.append(code)
-        key.append(h)
+        known = _hashes.get(id(code))
+        if known is None:
+            known = _hashes[id(code)] = hash((code.co_filename, code.co_name, code.co_firstlineno)), code
+        key.append(known[0])
         key.append(f.f_lasti)
         f = f.f_back
     h = hash(tuple(key)) & 0xFFFFFFFFFFFFFFFF
@@ -145,9 +140,6 @@ def _shared(frame, what, kind, stand_in):
         _store(h, _NOBODY if site is None else site)
         return site
     return None if site == _NOBODY else site
-
-
-_hashes = {}  # of code objects by what they are
 
 
 def _running():
@@ -568,7 +560,7 @@ def _numpy(np_random):
         g.__name__, g.__qualname__, g.__doc__ = name, f"{cls}.{name}", native.__doc__
         return g
 
-    own_words = ("f gumbel hypergeometric logseries multivariate_hypergeometric noncentral_chisquare noncentral_f permuted power triangular tomaxint wald zipf bytes random_integers").split()
+    own_words = ("f hypergeometric logseries multivariate_hypergeometric noncentral_chisquare noncentral_f permuted power triangular tomaxint wald zipf bytes random_integers").split()
 
     def methods(cls):
         out = {}
@@ -890,7 +882,8 @@ class _Finder:
         return spec
 
 
-def _args():
+def _given():
+    """The command line of a run; its environment is set."""
     argc, envc = ctypes.c_uint(), ctypes.c_uint()
     get = _lib.ppx_hijack_args
     get.restype = ctypes.c_void_p
@@ -900,7 +893,10 @@ def _args():
         s = ctypes.string_at(at)
         at += len(s) + 1
         out.append(os.fsdecode(s))
-    return out[: argc.value], out[argc.value :]
+    for e in out[argc.value :]:
+        name, _, value = e.partition("=")
+        os.environ[name] = value
+    return out[1 : argc.value]
 
 
 _compiled = {}
@@ -962,11 +958,15 @@ def _finish():
         threading._shutdown()
         atexit._run_exitfuncs()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except Exception:
-                pass
+        _flush()
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
 
 
 def _main(fork, imports, args):
@@ -1000,15 +1000,11 @@ def _main(fork, imports, args):
     if fork == "none":
         while True:
             _lib.ppx_hijack_next()
-            given, env = _args()
-            for e in env:
-                name, _, value = e.partition("=")
-                os.environ[name] = value
+            given = _given()
             _live = True
-            status = _execute(given[1:])
+            status = _execute(given)
             _live = False
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+            _flush()
             _lib.ppx_hijack_ended(status << 8)
     if fork == "main":
         import gc
@@ -1021,12 +1017,9 @@ def _main(fork, imports, args):
         gc.collect()
         gc.freeze()  # a run that looked through all that was there before it would copy it
         _lib.ppx_hijack_serve()
-    given, env = _args()
-    for e in env:
-        name, _, value = e.partition("=")
-        os.environ[name] = value
+    given = _given()
     _live = True
-    status = _execute(given[1:] if fork == "main" else args)
+    status = _execute(given if fork == "main" else args)
     _live = False
     _finish()
     os._exit(status)
